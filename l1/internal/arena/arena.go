@@ -1,0 +1,178 @@
+package arena
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/lmcache-go/lmcache/l1/internal/slab"
+)
+
+// DefaultAlign is the alignment in bytes if Options.Align is 0.
+const DefaultAlign = 4096
+
+// Poison is what freed memory is filled with in builds with the tag invariants.
+const Poison = 0xDB
+
+// Options says what an Arena is made of.
+type Options struct {
+	Bytes   int64 // capacity, rounded up to Align
+	Align   int64 // of offsets and sizes, in bytes, a power of two; 0 means DefaultAlign
+	NoBytes bool  // offsets only: no memory is mapped and all buffers are nil
+}
+
+// Buf is a piece of an arena: a small value, owned by whoever got it from Alloc
+// until it is given to Free. The zero Buf is no piece.
+type Buf struct {
+	run  uint32
+	slot uint32
+}
+
+// IsZero reports whether b is no piece.
+func (b Buf) IsZero() bool { return b.run == 0 }
+
+// Arena divides one range of memory. Make one with New; the package comment says
+// how it works and what may be called concurrently.
+type Arena struct {
+	mem   []byte // nil with NoBytes
+	shift uint   // log2 of the alignment
+	units uint32 // capacity
+	chunk uint32 // units that a run of small objects should have
+	off   bool   // closed
+
+	spans slab.Slab[span]
+	first uint32 // span at offset 0
+	root  uint32 // of the tree of free spans
+
+	runs    slab.Slab[run]
+	classes slab.Slab[class]
+	buckets [classBuckets]uint32 // classes by hash of their size
+	blocks  slab.Slab[struct{}]  // blocks of pieces in use
+	pieces  slab.Table[uint32]   // spans of the slots of broken runs, by block
+	used    int64                // units handed out
+}
+
+// New makes an arena and maps its memory. It is closed with Close.
+func New(o Options) (*Arena, error) {
+	if o.Align == 0 {
+		o.Align = DefaultAlign
+	}
+	if o.Align < 0 || o.Align&(o.Align-1) != 0 {
+		return nil, fmt.Errorf("arena: the alignment must be a power of two, not %d", o.Align)
+	}
+	if o.Bytes <= 0 || o.Bytes > math.MaxInt64-o.Align {
+		return nil, fmt.Errorf("arena: cannot make an arena of %d bytes", o.Bytes)
+	}
+	units := (o.Bytes + o.Align - 1) / o.Align
+	if units > math.MaxUint32 {
+		return nil, fmt.Errorf("arena: %d bytes are more than 2^32-1 units of %d bytes: use a larger alignment", o.Bytes, o.Align)
+	}
+	a := &Arena{units: uint32(units)}
+	for 1<<a.shift < o.Align {
+		a.shift++
+	}
+	a.chunk = max(1, min(a.units/minRuns, uint32(runBytes>>a.shift)))
+	if !o.NoBytes {
+		mem, err := mapMemory(units << a.shift)
+		if err != nil {
+			return nil, err
+		}
+		a.mem = mem
+	}
+	a.first = a.spans.New()
+	*a.spans.At(a.first) = span{len: a.units}
+	a.insertFree(a.first)
+	return a, nil
+}
+
+// Close gives the memory back to the operating system. Nobody may use a buffer of
+// the arena afterwards. Further calls do nothing.
+func (a *Arena) Close() error {
+	if a.off {
+		return nil
+	}
+	a.off = true
+	return unmapMemory(a.mem)
+}
+
+// Alloc takes a piece for size bytes, rounded up to the alignment. It reports
+// false, and takes nothing, when there is no room. The content is unspecified.
+func (a *Arena) Alloc(size int64) (Buf, bool) {
+	units := a.unitsOf(size)
+	if units == 0 || a.off {
+		return Buf{}, false
+	}
+	cid := a.findClass(units)
+	if cid == 0 || a.classes.At(cid).partial == 0 {
+		if cid = a.addRun(cid, units); cid == 0 {
+			return Buf{}, false
+		}
+	}
+	return a.takeSlot(cid), true
+}
+
+// Free gives a piece back.
+func (a *Arena) Free(b Buf) {
+	a.mustOwn(b)
+	if invariantsEnabled && a.mem != nil {
+		poison(a.Bytes(b, a.size(b)))
+	}
+	a.returnSlot(b)
+}
+
+// Bytes is the memory of a piece: length logical, capacity the size of the piece.
+// It is nil with Options.NoBytes.
+func (a *Arena) Bytes(b Buf, logical int64) []byte {
+	return a.At(a.Offset(b), logical)
+}
+
+// At is the memory of the piece at an offset that Offset returned: length
+// logical, capacity logical rounded up to the alignment. It is nil with
+// Options.NoBytes. It may be called at any time by whoever holds the piece.
+func (a *Arena) At(off, logical int64) []byte {
+	if a.mem == nil {
+		return nil
+	}
+	return a.mem[off : off+logical : off+a.Physical(logical)]
+}
+
+// Offset is where a piece begins, in bytes from the start of the arena.
+func (a *Arena) Offset(b Buf) int64 {
+	r := a.runs.At(b.run)
+	return int64(r.off+b.slot*r.units) << a.shift
+}
+
+// Memory is the whole range, nil with Options.NoBytes. It begins at a page
+// boundary and neither moves nor grows.
+func (a *Arena) Memory() []byte { return a.mem }
+
+// Align is the alignment of offsets and sizes in bytes.
+func (a *Arena) Align() int64 { return 1 << a.shift }
+
+// Physical is size rounded up to the alignment.
+func (a *Arena) Physical(size int64) int64 {
+	mask := int64(1)<<a.shift - 1
+	return (size + mask) &^ mask
+}
+
+// Capacity is the number of bytes that the arena divides.
+func (a *Arena) Capacity() int64 { return int64(a.units) << a.shift }
+
+// Used is the number of bytes handed out, physical sizes.
+func (a *Arena) Used() int64 { return a.used << a.shift }
+
+// unitsOf is size in units, or 0 if no piece can have it.
+func (a *Arena) unitsOf(size int64) uint32 {
+	if size <= 0 || size > a.Capacity() {
+		return 0
+	}
+	return uint32(a.Physical(size) >> a.shift)
+}
+
+// size is the physical size of a piece.
+func (a *Arena) size(b Buf) int64 { return int64(a.runs.At(b.run).units) << a.shift }
+
+func poison(b []byte) {
+	for i := range b {
+		b[i] = Poison
+	}
+}

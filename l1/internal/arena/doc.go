@@ -1,0 +1,43 @@
+// Package arena hands out pieces of one large range of memory outside of the Go
+// heap.
+//
+// Memory is one private anonymous mapping of the final size; its pages cost
+// nothing until they are touched, and its address never changes, so that it can
+// be registered with a device. With Options.NoBytes there is no memory and the
+// arena hands out offsets only.
+//
+// # How memory is divided
+//
+// Offsets and sizes are counted in units of the alignment. The range is divided
+// into spans, linked by address, that are free or in use; two free spans are
+// never neighbours. Free spans are also in a search tree ordered by length, then
+// offset.
+//
+// Objects of one size are a class. A class takes memory in runs: one span that
+// holds up to 256 objects, about 4 MiB (less in a small arena, and never less
+// than one object), cut to what the largest free span can hold. So an object
+// larger than that has a span of its own. A run keeps a bitmap of its free slots
+// and goes back to the pool, joining its free neighbours, as soon as it is empty.
+// Allocation takes a slot of the class's most recently used run that has one.
+//
+// Two properties follow. With a single object size nothing is ever lost: an
+// arena of n times the size holds n objects, in any order of allocation and
+// release. And a change of object sizes cannot wedge the arena, since what is
+// free is not reserved for a size; Reclaim breaks up even those runs that are
+// still partly in use.
+//
+// The best-fitting span is taken, not the first one of some size range: for
+// objects with spans of their own that keeps the holes that one size leaves for
+// that size, which is what runs do for small objects.
+//
+// # Rules
+//
+// An Arena is a state machine: no locks, goroutines, clocks or randomness, no
+// system call but in New and Close, and in steady state no allocation from the Go
+// heap. What it returns depends on the sequence of calls alone. Its owner
+// serializes all calls but Physical, Capacity, Align, Memory and At, which only
+// read what New has fixed.
+//
+// Free panics for a piece that is not handed out. Builds with the tag invariants
+// also overwrite freed memory with Poison.
+package arena

@@ -1,0 +1,24 @@
+// Package policy decides which resident objects leave when memory is needed.
+//
+// A policy sees entries as small ids. The manager that drives it owns the
+// objects, the links between them and all reasons for protecting one; it tells
+// the policy that an entry came, was used, is pinned by a reader or blocked for
+// another reason, and asks for victims. Policies are pure state machines, called
+// under the manager's mutex: no goroutines, clocks, randomness, logging or I/O,
+// nothing allocated for a call once an id has been seen, and results that depend
+// on the sequence of calls alone.
+//
+// # LRU
+//
+// Each entry carries a sequence number, drawn when it is inserted, touched, or
+// released by a reader that used it. One list is ordered by that number. A
+// pinned entry is in no structure. A blocked entry that comes up at the tail of
+// the list is parked outside of it. An entry that is unblocked, or released
+// without having been used, enters a heap under the number it has, since its
+// place in the list is gone. The victim is the older of heap top and list tail,
+// so that nothing ever scans past pinned or parked entries; with neither, parked
+// entries go, oldest first. Both the heap and the parked entries are pairing
+// heaps (Fredman, Sedgewick, Sleator and Tarjan, 1986) threaded through the
+// entries' own links: entering costs a few instructions, and so does leaving for
+// an entry that never came up, which is what happens to most.
+package policy
