@@ -1,0 +1,205 @@
+package gputest
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/lmcache-go/lmcache/gpu"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// Run runs the contract, each part on a device of its own.
+func Run(t *testing.T, open Opener) {
+	for _, part := range []struct {
+		name string
+		run  func(t *testing.T, b *bench)
+	}{
+		{"ObjectBytes", objectBytes},
+		{"ObjectBytesOfARecordedShape", recordedShape},
+		{"RoundTrip", roundTrip},
+		{"NoBlock", noBlock},
+		{"OnlyNamedBlocksChange", onlyNamed},
+		{"ListsAreCopied", listsAreCopied},
+		{"StreamOrder", streamOrder},
+		{"EventOrder", eventOrder},
+		{"EventTimes", eventTimes},
+		{"EventWait", eventWait},
+		{"MemoryIsUsedWhenWorkRuns", usedLate},
+		{"ErrorsReachTheEvent", errorsReachTheEvent},
+		{"ErrorsOfWaits", errorsOfWaits},
+		{"ErrorsOfTheDevice", errorsOfTheDevice},
+		{"Pin", pin},
+		{"CloseStream", closeStream},
+		{"CloseBackend", closeBackend},
+		{"Concurrent", concurrent},
+	} {
+		t.Run(part.name, func(t *testing.T) {
+			h := open(t)
+			b := &bench{t: t, h: h, dev: h.Backend(), rng: rand.New(rand.NewPCG(1, 2))}
+			t.Cleanup(func() {
+				if err := b.dev.Close(); err != nil {
+					t.Errorf("close of the backend: %v", err)
+				}
+			})
+			part.run(t, b)
+		})
+	}
+}
+
+// bench is what the parts of the suite work on.
+type bench struct {
+	t   *testing.T
+	h   Harness
+	dev gpu.Backend
+	rng *rand.Rand
+}
+
+// small is a shape of several layers with few bytes.
+func small() gpu.Shape {
+	return gpu.Shape{
+		Format: gpu.FormatTwoNBBSNHHS, Layers: 3, Blocks: 12, BlockTokens: 4, Heads: 2, HeadSize: 8, DType: "bfloat16",
+	}
+}
+
+// shapes vary each dimension and the element size in every format.
+func shapes() []gpu.Shape {
+	var all []gpu.Shape
+	for _, f := range gpu.Formats() {
+		for _, s := range []struct {
+			layers, blocks, tokens, heads, size int
+			dtype                               kv.DType
+		}{
+			{1, 1, 1, 1, 1, "uint8"},
+			{2, 8, 8, 2, 4, "float16"},
+			{3, 12, 4, 2, 8, "bfloat16"},
+			{1, 40, 16, 1, 3, "float32"},
+			{5, 7, 3, 3, 5, "float8_e4m3fn"},
+			{2, 5, 2, 4, 2, "float64"},
+		} {
+			all = append(all, gpu.Shape{
+				Format: f, Layers: s.layers, Blocks: s.blocks, BlockTokens: s.tokens, Heads: s.heads,
+				HeadSize: s.size, DType: s.dtype,
+			})
+		}
+	}
+	return all
+}
+
+func name(s gpu.Shape) string {
+	return fmt.Sprintf("%s,L%d,NB%d,BS%d,NH%d,HS%d,%s", s.Format, s.Layers, s.Blocks, s.BlockTokens, s.Heads, s.HeadSize, s.DType)
+}
+
+// stream opens a stream that is closed with the test.
+func (b *bench) stream(p gpu.Priority) gpu.Stream {
+	b.t.Helper()
+	s, err := b.dev.NewStream(p)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			b.t.Errorf("close of a stream: %v", err)
+		}
+	})
+	return s
+}
+
+// paged allocates a cache with random content and returns what it holds, by group.
+func (b *bench) paged(shapes ...gpu.Shape) (*gpu.Paged, []*Blocks) {
+	b.t.Helper()
+	p, err := b.h.NewPaged(shapes...)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	models := make([]*Blocks, len(p.Groups))
+	for i := range p.Groups {
+		g := &p.Groups[i]
+		models[i] = NewBlocks(g)
+		for layer := range g.LayerCount() {
+			for plane := range g.Planes() {
+				for block := range gpu.BlockID(g.Blocks) {
+					data := models[i].Block(layer, plane, block)
+					b.scramble(data)
+					if err := b.h.Upload(p, i, layer, plane, block, data); err != nil {
+						b.t.Fatal(err)
+					}
+				}
+			}
+		}
+	}
+	return p, models
+}
+
+// check compares a group of the device with what it should hold.
+func (b *bench) check(p *gpu.Paged, group int, want *Blocks) {
+	b.t.Helper()
+	g := &p.Groups[group]
+	got := make([]byte, g.BlockBytes())
+	for layer := range g.LayerCount() {
+		for plane := range g.Planes() {
+			for block := range gpu.BlockID(g.Blocks) {
+				if err := b.h.Download(p, group, layer, plane, block, got); err != nil {
+					b.t.Fatal(err)
+				}
+				if !bytes.Equal(got, want.Block(layer, plane, block)) {
+					b.t.Fatalf("group %d, layer %d, plane %d, block %d:\n got %x\nwant %x",
+						group, layer, plane, block, got, want.Block(layer, plane, block))
+				}
+			}
+		}
+	}
+}
+
+// scramble fills a buffer with random bytes.
+func (b *bench) scramble(p []byte) {
+	for i := range p {
+		p[i] = byte(b.rng.Uint32())
+	}
+}
+
+// random returns n random bytes.
+func (b *bench) random(n int64) []byte {
+	p := make([]byte, n)
+	b.scramble(p)
+	return p
+}
+
+// table returns n different blocks of a group in random order, with runs of
+// blocks that follow each other among them.
+func (b *bench) table(g *gpu.Group, n int) []gpu.BlockID {
+	ids := make([]gpu.BlockID, g.Blocks)
+	for i := range ids {
+		ids[i] = gpu.BlockID(i)
+	}
+	for range 3 { // cut the deck, keep runs
+		cut := b.rng.IntN(len(ids))
+		ids = append(slices.Clone(ids[cut:]), ids[:cut]...)
+		i, j := b.rng.IntN(len(ids)), b.rng.IntN(len(ids))
+		ids[i], ids[j] = ids[j], ids[i]
+	}
+	return ids[:n]
+}
+
+// finish records an event and waits for it.
+func (b *bench) finish(s gpu.Stream) {
+	b.t.Helper()
+	if err := s.Record().Wait(b.t.Context()); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// equal compares buffers.
+func equal(t testing.TB, what string, got, want []byte) {
+	t.Helper()
+	if bytes.Equal(got, want) {
+		return
+	}
+	i := 0
+	for i < min(len(got), len(want)) && got[i] == want[i] {
+		i++
+	}
+	t.Fatalf("%s: %d bytes, want %d, first difference at byte %d", what, len(got), len(want), i)
+}
