@@ -1,0 +1,2 @@
+// Package leak finds goroutines that a test has left behind.
+package leak
