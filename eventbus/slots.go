@@ -1,0 +1,148 @@
+package eventbus
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// handler is one registered function and whose it is.
+type handler[E Event] struct {
+	handle func(E, time.Time)
+	sub    *Subscription
+}
+
+// slots is the place of one event type in one lane: the typed half of the queue.
+// Values go into fill under the lane's mutex; the consumer swaps fill with the
+// emptied hold, so that nothing is allocated per event.
+type slots[E Event] struct {
+	lane     *lane
+	index    uint32 // in lane.mu.columns
+	class    Class  // where it is admitted: always 0 in isolated lanes
+	traits   traits
+	aside    *atomic.Uint64               // further counter of losses; nil in the shared lane
+	handlers atomic.Pointer[[]handler[E]] // never nil, in order of registration
+	counts   counts                       // guarded by lane.mu
+	fill     []E                          // guarded by lane.mu
+
+	// Consumer only. They survive a panic, so that delivery resumes behind it.
+	hold               []E
+	next               int          // item of hold that is or will be handled
+	turn               int          // handlers of that item already called
+	handling           []handler[E] // of that item
+	handled, abandoned int          // items of the batch last released
+}
+
+// counts are the totals of one type in one lane: published = delivered + dropped
+// + what waits or is in the batch being handled.
+type counts struct{ published, delivered, dropped uint64 }
+
+// column is slots without its type, as the consumer of a lane sees it.
+type column interface {
+	swapLocked()          // takes over what was filled
+	deliver()             // handles records from lane.pos on, as long as they are of this column
+	release()             // forgets the batch
+	settleLocked() uint64 // accounts for the batch just released, of which it returns what was abandoned
+	rowLocked() TypeStats
+	culprit() (s *Subscription, event string) // whose handler was called last, and for what
+}
+
+func newSlots[E Event](t *topic[E], l *lane, class Class, aside *atomic.Uint64) *slots[E] {
+	s := &slots[E]{lane: l, class: class, aside: aside, traits: t.traits}
+	s.handlers.Store(new([]handler[E]))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.index = uint32(len(l.mu.columns)) //nolint:gosec // one per event type
+	l.mu.columns = append(l.mu.columns, s)
+	return s
+}
+
+// put appends *e, or counts it as lost. It is the whole hot path.
+func (s *slots[E]) put(e *E, at time.Time, keys uint32) {
+	l := s.lane
+	l.mu.Lock()
+	s.counts.published++
+	if !l.admitLocked(s.class, keys) && !l.awaitLocked(s.class, keys) {
+		s.counts.dropped++
+		warn := l.dropLocked()
+		l.mu.Unlock()
+		if s.aside != nil {
+			s.aside.Add(1)
+		}
+		if warn {
+			l.warn.arm()
+		}
+		return
+	}
+	if len(s.fill) == 0 {
+		l.mu.touched = append(l.mu.touched, s)
+	}
+	s.fill = append(s.fill, *e)
+	l.mu.records = append(l.mu.records, record{at: at, keys: keys, column: s.index})
+	wake := l.mu.state != busy && l.wakeLocked(s.class)
+	l.mu.Unlock()
+	if wake {
+		l.signal()
+	}
+}
+
+func (s *slots[E]) swapLocked() {
+	s.fill, s.hold = s.hold[:0], s.fill
+	s.next, s.turn = 0, 0
+}
+
+func (s *slots[E]) deliver() {
+	l := s.lane
+	for l.pos < len(l.batch) {
+		r := &l.batch[l.pos]
+		if r.column != s.index {
+			return
+		}
+		if s.turn == 0 {
+			if l.abort.Load() {
+				return
+			}
+			s.handling = *s.handlers.Load()
+			l.begin(s.class, r.keys)
+		}
+		for s.turn < len(s.handling) {
+			h := s.handling[s.turn].handle
+			s.turn++ // first: after a panic the next one has its turn
+			h(s.hold[s.next], r.at)
+		}
+		s.turn = 0
+		s.next++
+		l.pos++
+	}
+}
+
+// release forgets the batch, so that it keeps no key list alive. After an abort
+// the items from next on were never handled.
+func (s *slots[E]) release() {
+	s.handled, s.abandoned = s.next, len(s.hold)-s.next
+	clear(s.hold)
+	s.hold, s.handling = s.hold[:0], nil
+}
+
+func (s *slots[E]) settleLocked() uint64 {
+	abandoned := uint64(s.abandoned)        //nolint:gosec // never negative
+	s.counts.delivered += uint64(s.handled) //nolint:gosec // never negative
+	s.counts.dropped += abandoned
+	if s.aside != nil {
+		s.aside.Add(abandoned)
+	}
+	return abandoned
+}
+
+func (s *slots[E]) rowLocked() TypeStats {
+	return TypeStats{
+		Name: s.traits.name, Class: s.traits.class,
+		Published: s.counts.published, Delivered: s.counts.delivered, Dropped: s.counts.dropped,
+	}
+}
+
+func (s *slots[E]) culprit() (*Subscription, string) {
+	if s.turn == 0 || s.turn > len(s.handling) {
+		return nil, ""
+	}
+	return s.handling[s.turn-1].sub, s.traits.name
+}

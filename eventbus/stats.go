@@ -1,0 +1,148 @@
+package eventbus
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Stats is the state of a bus at one moment.
+type Stats struct {
+	Bulk, Reserved ClassStats        // of the shared queue
+	Lag            time.Duration     // age of the oldest event waiting in the shared queue; never below 0, 0 if none waits
+	Dropped        uint64            // events the shared queue lost since the start, both classes
+	Types          []TypeStats       // by name; types that nobody ever listened to are missing
+	Isolated       []IsolatedStats   // in order of registration
+	Panics         map[string]uint64 // recovered from callbacks since the start, by subscriber; a name appears with its first
+	ClockSteps     uint64            // steps of the wall clock by more than a second
+}
+
+// ClassStats is the state of one admission class or isolated queue. An event
+// waits from its admission until its handling begins. While a batch is being
+// handled the waiting numbers may lag behind by 1/512 of the limit.
+type ClassStats struct {
+	Events, Keys         int // waiting
+	EventLimit, KeyLimit int
+}
+
+// TypeStats counts the events of one type in the shared queue or in one isolated
+// queue since its start. Once nothing waits, Published = Delivered + Dropped.
+// Events published while nobody listened are not counted.
+type TypeStats struct {
+	Name            string // wire name
+	Class           Class
+	Published       uint64
+	Delivered       uint64 // handled, as of the last finished batch
+	Dropped         uint64
+	IsolatedDropped uint64 // lost by isolated queues, of all subscriptions since the start; 0 in the rows of one queue
+}
+
+// IsolatedStats is the state of one isolated subscription.
+type IsolatedStats struct {
+	Subscriber string
+	Waiting    ClassStats
+	Dropped    uint64      // all types
+	Types      []TypeStats // by name
+}
+
+// Stats returns the state of the bus. It takes bounded time and may be called from
+// any goroutine.
+func (b *Bus) Stats() Stats {
+	if b == nil {
+		return Stats{}
+	}
+	if !b.opts.Manual {
+		b.clock.observe(time.Now())
+	}
+	s := Stats{
+		Lag:        b.shared.lag(b.now()),
+		Dropped:    b.shared.drops(),
+		Panics:     b.failures.bySubscriber(),
+		ClockSteps: b.clock.steps(),
+		Types:      b.types(),
+	}
+	classes := b.shared.occupancy()
+	s.Bulk, s.Reserved = classes[Bulk], classes[Reserved]
+	for _, sub := range b.subscriptions() {
+		if sub.isolated && !b.opts.Disabled {
+			s.Isolated = append(s.Isolated, sub.lane.isolatedStats(sub.name))
+		}
+	}
+	return s
+}
+
+func (b *Bus) types() []TypeStats {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var rows []TypeStats
+	for _, t := range b.mu.topics {
+		if row, ok := t.statsLocked(); ok {
+			rows = append(rows, row)
+		}
+	}
+	sortRows(rows)
+	return rows
+}
+
+func sortRows(rows []TypeStats) {
+	slices.SortFunc(rows, func(x, y TypeStats) int { return cmp.Compare(x.Name, y.Name) })
+}
+
+func (l *lane) drops() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.drops
+}
+
+// full is how many events found no room.
+func (l *lane) full() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.full
+}
+
+// occupancy is the state of the classes.
+func (l *lane) occupancy() (out [2]ClassStats) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for class := range out {
+		a := &l.mu.classes[class]
+		a.seen = l.begun[class].load()
+		out[class] = ClassStats{
+			Events:     int(a.events - a.seen.events), //nolint:gosec // bounded by the limits
+			Keys:       int(a.keys - a.seen.keys),     //nolint:gosec // bounded by the limits
+			EventLimit: int(a.limit),                  //nolint:gosec // was an int
+			KeyLimit:   int(a.keyLimit),               //nolint:gosec // was an int
+		}
+	}
+	return out
+}
+
+// lag is the age of the oldest waiting event.
+func (l *lane) lag(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	begun := l.begun[0].load().events + l.begun[1].load().events
+	var head *record
+	switch i := begun - l.mu.base; {
+	case i < uint64(len(l.mu.inHand)):
+		head = &l.mu.inHand[i]
+	case len(l.mu.records) > 0:
+		head = &l.mu.records[0]
+	default:
+		return 0
+	}
+	return max(now.Sub(head.at), 0)
+}
+
+func (l *lane) isolatedStats(name string) IsolatedStats {
+	s := IsolatedStats{Subscriber: name, Waiting: l.occupancy()[0]}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.Dropped = l.mu.drops
+	for _, c := range l.mu.columns {
+		s.Types = append(s.Types, c.rowLocked())
+	}
+	sortRows(s.Types)
+	return s
+}
