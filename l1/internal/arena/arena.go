@@ -49,6 +49,7 @@ type Arena struct {
 	blocks  slab.Slab[struct{}]  // blocks of pieces in use
 	pieces  slab.Table[uint32]   // spans of the slots of broken runs, by block
 	used    int64                // units handed out
+	held    int64                // units that runs own
 }
 
 // New makes an arena and maps its memory. It is closed with Close.
@@ -103,9 +104,14 @@ func (a *Arena) Alloc(size int64) (Buf, bool) {
 	}
 	cid := a.findClass(units)
 	if cid == 0 || a.classes.At(cid).partial == 0 {
-		if cid = a.addRun(cid, units); cid == 0 {
+		id := a.addRun(cid, units)
+		if id == 0 && a.shed() {
+			id = a.addRun(cid, units)
+		}
+		if id == 0 {
 			return Buf{}, false
 		}
+		cid = id
 	}
 	return a.takeSlot(cid), true
 }

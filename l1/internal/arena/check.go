@@ -70,7 +70,7 @@ func (a *Arena) checkTree(id uint32, lo, hi *span) (int, error) {
 
 // checkRuns verifies runs, the spans and lists that they are in, and all sums.
 func (a *Arena) checkRuns() error {
-	var used int64
+	var used, held int64
 	sums := map[uint32]class{}
 	partial := 0
 	for id, r := range a.runs.All() {
@@ -98,19 +98,24 @@ func (a *Arena) checkRuns() error {
 	}
 	for id, c := range a.classes.All() {
 		want := sums[id]
-		want.chain, want.partial = c.chain, c.partial
+		want.chain, want.partial, want.last = c.chain, c.partial, c.last
 		if *c != want || a.findClass(c.units) != id {
 			return fmt.Errorf("arena: class %d is %+v, its runs sum up to %+v", id, *c, want)
 		}
-		for prev, r := uint32(0), c.partial; r != 0; prev, r = r, a.runs.At(r).next {
+		prev := uint32(0)
+		for r := c.partial; r != 0; prev, r = r, a.runs.At(r).next {
 			if t := a.runs.At(r); t.class != id || t.prev != prev || t.block != 0 || t.live == t.n {
 				return fmt.Errorf("arena: run %d is listed with free slots: %+v", r, *t)
 			}
 			partial--
 		}
+		if c.last != prev {
+			return fmt.Errorf("arena: class %d: last run with free slots is %d, not %d", id, prev, c.last)
+		}
+		held += c.slots * int64(c.units)
 	}
 	return errors.Join(expect("classes", a.classes.Len(), len(sums)),
-		expect("runs with free slots that are not listed", partial, 0), expect("units in use", a.used, used))
+		expect("runs with free slots that are not listed", partial, 0), expect("units in use", a.used, used), expect("units in runs", a.held, held))
 }
 
 // checkPlace verifies that a run is where its spans say.

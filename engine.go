@@ -1,0 +1,193 @@
+package lmcache
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lmcache-go/lmcache/eventbus"
+	"github.com/lmcache-go/lmcache/storage"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// Errors of the engine, to be tested with errors.Is.
+var (
+	// ErrClosed says that the engine, the session or the worker was closed.
+	ErrClosed = errors.New("lmcache: closed")
+	// ErrAmbiguousModel says that a request named no model, and that not exactly
+	// one is registered.
+	ErrAmbiguousModel = errors.New("lmcache: the request names no model and not exactly one is registered")
+	// ErrUnhealthy says that the worker's device has failed for good.
+	ErrUnhealthy = errors.New("lmcache: the worker's device has failed")
+)
+
+// Engine turns tokens into keys, keys into leases, and leases into copies between
+// a host's paged KV cache and the cache's memory. It keeps no bytes of its own.
+// All methods are safe for concurrent use.
+type Engine struct {
+	o      Options
+	sm     *storage.Manager
+	hasher kv.Hasher
+	log    *slog.Logger
+	topics topics
+	bootID string
+	began  time.Time
+	ops    atomic.Int64 // transfers, for op ids
+	jobs   atomic.Int64 // lookups not delivered
+	mu     struct {
+		sync.Mutex
+		closed   bool
+		layouts  map[layoutKey]*layoutEntry
+		sessions map[*Session]uint64 // to the order in which they were opened
+		opened   uint64
+		workers  []*Worker // attached, in order
+		attached int       // ever
+	}
+}
+
+type topics struct {
+	requestStarted    eventbus.Topic[RequestStarted]
+	requestEnded      eventbus.Topic[RequestEnded]
+	requestReceipt    eventbus.Topic[RequestReceipt]
+	sessionEnding     eventbus.Topic[SessionEnding]
+	lookupStarted     eventbus.Topic[LookupStarted]
+	lookup            eventbus.Topic[Lookup]
+	lookupEnded       eventbus.Topic[LookupEnded]
+	lookupAbandoned   eventbus.Topic[LookupAbandoned]
+	storeSubmitted    eventbus.Topic[StoreSubmitted]
+	storeStarted      eventbus.Topic[StoreStarted]
+	storeEnded        eventbus.Topic[StoreEnded]
+	retrieveSubmitted eventbus.Topic[RetrieveSubmitted]
+	retrieveStarted   eventbus.Topic[RetrieveStarted]
+	retrieveEnded     eventbus.Topic[RetrieveEnded]
+	blocksAllocated   eventbus.Topic[BlocksAllocated]
+}
+
+// Open builds an engine. It reports all problems of the options at once and
+// leaves nothing behind when it fails.
+func Open(ctx context.Context, o Options) (*Engine, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	hasher, err := kv.NewHasher(o.HashAlgorithm, o.HashSeed)
+	if err != nil {
+		return nil, err
+	}
+	sm, err := storage.Open(ctx, o.storage())
+	if err != nil {
+		return nil, err
+	}
+	if hasher.Weak() {
+		o.Logger.WarnContext(ctx, "hash algorithm is weak: two different prompts may collide, which would serve wrong data",
+			slog.String("algorithm", hasher.Name()))
+	}
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails
+	e := &Engine{o: o, sm: sm, hasher: hasher, log: o.Logger, bootID: hex.EncodeToString(id[:]), began: sm.Now()}
+	e.topics = topics{
+		requestStarted:    eventbus.TopicOf[RequestStarted](o.Bus),
+		requestEnded:      eventbus.TopicOf[RequestEnded](o.Bus),
+		requestReceipt:    eventbus.TopicOf[RequestReceipt](o.Bus),
+		sessionEnding:     eventbus.TopicOf[SessionEnding](o.Bus),
+		lookupStarted:     eventbus.TopicOf[LookupStarted](o.Bus),
+		lookup:            eventbus.TopicOf[Lookup](o.Bus),
+		lookupEnded:       eventbus.TopicOf[LookupEnded](o.Bus),
+		lookupAbandoned:   eventbus.TopicOf[LookupAbandoned](o.Bus),
+		storeSubmitted:    eventbus.TopicOf[StoreSubmitted](o.Bus),
+		storeStarted:      eventbus.TopicOf[StoreStarted](o.Bus),
+		storeEnded:        eventbus.TopicOf[StoreEnded](o.Bus),
+		retrieveSubmitted: eventbus.TopicOf[RetrieveSubmitted](o.Bus),
+		retrieveStarted:   eventbus.TopicOf[RetrieveStarted](o.Bus),
+		retrieveEnded:     eventbus.TopicOf[RetrieveEnded](o.Bus),
+		blocksAllocated:   eventbus.TopicOf[BlocksAllocated](o.Bus),
+	}
+	e.mu.layouts = make(map[layoutKey]*layoutEntry)
+	e.mu.sessions = make(map[*Session]uint64)
+	return e, nil
+}
+
+// ChunkTokens is the number of tokens per chunk.
+func (e *Engine) ChunkTokens() int { return e.o.ChunkTokens }
+
+// BootID is a random name of this engine, by which a client sees a restart.
+func (e *Engine) BootID() string { return e.bootID }
+
+// Clear removes all objects from L1 that nobody uses; forced, it removes all, and
+// those in use are freed when their users let go. It returns how many.
+func (e *Engine) Clear(ctx context.Context, force bool) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if e.isClosed() {
+		return 0, ErrClosed
+	}
+	return e.sm.Clear(force), nil
+}
+
+// ReportBlocks passes on what the host's scheduler did with its own blocks. It is
+// dropped unless somebody listens. The records are kept and must not change.
+func (e *Engine) ReportBlocks(instance int64, model string, records []BlockAllocation) {
+	if e.topics.blocksAllocated.Active() {
+		e.topics.blocksAllocated.PublishAt(BlocksAllocated{InstanceID: instance, Model: model, Records: records}, e.sm.Now())
+	}
+}
+
+// Check verifies the sums of the storage below; for tests and diagnosis.
+func (e *Engine) Check() error { return e.sm.Check() }
+
+func (e *Engine) isClosed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.mu.closed
+}
+
+// opID names a transfer; it is built only for events.
+func (e *Engine) opID(session string) string {
+	return session + "#" + strconv.FormatInt(e.ops.Add(1), 10)
+}
+
+// Close refuses new work, waits until the transfers that run are done, or ctx
+// ends, detaches all workers, ends all sessions with their events and frees the
+// memory. It is idempotent; the error names what is still lent out. The bus is
+// closed by its owner afterwards.
+func (e *Engine) Close(ctx context.Context) error {
+	e.mu.Lock()
+	if e.mu.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.mu.closed = true
+	workers := slices.Clone(e.mu.workers)
+	e.mu.Unlock()
+	var errs []error
+	for _, w := range workers {
+		if err := w.close(ctx); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, s := range e.openSessions() {
+		errs = append(errs, s.Close())
+	}
+	errs = append(errs, e.sm.Close(ctx))
+	return errors.Join(errs...)
+}
+
+// openSessions are the open sessions in the order in which they were opened.
+func (e *Engine) openSessions() []*Session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	list := make([]*Session, 0, len(e.mu.sessions))
+	for s := range e.mu.sessions {
+		list = append(list, s)
+	}
+	slices.SortFunc(list, func(a, b *Session) int { return int(e.mu.sessions[a]) - int(e.mu.sessions[b]) })
+	return list
+}

@@ -1,0 +1,188 @@
+package l1
+
+import (
+	"github.com/lmcache-go/lmcache/l1/internal/arena"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// entry is the index record of one key. It holds no pointers. It is in the index
+// while it has a resident or a staged buffer, and is kept for the lease items
+// that refer to it (refs) after it has left.
+type entry struct {
+	hash      [kv.MaxHashLen]byte
+	fp        uint64
+	model     uint32 // id in names
+	salt      uint32
+	rank      uint32
+	family    uint32
+	sibling   uint32 // next member of the family
+	buf       uint32 // resident buffer, 0: none
+	staged    uint32 // buffer being written, 0: none
+	writer    uint32 // id of the lease that stages it
+	writerPos uint32 // and its position there
+	reader    uint32 // lease that took it last, by id, generation and position, to find repeated keys
+	readerGen uint32
+	readerPos uint32
+	pins      uint32 // live read holders
+	refs      uint32 // lease items that refer to this record
+	group     uint16
+	hashLen   uint8
+	flags     uint8
+}
+
+const (
+	flagIndexed   = 1 << iota // in the index
+	flagTemporary             // vanishes with its last holder
+	flagTracked               // known to the policy
+	flagPinned                // pinned in the policy
+	flagBlocked               // blocked in the policy
+)
+
+// buffer is one piece of the arena. It is counted by the index or a staging
+// (held) and by each lease item that uses it; the memory goes back when nobody
+// is left. Only then: not by expiry, not by clear.
+type buffer struct {
+	b      arena.Buf
+	off    int64
+	layout uint32
+	refs   int32
+	held   bool // by the index or as staging; else it is orphaned
+}
+
+// layoutRec is an interned layout.
+type layoutRec struct {
+	fp      kv.Fingerprint
+	logical int64
+	phys    int64
+	refs    int64
+}
+
+func (e *entry) is(flag uint8) bool { return e.flags&flag != 0 }
+
+func (e *entry) matches(k *kv.Key, model, salt uint32) bool {
+	h, n := k.Hash.Array()
+	return e.hash == h && int(e.hashLen) == n && e.model == model && e.salt == salt &&
+		e.rank == k.Rank && e.group == k.Group
+}
+
+// key rebuilds the key of an entry.
+func (m *Manager) key(e *entry) kv.Key {
+	h, _ := kv.HashOf(e.hash[:e.hashLen]) // the length was valid when the entry was made
+	return kv.Key{
+		Hash: h, Model: m.mu.models.recs[e.model].text, Salt: m.mu.salts.recs[e.salt].text,
+		Rank: e.rank, Group: e.group,
+	}
+}
+
+// findLocked is the id of k's entry in the index, or 0.
+func (m *Manager) findLocked(k *kv.Key, fp uint64, model, salt uint32) uint32 {
+	if model == 0 || salt == 0 {
+		return 0
+	}
+	c := m.mu.index.find(fp)
+	for id := c.next(); id != 0; id = c.next() {
+		if m.mu.entries.At(id).matches(k, model, salt) {
+			return id
+		}
+	}
+	return 0
+}
+
+// newEntryLocked puts an entry for k into the index and into its family.
+func (m *Manager) newEntryLocked(k *kv.Key, fp uint64, family uint32) uint32 {
+	id := m.mu.entries.New()
+	m.mu.entryLimit = max(m.mu.entryLimit, id+1)
+	e := m.mu.entries.At(id)
+	h, n := k.Hash.Array()
+	*e = entry{
+		hash: h, hashLen: uint8(n), fp: fp, rank: k.Rank, group: k.Group,
+		model: m.mu.models.ref(k.Model), salt: m.mu.salts.ref(k.Salt), flags: flagIndexed,
+	}
+	m.mu.index.insert(fp, id)
+	m.joinLocked(family, id, e)
+	return id
+}
+
+// dropEntryLocked takes an entry without buffers out of the index.
+func (m *Manager) dropEntryLocked(id uint32, e *entry, why goneCause) {
+	m.mu.index.remove(e.fp, id)
+	m.leaveLocked(id, e, why)
+	e.flags &^= flagIndexed
+	m.reapEntryLocked(id, e)
+}
+
+// reapEntryLocked frees the record when neither index nor lease needs it.
+func (m *Manager) reapEntryLocked(id uint32, e *entry) {
+	if e.is(flagIndexed) || e.refs > 0 {
+		return
+	}
+	m.mu.models.unref(e.model)
+	m.mu.salts.unref(e.salt)
+	m.mu.entries.Free(id)
+}
+
+// newBufferLocked wraps arena memory as the staged buffer of an entry.
+func (m *Manager) newBufferLocked(b arena.Buf, layout, salt uint32) uint32 {
+	id := m.mu.bufs.New()
+	rec := &m.mu.layouts[layout]
+	rec.refs++
+	m.mu.salts.recs[salt].bytes += rec.phys
+	*m.mu.bufs.At(id) = buffer{b: b, off: m.mu.arena.Offset(b), layout: layout, held: true}
+	return id
+}
+
+// unholdLocked ends the hold of index or staging on a buffer.
+func (m *Manager) unholdLocked(id, salt uint32) {
+	b := m.mu.bufs.At(id)
+	b.held = false
+	phys := m.mu.layouts[b.layout].phys
+	m.mu.salts.recs[salt].bytes -= phys
+	if b.refs > 0 {
+		m.mu.stats.OrphanedBytes += phys
+		return
+	}
+	m.freeBufferLocked(id, b)
+}
+
+// unuseLocked ends one lease item's use of a buffer.
+func (m *Manager) unuseLocked(id uint32) {
+	b := m.mu.bufs.At(id)
+	b.refs--
+	if b.refs == 0 && !b.held {
+		m.mu.stats.OrphanedBytes -= m.mu.layouts[b.layout].phys
+		m.freeBufferLocked(id, b)
+	}
+}
+
+func (m *Manager) freeBufferLocked(id uint32, b *buffer) {
+	m.mu.arena.Free(b.b)
+	m.unrefLayoutLocked(b.layout)
+	m.mu.bufs.Free(id)
+}
+
+// layoutLocked is the id of an interned layout; 0 is never one.
+func (m *Manager) layoutLocked(l kv.Layout) uint32 {
+	fp := l.Fingerprint()
+	if id, ok := m.mu.layoutIDs[fp]; ok {
+		return id
+	}
+	rec := layoutRec{fp: fp, logical: l.Size(), phys: m.mu.arena.Physical(l.Size())}
+	for id := 1; id < len(m.mu.layouts); id++ {
+		if m.mu.layouts[id].refs == 0 && m.mu.layouts[id].fp == (kv.Fingerprint{}) {
+			m.mu.layouts[id] = rec
+			m.mu.layoutIDs[fp] = uint32(id)
+			return uint32(id)
+		}
+	}
+	m.mu.layouts = append(m.mu.layouts, rec)
+	m.mu.layoutIDs[fp] = uint32(len(m.mu.layouts) - 1)
+	return uint32(len(m.mu.layouts) - 1)
+}
+
+func (m *Manager) unrefLayoutLocked(id uint32) {
+	rec := &m.mu.layouts[id]
+	if rec.refs--; rec.refs == 0 {
+		delete(m.mu.layoutIDs, rec.fp)
+		*rec = layoutRec{}
+	}
+}

@@ -1,0 +1,181 @@
+package l1
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// leaseList is the open leases of one kind, by expiry.
+type leaseList struct {
+	head, tail *lease
+	ttl        time.Duration
+}
+
+func (m *Manager) expiryLocked(k LeaseKind) *leaseList {
+	if k == LeaseWrite {
+		return &m.mu.writes
+	}
+	return &m.mu.reads
+}
+
+// enterLocked begins a hold at time at: what is due expires first, a bounded
+// number of keys per hold.
+func (m *Manager) enterLocked(at time.Time) {
+	if at.After(m.mu.now) {
+		m.mu.now = at
+	}
+	budget := maxHold
+	for _, list := range [...]*leaseList{&m.mu.writes, &m.mu.reads} {
+		for budget > 0 && list.head != nil && !m.mu.now.Before(list.head.expires) {
+			budget -= m.expireLocked(list.head, budget)
+		}
+	}
+}
+
+// expireLocked ends the time of up to limit items of a dead lease: pins are
+// dropped, stagings aborted. The owner keeps the bytes until it lets go. A lease
+// that is done leaves the list. It returns the number of items handled, at least 1.
+func (m *Manager) expireLocked(l *lease, limit int) int {
+	if !l.listed {
+		return 1
+	}
+	l.expired = true
+	lo := l.cursor
+	hi := min(lo+limit, len(l.items))
+	lost, vanished := 0, 0
+	for i := hi - 1; i >= lo; i-- {
+		it := &l.items[i]
+		if it.state != itemOpen {
+			continue
+		}
+		lost++
+		it.state = itemLost
+		it.result = noResult
+		e := m.mu.entries.At(it.entry)
+		if l.kind == LeaseWrite {
+			m.unstageLocked(it.entry, e)
+			continue
+		}
+		if m.unpinHoldersLocked(it, e, it.holders) && e.is(flagIndexed) && m.unreadLocked(it.entry, e, false) {
+			vanished++
+		}
+		if l.promise { // nobody has seen the bytes
+			m.unuseItemLocked(it)
+			it.buf = 0
+		}
+	}
+	l.cursor = hi
+	if hi == len(l.items) {
+		m.unlistLeaseLocked(l)
+	}
+	if vanished > 0 {
+		m.publishRemovedLocked(CauseTempRelease, "", m.mu.now)
+	}
+	if lost > 0 {
+		m.announceExpiryLocked(l, lo, hi)
+	}
+	return max(hi-lo, 1)
+}
+
+func (m *Manager) announceExpiryLocked(l *lease, lo, hi int) {
+	keys := run(l.keys, lo, hi, func(i int) bool { return l.items[i].state == itemLost })
+	age := m.mu.now.Sub(l.began)
+	m.mu.stats.LeasesExpired++
+	m.mu.warnings = append(m.mu.warnings, expiry{l.kind, l.owner, age, len(keys)})
+	if l.kind == LeaseWrite {
+		m.topics.writeAborted.PublishAt(WriteAborted{Keys: keys, Cause: AbortExpired}, m.mu.now)
+	}
+	m.topics.leaseExpired.PublishAt(LeaseExpired{Kind: l.kind, Keys: keys, Owner: l.owner, Age: age}, m.mu.now)
+	m.armLocked() // the warning is written by the timer, outside the mutex
+}
+
+// expiry is a warning to be logged.
+type expiry struct {
+	kind  LeaseKind
+	owner string
+	age   time.Duration
+	keys  int
+}
+
+// loseStagingLocked takes an entry's staging away from its writer.
+func (m *Manager) loseStagingLocked(e *entry, cause AbortCause, at time.Time) {
+	l := m.mu.leases[e.writer]
+	pos := int(e.writerPos)
+	it := &l.items[pos]
+	it.state, it.result = itemLost, noResult
+	m.unstageLocked(it.entry, e)
+	if m.topics.writeAborted.Active() {
+		m.topics.writeAborted.PublishAt(WriteAborted{Keys: l.keys[pos : pos+1 : pos+1], Cause: cause}, at)
+	}
+}
+
+// reclaimLocked takes back the staging of a writer whose time is over.
+func (m *Manager) reclaimLocked(e *entry, at time.Time) {
+	l := m.mu.leases[e.writer]
+	l.expired = true
+	age := at.Sub(l.began)
+	pos := int(e.writerPos)
+	keys := []kv.Key{l.keys[pos]}
+	m.loseStagingLocked(e, AbortExpired, at)
+	m.mu.stats.LeasesExpired++
+	m.mu.warnings = append(m.mu.warnings, expiry{l.kind, l.owner, age, 1})
+	m.topics.leaseExpired.PublishAt(LeaseExpired{Kind: l.kind, Keys: keys, Owner: l.owner, Age: age}, at)
+	m.armLocked()
+}
+
+// timerResolution is how late an expiry may be noticed without any call.
+const timerResolution = time.Second
+
+// armLocked sets the timer for the next lease that expires, or for warnings that
+// wait. It is left alone while it is set: a lease that ends in time costs nothing
+// here, at the price of at most one wake-up after the last one.
+func (m *Manager) armLocked() {
+	if m.mu.timer != nil || m.mu.closed {
+		return
+	}
+	var due time.Time
+	for _, list := range [...]*leaseList{&m.mu.writes, &m.mu.reads} {
+		if list.head != nil && (due.IsZero() || list.head.expires.Before(due)) {
+			due = list.head.expires
+		}
+	}
+	if len(m.mu.warnings) > 0 {
+		due = m.mu.now
+	}
+	if due.IsZero() {
+		return
+	}
+	m.mu.timer = m.rt.At(due, m.onTimer)
+}
+
+func (m *Manager) onTimer() {
+	for {
+		m.mu.Lock()
+		m.mu.timer = nil
+		if m.mu.closed {
+			m.mu.Unlock()
+			return
+		}
+		m.enterLocked(m.rt.Now())
+		warnings := m.mu.warnings
+		m.mu.warnings = nil
+		more := false
+		for _, list := range [...]*leaseList{&m.mu.writes, &m.mu.reads} {
+			more = more || list.head != nil && list.head.dead(m.mu.now)
+		}
+		if !more {
+			m.armLocked()
+		}
+		m.mu.Unlock()
+		for _, w := range warnings {
+			m.o.Logger.LogAttrs(context.Background(), slog.LevelWarn, "L1 lease expired before it was given back", //nolint:forbidigo // a record without a caller
+				slog.String("kind", string(w.kind)), slog.String("owner", w.owner), slog.Duration("age", w.age), slog.Int("keys", w.keys))
+		}
+		if !more {
+			return
+		}
+	}
+}

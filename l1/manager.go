@@ -1,0 +1,206 @@
+package l1
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/lmcache-go/lmcache/eventbus"
+	"github.com/lmcache-go/lmcache/internal/runtime"
+	"github.com/lmcache-go/lmcache/l1/internal/arena"
+	"github.com/lmcache-go/lmcache/l1/internal/slab"
+	"github.com/lmcache-go/lmcache/l1/policy"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// Manager keeps objects in one arena of host memory. All methods are safe for
+// concurrent use, run on the caller's goroutine, do no I/O and hold the one mutex
+// for at most 64 keys at a time. Methods take the time of the call: the events of
+// a call carry it, and leases run from it.
+type Manager struct {
+	o      Options
+	rt     runtime.Runtime
+	live   *runtime.Live // rt, if this manager made it
+	arena  *arena.Arena  // for addresses, which never change; the allocator is guarded by mu
+	topics topics
+	mu     state
+}
+
+// state is everything that the mutex guards.
+type state struct {
+	sync.Mutex
+	closed     bool
+	now        time.Time // latest time seen
+	arena      *arena.Arena
+	policy     policy.Policy
+	index      table // of entries, by key
+	famIndex   table // of families
+	entries    slab.Slab[entry]
+	entryLimit uint32 // ids in use are below
+	bufs       slab.Slab[buffer]
+	families   slab.Slab[family]
+	absent     struct { // families without members, oldest first
+		head, tail uint32
+		n          int
+	}
+	models, salts names
+	layouts       []layoutRec // id 0 is not used
+	layoutIDs     map[kv.Fingerprint]uint32
+	leases        []*lease // by id; 0 is not used
+	freeLeases    []*lease
+	reads, writes leaseList
+	timer         runtime.Timer // of the next expiry; nil: not set
+	warnings      []expiry      // to be logged by the timer
+	mark          uint32        // of the reservation that evicts
+	demand        demand
+	removed       keyLog // keys that removeLocked took out
+	removedKeys   int64
+	removedBytes  int64
+	tick          tick
+	stats         counters
+}
+
+type topics struct {
+	readReserved                 eventbus.Topic[ReadReserved]
+	readFinished                 eventbus.Topic[ReadFinished]
+	writeReserved                eventbus.Topic[WriteReserved]
+	writeFinished                eventbus.Topic[WriteFinished]
+	writeFinishedAndReadReserved eventbus.Topic[WriteFinishedAndReadReserved]
+	writeAborted                 eventbus.Topic[WriteAborted]
+	keysEvicted                  eventbus.Topic[KeysEvicted]
+	keysAccessed                 eventbus.Topic[KeysAccessed]
+	leaseExpired                 eventbus.Topic[LeaseExpired]
+	tick                         eventbus.Topic[EvictionLoopTick]
+}
+
+// New maps the arena and returns an empty manager. It reports all problems of
+// the options at once.
+func New(o Options) (*Manager, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	pol, err := policy.New(o.Policy)
+	if err != nil {
+		return nil, fmt.Errorf("l1: %w", err)
+	}
+	a, err := arena.New(arena.Options{Bytes: o.Bytes, Align: int64(o.Align), NoBytes: o.NoBytes})
+	if err != nil {
+		return nil, fmt.Errorf("l1: %w", err)
+	}
+	m := &Manager{o: o, rt: o.Runtime, arena: a}
+	if m.rt == nil {
+		m.live = runtime.NewLive()
+		m.rt = m.live
+	}
+	m.topics = topics{
+		readReserved:                 eventbus.TopicOf[ReadReserved](o.Bus),
+		readFinished:                 eventbus.TopicOf[ReadFinished](o.Bus),
+		writeReserved:                eventbus.TopicOf[WriteReserved](o.Bus),
+		writeFinished:                eventbus.TopicOf[WriteFinished](o.Bus),
+		writeFinishedAndReadReserved: eventbus.TopicOf[WriteFinishedAndReadReserved](o.Bus),
+		writeAborted:                 eventbus.TopicOf[WriteAborted](o.Bus),
+		keysEvicted:                  eventbus.TopicOf[KeysEvicted](o.Bus),
+		keysAccessed:                 eventbus.TopicOf[KeysAccessed](o.Bus),
+		leaseExpired:                 eventbus.TopicOf[LeaseExpired](o.Bus),
+		tick:                         eventbus.TopicOf[EvictionLoopTick](o.Bus),
+	}
+	s := &m.mu
+	s.arena, s.policy = a, pol
+	s.index, s.famIndex = newTable(), newTable()
+	s.models, s.salts = newNames(), newNames()
+	s.layouts = make([]layoutRec, 1)
+	s.layoutIDs = make(map[kv.Fingerprint]uint32)
+	s.leases = make([]*lease, 1)
+	s.reads.ttl, s.writes.ttl = o.ReadTTL, o.WriteTTL
+	s.demand.m = m
+	s.demand.take = s.demand.victim
+	s.Lock()
+	s.now = m.rt.Now()
+	m.armTickLocked(s.now)
+	s.Unlock()
+	return m, nil
+}
+
+// Regions is the memory of the arena, to be pinned by a device; nil with NoBytes.
+// It does not change and is unmapped by Close.
+func (m *Manager) Regions() [][]byte {
+	if b := m.arena.Memory(); b != nil {
+		return [][]byte{b}
+	}
+	return nil
+}
+
+// errNoKeys says that a call named no keys.
+var errNoKeys = errors.New("no keys")
+
+func (m *Manager) checkCall(op string, keys []kv.Key, layout kv.Layout) error {
+	switch {
+	case len(keys) == 0:
+		return fmt.Errorf("l1: %s: %w", op, errNoKeys)
+	case layout.IsZero():
+		return fmt.Errorf("l1: %s: layout: not set", op)
+	case m.arena.Physical(layout.Size()) > m.arena.Capacity():
+		return fmt.Errorf("l1: %s: layout: an object of %d bytes is larger than the capacity of %d bytes",
+			op, layout.Size(), m.arena.Capacity())
+	}
+	return nil
+}
+
+// LeakError says that Close found memory that is still lent out.
+type LeakError struct {
+	Leases int
+	Bytes  int64
+	Oldest time.Duration
+	Owner  string // of the oldest lease
+}
+
+// Error names the count, the bytes and the oldest holder.
+func (e *LeakError) Error() string {
+	return fmt.Sprintf("l1: close: %d leases still hold %d bytes, the oldest for %v by %q; the memory stays mapped",
+		e.Leases, e.Bytes, e.Oldest, e.Owner)
+}
+
+// Close refuses new work and unmaps the memory. If leases are outstanding, the
+// memory stays mapped and the error is a *LeakError. Closing twice is harmless.
+func (m *Manager) Close() error {
+	m.mu.Lock()
+	if m.mu.closed {
+		m.mu.Unlock()
+		return nil
+	}
+	m.mu.closed = true
+	if m.mu.timer != nil {
+		m.mu.timer.Stop()
+	}
+	now := m.rt.Now()
+	var leak LeakError
+	for _, l := range m.mu.leases[1:] {
+		if l.open == 0 {
+			continue
+		}
+		held := int64(0)
+		for i := range l.items {
+			if st := l.items[i].state; (st == itemOpen || st == itemLost) && l.items[i].buf != 0 {
+				held += m.arena.Physical(l.layout.Size())
+			}
+		}
+		if held == 0 {
+			continue
+		}
+		leak.Leases++
+		leak.Bytes += held
+		if age := now.Sub(l.began); age >= leak.Oldest {
+			leak.Oldest, leak.Owner = age, l.owner
+		}
+	}
+	m.mu.Unlock()
+	if m.live != nil {
+		m.live.Close()
+	}
+	if leak.Leases > 0 {
+		return &leak
+	}
+	return m.arena.Close()
+}

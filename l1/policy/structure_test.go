@@ -1,0 +1,135 @@
+package policy
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// linked counts the entries in the structures that a search may look at, and
+// verifies them.
+func (p *LRU) linked(t *testing.T) (list, ready, parked int) {
+	t.Helper()
+	var newer uint32
+	for id := p.list.head; id != 0; newer, id = id, p.at(id).next {
+		n := p.at(id)
+		if n.place != inList || n.prev != newer || newer != 0 && p.at(newer).seq <= n.seq {
+			t.Fatalf("entry %d is out of order in the list: %+v", id, *n)
+		}
+		list++
+	}
+	if p.list.tail != newer {
+		t.Fatalf("the tail is %d, the last entry %d", p.list.tail, newer)
+	}
+	var heap func(id, before uint32, least uint64, place place) int
+	heap = func(id, before uint32, least uint64, place place) (count int) {
+		for ; id != 0; before, id = id, p.at(id).next {
+			n := p.at(id)
+			if n.place != place || n.prev != before || n.seq < least {
+				t.Fatalf("entry %d is out of order in a heap: %+v", id, *n)
+			}
+			count += 1 + heap(n.child, id, n.seq, place)
+		}
+		return count
+	}
+	if p.passed != (order{}) {
+		t.Fatalf("entries are still passed over: %+v", p.passed)
+	}
+	return list, heap(p.ready, 0, 0, inReady), heap(p.parked, 0, 0, inParked)
+}
+
+type order = list // the results of linked shadow the name
+
+// After any calls the structures are sound and hold each entry once.
+func TestLRUStructures(t *testing.T) {
+	at := time.Time{}
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 9))
+		p := NewLRU()
+		const n = 100
+		for step := range 4000 {
+			id := ID(1 + r.IntN(n))
+			switch r.IntN(9) {
+			case 0, 1:
+				p.Insert(id, 1, 1, at)
+			case 2:
+				p.Touch(id, at)
+			case 3:
+				p.Remove(id)
+			case 4:
+				p.Pin(id)
+			case 5:
+				p.Unpin(id, r.IntN(2) == 0, at)
+			case 6:
+				p.Block(id)
+			case 7:
+				p.Unblock(id)
+			case 8:
+				left := r.IntN(30)
+				for id := range p.Victims(Need{}) {
+					if r.IntN(3) == 0 {
+						p.Remove(id)
+					}
+					if left--; left < 0 {
+						break
+					}
+				}
+			}
+			if step%50 != 0 {
+				continue
+			}
+			want := 0
+			for id := ID(1); id <= n; id++ {
+				if e := p.find(id); e != nil && e.flags&flagPinned == 0 {
+					want++
+				}
+			}
+			if l, rd, pk := p.linked(t); l+rd+pk != want {
+				t.Fatalf("seed %d: %d entries in the list, %d ready and %d parked, want %d in all", seed, l, rd, pk, want)
+			}
+		}
+	}
+}
+
+// REQ-S37: a search can only look at what is linked, and pinned entries are not;
+// parked ones are in a heap of which only the root is looked at.
+func TestREQ_S37_PinnedAndParkedAreNotSearched(t *testing.T) {
+	const pinned, free, blocked = 100_000, 1000, 50_000
+	p := NewLRU()
+	at := time.Time{}
+	for id := ID(1); id <= pinned+free+blocked; id++ {
+		p.Insert(id, 1, 1, at)
+	}
+	for id := ID(1); id <= pinned; id++ {
+		p.Pin(id)
+	}
+	for id := ID(pinned + 1); id <= pinned+blocked; id++ {
+		p.Block(id)
+	}
+	for range p.Victims(Need{Bytes: 1}) { // parks what comes up
+		break
+	}
+	if l, rd, pk := p.linked(t); l != free || rd != 0 || pk != blocked {
+		t.Errorf("%d entries in the list, %d ready, %d parked, want %d, 0 and %d", l, rd, pk, free, blocked)
+	}
+	next := ID(pinned + blocked)
+	for id := range p.Victims(Need{Bytes: free}) {
+		if next++; next > pinned+blocked+free {
+			break
+		}
+		if id != next {
+			t.Fatalf("victim is %d, want %d", id, next)
+		}
+		p.Remove(id)
+	}
+	if l, rd, pk := p.linked(t); l != 0 || rd != 0 || pk != blocked {
+		t.Errorf("in the end %d entries in the list, %d ready, %d parked", l, rd, pk)
+	}
+}
+
+func TestNodeSize(t *testing.T) {
+	if got := unsafe.Sizeof(node{}); got > 48 {
+		t.Errorf("a node has %d bytes, want at most 48", got)
+	}
+}

@@ -1,0 +1,139 @@
+package l1
+
+import (
+	"time"
+
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// Take moves one holder of each selected position into a lease of its own, over
+// the selected keys in order, and reports how many of them could not be had.
+// Nothing is released or announced. A position whose lease has expired is leased
+// again if the object is still there; one that was never leased, or whose holders
+// have all been taken, is KeyNotReadable.
+func (r ReadLease) Take(at time.Time, s Select) (taken ReadLease, bad int) {
+	l := r.l
+	if l == nil || l.gen.Load() != r.gen {
+		return ReadLease{}, s.Len(s.Hi)
+	}
+	s = s.clip(len(l.keys))
+	t := l.m.newLease(LeaseRead, s.Pick(l.keys), l.layout, l.owner, at)
+	tk := taking{m: l.m, from: l, to: t, s: s}
+	m := l.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for j := 0; j < len(t.keys); j += maxHold {
+		if j > 0 {
+			m.mu.Unlock()
+			m.mu.Lock()
+		}
+		m.enterLocked(at)
+		if l.gen.Load() == r.gen && l.dead(at) {
+			m.expireLocked(l, len(l.items))
+		}
+		for i := j; i < min(j+maxHold, len(t.keys)); i++ {
+			if l.gen.Load() != r.gen {
+				t.items[i].code, t.items[i].detail = KeyNotReadable, DetailNotLeased
+				bad++
+			} else if !tk.position(s.Lo+i*s.Stride, i) {
+				bad++
+			}
+		}
+	}
+	if l.gen.Load() == r.gen && l.open == 0 && l.id != 0 {
+		m.recycleLocked(l)
+	}
+	gen := t.gen.Load()
+	if t.open > 0 {
+		m.listLocked(t, at)
+	} else {
+		m.discardLocked(t)
+	}
+	return ReadLease{t, gen}, bad
+}
+
+// Pick is the selected keys in order: a part of keys itself where they are
+// consecutive.
+func (s Select) Pick(keys []kv.Key) []kv.Key {
+	s = s.clip(len(keys))
+	if s.Lo >= s.Hi {
+		return nil
+	}
+	if s.Stride == 1 {
+		return keys[s.Lo:s.Hi:s.Hi]
+	}
+	out := make([]kv.Key, 0, s.Len(len(keys)))
+	for i := s.Lo; i < s.Hi; i += s.Stride {
+		out = append(out, keys[i])
+	}
+	return out
+}
+
+// Has reports whether s selects position i of n.
+func (s Select) Has(i, n int) bool { return s.clip(n).has(i) }
+
+// has is Has of a clipped selection.
+func (s Select) has(i int) bool {
+	return i >= s.Lo && i < s.Hi && (i-s.Lo)%s.Stride == 0
+}
+
+// taking is one Take while it runs.
+type taking struct {
+	m        *Manager
+	from, to *lease
+	s        Select
+	namer    namer
+}
+
+// position moves a holder of from's position i to position j of the new lease.
+func (t *taking) position(i, j int) bool {
+	m, it, to := t.m, &t.from.items[i], &t.to.items[j]
+	if it.state == itemRepeat {
+		first := int(it.entry)
+		if t.s.has(first) { // reads what the first position of the key reads
+			pos := (first - t.s.Lo) / t.s.Stride
+			*to = t.to.items[pos]
+			if to.state == itemOpen {
+				*to = item{off: to.off, entry: uint32(pos), state: itemRepeat}
+			}
+			return to.code == Success
+		}
+		i, it = first, &t.from.items[first]
+	}
+	switch {
+	case it.state == itemOpen && it.holders > 0:
+		e := m.mu.entries.At(it.entry)
+		e.refs++
+		m.mu.bufs.At(it.buf).refs++
+		*to = item{off: it.off, entry: it.entry, buf: it.buf, holders: 1, state: itemOpen}
+		t.to.open++
+		if it.holders--; it.holders == 0 {
+			m.unuseLocked(it.buf)
+			m.settleLocked(t.from, it)
+		}
+		return true
+	case it.state == itemLost && it.holders > 0: // expired: lease it again if it is still there
+		id := t.find(i)
+		if to.code, to.detail = m.readableLocked(id, 0, t.from.layout.Fingerprint()); to.code != Success {
+			return false
+		}
+		m.leaseLocked(t.to, to, id, m.mu.entries.At(id), 1)
+		if it.holders--; it.holders == 0 {
+			m.unuseItemLocked(it)
+			m.settleLocked(t.from, it)
+		}
+		return true
+	}
+	// Never leased, or all holders taken. It may be resident all the same.
+	to.code, to.detail = m.readableLocked(t.find(i), 0, t.from.layout.Fingerprint())
+	if to.code == Success {
+		to.code, to.detail = KeyNotReadable, DetailNotLeased
+	}
+	return false
+}
+
+func (t *taking) find(i int) uint32 {
+	k := &t.from.keys[i]
+	_, fp := t.namer.fingerprints(k)
+	return t.m.findLocked(k, fp, t.m.mu.models.lookup(k.Model), t.m.mu.salts.lookup(k.Salt))
+}

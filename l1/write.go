@@ -1,0 +1,367 @@
+package l1
+
+import (
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// WriteMode says which keys a reservation may write.
+type WriteMode uint8
+
+// Write modes.
+const (
+	WriteNew    WriteMode = iota // absent keys only
+	WriteUpdate                  // resident keys only: a fresh buffer that replaces the old one at commit
+	WriteAll                     // both
+)
+
+// String is the mode's name on the wire and in traces.
+func (w WriteMode) String() string {
+	switch w {
+	case WriteUpdate:
+		return "update"
+	case WriteAll:
+		return "all"
+	default:
+		return "new"
+	}
+}
+
+// WriteOptions are the optional parts of a reservation.
+type WriteOptions struct {
+	Owner     string // for events and logs
+	Temporary []bool // per key: vanishes with its last reader; nil: none does
+	After     kv.Key // predecessor of the first key in the prompt; zero: unknown
+}
+
+// WriteLease is borrowed memory for objects that nobody can read yet. It is a
+// small value: a copy is the same lease, and one whose lease has ended does
+// nothing. It belongs to the goroutine that got it and may be handed over.
+type WriteLease struct {
+	l   *lease
+	gen uint64
+}
+
+// ReserveWrite stages memory of layout for keys, in request order, and evicts
+// for it what it must. Keys that are not granted have a Code that says why; the
+// ones that got memory are a prefix of those that needed it. The manager keeps
+// keys, which must not change afterwards.
+//
+// An error means that nothing was reserved: invalid arguments or a closed manager.
+func (m *Manager) ReserveWrite(at time.Time, keys []kv.Key, layout kv.Layout, mode WriteMode, o WriteOptions) (WriteLease, error) {
+	if err := m.checkCall("ReserveWrite", keys, layout); err != nil {
+		return WriteLease{}, err
+	}
+	if o.Temporary != nil && len(o.Temporary) != len(keys) {
+		return WriteLease{}, fmt.Errorf("l1: ReserveWrite: Temporary: got %d flags for %d keys", len(o.Temporary), len(keys))
+	}
+	l := m.newLease(LeaseWrite, keys, layout, o.Owner, at)
+	w := reservation{m: m, l: l, mode: mode, temporary: o.Temporary, at: at}
+	if o.After.Hash.Len() > 0 {
+		w.after = &o.After
+	}
+	for lo := 0; lo < len(keys); lo += maxHold {
+		w.hold(lo, min(lo+maxHold, len(keys)))
+	}
+	gen := l.gen.Load()
+	m.mu.Lock()
+	switch {
+	case w.closed:
+		m.abandonLocked(l, AbortShutdown)
+		m.mu.Unlock()
+		return WriteLease{}, ErrClosed
+	case l.open == 0:
+		m.discardLocked(l)
+	}
+	m.mu.Unlock()
+	w.zeroPadding()
+	return WriteLease{l, gen}, nil
+}
+
+// reservation is one ReserveWrite while it runs.
+type reservation struct {
+	m         *Manager
+	l         *lease
+	mode      WriteMode
+	temporary []bool
+	after     *kv.Key
+	at        time.Time
+	namer     namer
+	chain     chain
+	layout    uint32
+	full      bool // memory has run out: later keys do not get any
+	closed    bool
+	lo        int            // first position of this hold
+	need      [maxHold]int32 // positions of this hold that need memory
+	fam       [maxHold]uint32
+}
+
+// hold serves the keys [lo, hi) in one critical section.
+func (w *reservation) hold(lo, hi int) {
+	m := w.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mu.closed || w.closed {
+		w.closed = true
+		return
+	}
+	m.enterLocked(w.at)
+	w.layout = m.layoutLocked(w.l.layout)
+	m.mu.layouts[w.layout].refs++ // for the length of this hold
+	defer m.unrefLayoutLocked(w.layout)
+
+	n := 0
+	w.lo = lo
+	w.chain.resume(m)
+	if w.after != nil && lo == 0 {
+		fp, _ := w.namer.fingerprints(w.after)
+		w.chain.start(m, w.after, fp)
+	}
+	for i := lo; i < hi; i++ {
+		if w.classify(i) {
+			w.need[n] = int32(i)
+			n++
+		}
+	}
+	if n > 0 {
+		m.allocateLocked(w, w.need[:n])
+	}
+	if w.l.open > 0 && !w.l.listed {
+		m.listLocked(w.l, w.at)
+	}
+	if m.topics.writeReserved.Active() {
+		granted := run(w.l.keys, lo, hi, func(i int) bool { return w.l.items[i].code == Success })
+		if len(granted) > 0 {
+			m.topics.writeReserved.PublishAt(WriteReserved{Keys: granted}, w.at)
+		}
+	}
+}
+
+// classify decides whether key i needs memory, and stages an entry for it if so.
+func (w *reservation) classify(i int) bool {
+	m, k, it := w.m, &w.l.keys[i], &w.l.items[i]
+	famFP, fp := w.namer.fingerprints(k)
+	fam := w.chain.step(m, k, famFP)
+	w.fam[i-w.lo] = fam
+	id := m.findLocked(k, fp, m.mu.models.lookup(k.Model), m.mu.salts.lookup(k.Salt))
+	if id != 0 {
+		e := m.mu.entries.At(id)
+		if e.staged != 0 && m.mu.leases[e.writer].dead(w.at) {
+			m.reclaimLocked(e, w.at)
+			if !e.is(flagIndexed) { // the dead staging was all there was
+				id = 0
+			}
+		}
+	}
+	switch {
+	case id == 0 && w.mode == WriteUpdate:
+		it.code = KeyNotWritable
+		return false
+	case id != 0:
+		e := m.mu.entries.At(id)
+		if w.mode == WriteNew || e.staged != 0 || e.pins > 0 || e.is(flagTemporary) {
+			it.code = KeyNotWritable
+			return false
+		}
+	}
+	if w.full {
+		it.code = OutOfMemory
+		return false
+	}
+	if id == 0 {
+		id = m.newEntryLocked(k, fp, fam)
+	}
+	it.entry = id
+	e := m.mu.entries.At(id)
+	e.writer, e.writerPos, e.staged = w.l.id, uint32(i), stagedPending
+	return true
+}
+
+// stagedPending marks an entry that waits for memory within one hold.
+const stagedPending = ^uint32(0)
+
+// grantLocked gives memory to the key at position i.
+func (w *reservation) grantLocked(i int, b uint32) {
+	m, it := w.m, &w.l.items[i]
+	e := m.mu.entries.At(it.entry)
+	buf := m.mu.bufs.At(b)
+	buf.refs++
+	e.staged = b
+	e.refs++
+	if e.buf != 0 {
+		m.pinLocked(it.entry, e) // a replacement is on its way: not evictable
+	} else if w.temporary != nil && w.temporary[i] {
+		e.flags |= flagTemporary
+	}
+	it.buf, it.off, it.state = b, buf.off, itemOpen
+	w.l.open++
+	m.mu.stats.WritingObjects++
+	m.mu.stats.StagedBytes += m.mu.layouts[w.layout].phys
+}
+
+// denyLocked takes back the staging of a key that got no memory.
+func (w *reservation) denyLocked(i int) {
+	m, it := w.m, &w.l.items[i]
+	it.code = OutOfMemory
+	id := it.entry
+	e := m.mu.entries.At(id)
+	e.staged, e.writer = 0, 0
+	it.entry = 0
+	if e.buf == 0 {
+		m.dropEntryLocked(id, e, goneNever)
+	}
+	w.full = true
+}
+
+// zeroPadding clears what lies between logical and physical size, which storage
+// may write out.
+func (w *reservation) zeroPadding() {
+	logical := w.l.layout.Size()
+	phys := w.m.arena.Physical(logical)
+	if w.m.o.NoBytes || phys == logical {
+		return
+	}
+	for i := range w.l.items {
+		if w.l.items[i].code == Success {
+			clear(w.l.buffer(i)[logical:phys:phys])
+		}
+	}
+}
+
+// All yields the granted buffers by position in the request, until the lease ends.
+func (w WriteLease) All() iter.Seq2[int, []byte] { return buffers(w.l, w.gen) }
+
+// Keys are the requested keys; nil after the lease has ended.
+func (w WriteLease) Keys() []kv.Key { return keysOf(w.l, w.gen) }
+
+// Code is Success for a granted position and otherwise says why not. After the
+// lease has ended it is KeyInWrongState.
+func (w WriteLease) Code(i int) Code { return codeOf(w.l, w.gen, i) }
+
+func keysOf(l *lease, gen uint64) []kv.Key {
+	if l == nil || l.gen.Load() != gen {
+		return nil
+	}
+	return l.keys
+}
+
+func codeOf(l *lease, gen uint64, i int) Code {
+	if l == nil || l.gen.Load() != gen {
+		return KeyInWrongState
+	}
+	return l.items[i].code
+}
+
+// FinishResult says what a finish did. Both lists are in request order.
+type FinishResult struct {
+	Finished []kv.Key // now readable
+	Failed   []kv.Key // the lease had expired, or the key had been finished or aborted
+}
+
+// Finish makes all staged objects readable, each in one step, and ends the lease.
+func (w WriteLease) Finish(at time.Time, origin Origin) FinishResult {
+	return w.FinishRange(at, 0, len(w.Keys()), origin)
+}
+
+// FinishRange is Finish for the positions [lo, hi).
+func (w WriteLease) FinishRange(at time.Time, lo, hi int, origin Origin) (r FinishResult) {
+	w.pieces(lo, hi, func(lo, hi int) {
+		w.l.m.finishLocked(w.l, at, lo, hi, origin)
+	}, func(lo, hi int) {
+		items := w.l.items
+		r.Finished = run(w.l.keys, lo, hi, func(i int) bool { return items[i].state != itemNone && items[i].result == Success })
+		r.Failed = run(w.l.keys, lo, hi, func(i int) bool { return items[i].state != itemNone && items[i].result != Success })
+	})
+	return r
+}
+
+// FinishAndRead makes all staged objects readable and leases them to readers
+// holders each, without a gap in which they could be evicted. The returned lease
+// is over the same keys; positions that failed are not granted in it.
+func (w WriteLease) FinishAndRead(at time.Time, readers int) ReadLease {
+	l := w.l
+	if l == nil || l.gen.Load() != w.gen {
+		return ReadLease{}
+	}
+	m := l.m
+	r := m.newLease(LeaseRead, l.keys, l.layout, l.owner, at)
+	w.pieces(0, len(l.keys), func(lo, hi int) {
+		m.finishAndReadLocked(l, r, at, lo, hi, uint32(max(readers, 1)))
+	}, nil)
+	gen := r.gen.Load()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r.open == 0 {
+		m.discardLocked(r)
+	}
+	return ReadLease{r, gen}
+}
+
+// Abort discards what is not finished yet and ends the lease.
+func (w WriteLease) Abort(at time.Time, cause AbortCause) {
+	w.AbortRange(at, 0, len(w.Keys()), cause)
+}
+
+// AbortRange is Abort for the positions [lo, hi).
+func (w WriteLease) AbortRange(at time.Time, lo, hi int, cause AbortCause) {
+	w.pieces(lo, hi, func(lo, hi int) { w.l.m.abortLocked(w.l, at, lo, hi, cause) }, nil)
+}
+
+// Renew starts the lease's time anew; false: it is no longer live.
+func (w WriteLease) Renew(at time.Time) bool { return renew(w.l, w.gen, at) }
+
+// pieces calls f under the mutex for parts of [lo, hi) of at most maxHold keys,
+// the last part first, so that the head of a prompt ends newest; then end, still
+// under the mutex. A lease that is settled afterwards is recycled.
+func (w WriteLease) pieces(lo, hi int, f, end func(lo, hi int)) {
+	pieces(w.l, w.gen, lo, hi, f, end)
+}
+
+func pieces(l *lease, gen uint64, lo, hi int, f, end func(lo, hi int)) {
+	if l == nil {
+		return
+	}
+	m := l.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l.gen.Load() != gen || l.id == 0 {
+		return
+	}
+	lo, hi = max(lo, 0), min(hi, len(l.keys))
+	if lo >= hi {
+		return
+	}
+	for p := hi; p > lo; {
+		if p < hi {
+			m.mu.Unlock()
+			m.mu.Lock()
+		}
+		start := max(lo, p-maxHold)
+		f(start, p)
+		p = start
+	}
+	if end != nil {
+		end(lo, hi)
+	}
+	if l.open == 0 {
+		m.recycleLocked(l)
+	}
+}
+
+func renew(l *lease, gen uint64, at time.Time) bool {
+	if l == nil {
+		return false
+	}
+	m := l.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l.gen.Load() != gen || !l.listed || l.dead(at) {
+		return false
+	}
+	m.unlistLeaseLocked(l)
+	m.listLocked(l, at)
+	return true
+}

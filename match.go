@@ -1,0 +1,301 @@
+package lmcache
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/lmcache-go/lmcache/storage"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// Match is the answer to a lookup: how many leading tokens of a prompt are in the
+// cache. It holds leases on their objects for the session. Its methods are safe
+// for concurrent use.
+type Match struct {
+	s         *Session
+	err       error // bad arguments; the match is empty
+	tokens    int   // of the prompt
+	key       layoutKey
+	layout    kv.Layout
+	chain     kv.Chain
+	prefetch  *storage.Prefetch // nil: nothing was asked
+	early     string
+	miss      storage.MissCounts // of an early exit
+	submitted time.Time
+	mu        struct {
+		sync.Mutex
+		void      bool // replaced, or its session has ended
+		resolved  bool
+		delivered bool
+		chunks    int // found
+		l1Chunks  int
+		miss      storage.MissCounts
+		known     time.Time
+		claimed   map[*Worker]bool
+	}
+}
+
+// Lookup asks how much of a prompt is in the cache and leases it for the session.
+// It returns at once. A lookup replaces the one before: what that one still holds
+// is given back. Tokens are kept by value of the call only.
+func (s *Session) Lookup(ctx context.Context, tokens []int32) *Match {
+	e := s.e
+	m := &Match{s: s, tokens: len(tokens), submitted: e.sm.Now()}
+	if e.topics.requestStarted.Active() {
+		e.topics.requestStarted.PublishAt(RequestStarted{SessionID: s.r.ID, TraceParent: s.r.TraceParent}, m.submitted)
+	}
+	if e.topics.lookupStarted.Active() {
+		e.topics.lookupStarted.PublishAt(LookupStarted{SessionID: s.r.ID}, m.submitted)
+	}
+	if !s.replace(m) {
+		m.err = ErrClosed
+		m.mu.resolved, m.mu.delivered = true, true
+		return m
+	}
+	e.jobs.Add(1)
+	m.start(ctx, tokens)
+	took := since(e.sm.Now(), m.submitted)
+	s.note(func(r *RequestReceipt) { r.LookupTime += took })
+	return m
+}
+
+// replace makes m the session's match; false: the session has ended.
+func (s *Session) replace(m *Match) bool {
+	s.mu.Lock()
+	if s.mu.closed {
+		s.mu.Unlock()
+		return false
+	}
+	old := s.mu.match
+	s.mu.match = m
+	s.mu.Unlock()
+	if old != nil {
+		old.drop("replaced")
+	}
+	return true
+}
+
+// start submits the lookup.
+func (m *Match) start(ctx context.Context, tokens []int32) {
+	s, e := m.s, m.s.e
+	k, layout, ok, err := e.resolve(s.r.Model, s.r.WorldSize)
+	if err != nil {
+		m.exit("no_gpu_context", storage.MissNoLayout, 0, err)
+		return
+	}
+	m.key, m.layout = k, layout
+	s.mu.Lock()
+	s.mu.layout = k
+	s.mu.Unlock()
+	if !ok {
+		e.log.ErrorContext(ctx, "No GPU context found for model "+k.model+" during lookup!", slog.Int("world_size", k.world))
+		m.exit("no_gpu_context", storage.MissNoLayout, len(tokens)/e.o.ChunkTokens, nil)
+		return
+	}
+	m.chain = s.hash(tokens)
+	if m.chain.Len() == 0 {
+		m.exit("empty_chunk_hashes", storage.MissUnderChunkSize, 1, nil)
+		return
+	}
+	if e.topics.lookup.Active() {
+		e.topics.lookup.PublishAt(Lookup{
+			SessionID: s.r.ID, RequestID: s.r.ID, ChunkHashes: m.chain.Hashes(), Model: k.model,
+			ChunkSize: e.o.ChunkTokens, SeqLen: len(tokens), Layouts: []kv.Layout{layout},
+		}, m.submitted)
+	}
+	keys, err := s.request(k, kv.AllWorkers).AppendKeys(make([]kv.Key, 0, m.chain.Len()*k.world), group, m.chain.Hashes())
+	if err == nil {
+		var p *storage.Prefetch
+		p, err = e.sm.SubmitPrefetch(ctx, keys, layout, storage.PrefetchOptions{
+			Owner: s.r.ID, RequestID: s.r.ID, Readers: s.r.Readers,
+		})
+		if err == nil {
+			m.adopt(p)
+			return
+		}
+	}
+	m.exit("", storage.MissClosed, m.chain.Len(), err)
+}
+
+// adopt keeps the handle, unless the match was dropped meanwhile.
+func (m *Match) adopt(p *storage.Prefetch) {
+	m.mu.Lock()
+	void := m.mu.void
+	if !void {
+		m.prefetch = p
+	}
+	m.mu.Unlock()
+	if void {
+		p.Release()
+	}
+}
+
+// exit resolves the match with nothing found.
+func (m *Match) exit(early string, why storage.MissReason, chunks int, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.early, m.err = early, err
+	m.mu.miss.Add(why, chunks)
+	m.mu.resolved, m.mu.known = true, m.s.e.sm.Now()
+}
+
+// Planned is how many tokens the cache plans to supply, and whether that is known
+// yet. It is a plan, not a promise.
+func (m *Match) Planned() (n int, known bool) {
+	m.mu.Lock()
+	p := m.prefetch
+	void := m.mu.void
+	m.mu.Unlock()
+	if p == nil || void {
+		return 0, true
+	}
+	keys, known := p.LookupHits()
+	return m.usable(keys / m.key.world), known
+}
+
+// Tokens waits until the lookup has resolved and returns how many leading tokens
+// can be retrieved. It is less than the length of the prompt: at least one token
+// is left to compute. The first call publishes LookupEnded.
+//
+// A miss is not an error; the errors are those of ctx and of bad arguments.
+func (m *Match) Tokens(ctx context.Context) (int, error) {
+	chunks, err := m.deliver(ctx)
+	return m.usable(chunks), err
+}
+
+// Chunks is Tokens in chunks, and counts a chunk of which the last token is left
+// to compute.
+func (m *Match) Chunks(ctx context.Context) (int, error) { return m.deliver(ctx) }
+
+func (m *Match) usable(chunks int) int {
+	return max(min(chunks*m.s.e.o.ChunkTokens, m.tokens-1), 0)
+}
+
+// deliver waits for the result and announces it the first time.
+func (m *Match) deliver(ctx context.Context) (int, error) {
+	m.mu.Lock()
+	p, resolved, void := m.prefetch, m.mu.resolved, m.mu.void
+	m.mu.Unlock()
+	if void {
+		return 0, nil
+	}
+	if !resolved {
+		if p == nil { // Lookup has not returned yet
+			return 0, m.err
+		}
+		r, err := p.Wait(ctx)
+		if err != nil {
+			return 0, err
+		}
+		m.settle(p, r)
+	}
+	m.mu.Lock()
+	if m.mu.void || m.mu.delivered {
+		defer m.mu.Unlock()
+		if m.mu.void {
+			return 0, nil
+		}
+		return m.mu.chunks, m.err
+	}
+	m.mu.delivered = true
+	e := m.event()
+	chunks, err := m.mu.chunks, m.err
+	m.mu.Unlock()
+	m.announce(e)
+	return chunks, err
+}
+
+// settle folds the result of the prefetch into chunks: those of which all ranks
+// are there.
+func (m *Match) settle(p *storage.Prefetch, r storage.PrefetchResult) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mu.resolved {
+		return
+	}
+	m.mu.resolved, m.mu.known = true, m.s.e.sm.Now()
+	world := m.key.world
+	m.mu.chunks = r.Prefix / world
+	m.mu.l1Chunks = min(m.mu.chunks, r.L1/world)
+	for c := m.mu.chunks; c < m.chain.Len(); c++ {
+		for i := c * world; i < (c+1)*world; i++ {
+			if r.Miss != nil && r.Miss[i] != storage.MissNone {
+				m.mu.miss.Add(r.Miss[i], 1)
+				break
+			}
+		}
+	}
+	if m.mu.chunks*world < r.Prefix { // ranks of a chunk that is not whole
+		p.ReleaseRange(storage.Select{Lo: m.mu.chunks * world, Hi: r.Prefix}, maxReaders)
+	}
+}
+
+// maxReaders is enough to give back all holders of an object.
+const maxReaders = 1 << 16
+
+// event is the announcement of the result. It needs m.mu.
+func (m *Match) event() LookupEnded {
+	size := m.s.e.o.ChunkTokens
+	return LookupEnded{
+		SessionID: m.s.r.ID, FoundCount: m.mu.chunks, RequestedTokens: m.chain.Len() * size,
+		HitTokens: m.mu.chunks * size, L1HitTokens: m.mu.l1Chunks * size, L2HitTokens: (m.mu.chunks - m.mu.l1Chunks) * size,
+		Model: m.key.model, Salt: m.s.r.Salt, EarlyExitReason: m.early, Misses: m.mu.miss,
+		SubmittedAt: m.submitted, ResolvedAt: m.mu.known,
+	}
+}
+
+func (m *Match) announce(ev LookupEnded) {
+	m.s.e.jobs.Add(-1)
+	m.s.note(func(r *RequestReceipt) {
+		r.RequestedTokens += ev.RequestedTokens
+		r.HitTokens += ev.HitTokens
+		r.L1HitTokens += ev.L1HitTokens
+		r.L2HitTokens += ev.L2HitTokens
+		r.EarlyExitReason = ev.EarlyExitReason
+		r.PrefetchWait += since(ev.ResolvedAt, ev.SubmittedAt)
+		for why, n := range ev.Misses {
+			r.Misses[why] += n
+		}
+	})
+	if t := m.s.e.topics.lookupEnded; t.Active() {
+		t.PublishAt(ev, m.s.e.sm.Now())
+	}
+}
+
+// Release gives back the holders on the tokens [from, to) that no transfer has
+// claimed, whole chunks only.
+func (m *Match) Release(from, to int) {
+	m.mu.Lock()
+	p := m.prefetch
+	m.mu.Unlock()
+	if p == nil {
+		return
+	}
+	size, world := m.s.e.o.ChunkTokens, m.key.world
+	lo, hi := (max(from, 0)+size-1)/size, to/size
+	if lo < hi {
+		p.ReleaseRange(storage.Select{Lo: lo * world, Hi: hi * world}, maxReaders)
+	}
+}
+
+// drop ends the match: what it holds goes back, and it covers nothing any more.
+func (m *Match) drop(reason string) {
+	m.mu.Lock()
+	void, delivered, p := m.mu.void, m.mu.delivered, m.prefetch
+	m.mu.void = true
+	m.mu.Unlock()
+	if void {
+		return
+	}
+	if !delivered {
+		m.s.e.jobs.Add(-1)
+		if t := m.s.e.topics.lookupAbandoned; t.Active() {
+			t.PublishAt(LookupAbandoned{SessionID: m.s.r.ID, Reason: reason}, m.s.e.sm.Now())
+		}
+	}
+	if p != nil {
+		p.Release()
+	}
+}

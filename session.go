@@ -1,0 +1,180 @@
+package lmcache
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/lmcache-go/lmcache/storage"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// Request says whose tokens a Session handles.
+type Request struct {
+	ID          string // for events and logs; need not be unique
+	Model       string // may be empty if one model is registered
+	WorldSize   int    // ranks with different KV; 0: that of the model's registration
+	Salt        string // tenant: objects with different salts are never shared
+	Readers     int    // workers that read each object; 0 means 1
+	TraceParent string // W3C trace context, passed on to RequestStarted
+}
+
+// Session is what the cache knows about one request, from its first lookup to its
+// end. It owns what the lookup has leased. Its methods are safe for concurrent
+// use. Close it when the request ends, whatever else failed.
+type Session struct {
+	e  *Engine
+	r  Request
+	mu struct {
+		sync.Mutex
+		closed  bool
+		chain   kv.Chain
+		match   *Match            // of the current lookup
+		stored  map[*Worker]known // what each worker's cache has in the store
+		layout  layoutKey         // of the last operation
+		receipt RequestReceipt
+	}
+}
+
+// known is a prefix of a prompt: a chunk hash covers all that is before it.
+type known struct {
+	chunks int
+	last   kv.Hash
+}
+
+// Session opens a session. It takes no memory until it is used.
+func (e *Engine) Session(r Request) *Session {
+	s := &Session{e: e, r: r}
+	s.mu.stored = make(map[*Worker]known)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.mu.closed {
+		s.mu.closed = true
+		return s
+	}
+	e.mu.opened++
+	e.mu.sessions[s] = e.mu.opened
+	return s
+}
+
+// ID is the request's id.
+func (s *Session) ID() string { return s.r.ID }
+
+// hash returns the chain of the full chunks of tokens. It hashes what the session
+// has not hashed before, without a lock; the longer chain is kept.
+func (s *Session) hash(tokens []int32) kv.Chain {
+	s.mu.Lock()
+	kept := s.mu.chain
+	s.mu.Unlock()
+	next := kept.Extend(s.e.hasher, s.e.o.ChunkTokens, tokens)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.mu.chain.HasPrefix(next) {
+		s.mu.chain = next
+	}
+	return next
+}
+
+// request is the expansion of the session's keys for one worker or all of them.
+func (s *Session) request(k layoutKey, worker int) kv.Request {
+	return kv.Request{Model: k.model, Salt: s.r.Salt, World: k.world, Worker: worker}
+}
+
+// group is the one object group of this version: all layers, full attention.
+const group = 0
+
+// Close ends the session: what it leased and nobody uses goes back, and its
+// chunks become the most recently used. Transfers that run end by themselves.
+// Closing twice does nothing.
+func (s *Session) Close() error {
+	s.mu.Lock()
+	if s.mu.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.mu.closed = true
+	match, chain, k := s.mu.match, s.mu.chain, s.mu.layout
+	s.mu.match = nil
+	s.mu.Unlock()
+
+	e := s.e
+	at := e.sm.Now()
+	if e.topics.sessionEnding.Active() {
+		e.topics.sessionEnding.PublishAt(SessionEnding{RequestID: s.r.ID}, at)
+	}
+	if match != nil {
+		match.drop("session_end")
+	}
+	var err error
+	if chain.Len() > 0 && k.world > 0 {
+		var keys []kv.Key
+		if keys, err = s.request(k, kv.AllWorkers).AppendKeys(nil, group, chain.Hashes()); err == nil {
+			e.sm.Touch(keys)
+		}
+	}
+	e.mu.Lock()
+	delete(e.mu.sessions, s)
+	e.mu.Unlock()
+	if e.topics.requestEnded.Active() {
+		e.topics.requestEnded.PublishAt(RequestEnded{SessionID: s.r.ID}, at)
+	}
+	if e.topics.requestReceipt.Active() {
+		e.topics.requestReceipt.PublishAt(s.receipt(k), at)
+	}
+	if errors.Is(err, storage.ErrClosed) {
+		err = nil
+	}
+	return err
+}
+
+// receipt sums the session up.
+func (s *Session) receipt(k layoutKey) RequestReceipt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.mu.receipt
+	r.SessionID, r.Model, r.Salt = s.r.ID, k.model, s.r.Salt
+	switch {
+	case r.Outcome != "": // a transfer failed
+	case r.RequestedTokens == 0 && r.StoredChunks > 0:
+		r.Outcome = "store_only"
+	case r.HitTokens == 0:
+		r.Outcome = "miss"
+	case r.HitTokens == r.RequestedTokens:
+		r.Outcome = "hit"
+	default:
+		r.Outcome = "partial"
+	}
+	return r
+}
+
+// note changes the receipt.
+func (s *Session) note(f func(*RequestReceipt)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.mu.receipt)
+}
+
+// storedBy returns how many leading chunks of the chain the worker is known to
+// have in the store, because it stored or retrieved them in this session.
+func (s *Session) storedBy(w *Worker, hashes []kv.Hash) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.mu.stored[w]
+	if k.chunks == 0 || k.chunks > len(hashes) || hashes[k.chunks-1] != k.last {
+		return 0
+	}
+	return k.chunks
+}
+
+// setStored notes that the first n chunks of the chain are in the store.
+func (s *Session) setStored(w *Worker, hashes []kv.Hash, n int) {
+	if n == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.stored[w] = known{n, hashes[n-1]}
+}
+
+// seconds since a time, never negative.
+func since(now, then time.Time) time.Duration { return max(now.Sub(then), 0) }

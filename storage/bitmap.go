@@ -1,0 +1,53 @@
+package storage
+
+import "math/bits"
+
+// Bitmap is a set of positions [0, Len). The zero value is empty. It is not
+// changed after it was handed out.
+type Bitmap struct {
+	words []uint64
+	n     int
+}
+
+// NewBitmap returns a bitmap of n positions, none of them set.
+func NewBitmap(n int) Bitmap { return Bitmap{words: make([]uint64, (n+63)/64), n: n} }
+
+// Len is the number of positions.
+func (b Bitmap) Len() int { return b.n }
+
+// Has reports whether position i is set.
+func (b Bitmap) Has(i int) bool {
+	return i >= 0 && i < b.n && b.words[i/64]&(1<<(i%64)) != 0
+}
+
+// Set sets position i.
+func (b Bitmap) Set(i int) { b.words[i/64] |= 1 << (i % 64) }
+
+// SetPrefix sets the positions [0, n).
+func (b Bitmap) SetPrefix(n int) {
+	for w := range n / 64 {
+		b.words[w] = ^uint64(0)
+	}
+	if n%64 > 0 {
+		b.words[n/64] |= 1<<(n%64) - 1
+	}
+}
+
+// Count is the number of positions that are set.
+func (b Bitmap) Count() int {
+	n := 0
+	for _, w := range b.words {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}
+
+// Prefix is the number of leading positions that are set.
+func (b Bitmap) Prefix() int {
+	for i, w := range b.words {
+		if w != ^uint64(0) {
+			return min(i*64+bits.TrailingZeros64(^w), b.n)
+		}
+	}
+	return b.n
+}

@@ -1,0 +1,179 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/lmcache-go/lmcache/eventbus"
+	"github.com/lmcache-go/lmcache/internal/runtime"
+	"github.com/lmcache-go/lmcache/l1"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// ErrClosed is returned by operations on a closed Manager.
+var ErrClosed = errors.New("storage: closed")
+
+// Key names an object.
+type Key = kv.Key
+
+// Manager finds, lends and keeps objects. All methods are safe for concurrent
+// use and return at once.
+type Manager struct {
+	o           Options
+	rt          runtime.Runtime
+	live        *runtime.Live // rt, if this manager made it
+	l1          *l1.Manager
+	topics      topics
+	log         *slog.Logger
+	calls       atomic.Int64 // traced calls
+	outstanding atomic.Int64 // prefetches not released
+	closed      atomic.Bool
+}
+
+type topics struct {
+	call                   eventbus.Topic[Call]
+	callDone               eventbus.Topic[CallDone]
+	allocationFailed       eventbus.Topic[AllocationFailed]
+	readFailed             eventbus.Topic[ReadFailed]
+	readPrefetched         eventbus.Topic[ReadPrefetched]
+	readPrefetchedFinished eventbus.Topic[ReadPrefetchedFinished]
+	writeReserved          eventbus.Topic[WriteReserved]
+	writeFinished          eventbus.Topic[WriteFinished]
+	prefetchResolved       eventbus.Topic[PrefetchResolved]
+}
+
+// Open builds a manager. It reports all problems of the options at once and
+// leaves nothing behind when it fails.
+func Open(_ context.Context, o Options) (*Manager, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	m := &Manager{}
+	if o.Runtime == nil {
+		m.live = runtime.NewLive()
+		o.Runtime = m.live
+	}
+	o = o.withDefaults()
+	m.o, m.rt, m.log = o, o.Runtime, o.Logger
+	mem, err := l1.New(o.L1)
+	if err != nil {
+		if m.live != nil {
+			m.live.Close()
+		}
+		return nil, err
+	}
+	m.l1 = mem
+	m.topics = topics{
+		call:                   eventbus.TopicOf[Call](o.Bus),
+		callDone:               eventbus.TopicOf[CallDone](o.Bus),
+		allocationFailed:       eventbus.TopicOf[AllocationFailed](o.Bus),
+		readFailed:             eventbus.TopicOf[ReadFailed](o.Bus),
+		readPrefetched:         eventbus.TopicOf[ReadPrefetched](o.Bus),
+		readPrefetchedFinished: eventbus.TopicOf[ReadPrefetchedFinished](o.Bus),
+		writeReserved:          eventbus.TopicOf[WriteReserved](o.Bus),
+		writeFinished:          eventbus.TopicOf[WriteFinished](o.Bus),
+		prefetchResolved:       eventbus.TopicOf[PrefetchResolved](o.Bus),
+	}
+	return m, nil
+}
+
+// Regions is the memory of L1, to be pinned by a device.
+func (m *Manager) Regions() [][]byte { return m.l1.Regions() }
+
+// Now is the manager's time.
+func (m *Manager) Now() time.Time { return m.rt.Now() }
+
+// check validates the arguments of a call; all problems at once.
+func (m *Manager) check(op string, keys []kv.Key, layout kv.Layout) error {
+	if m.closed.Load() {
+		return ErrClosed
+	}
+	var errs []error
+	if len(keys) == 0 {
+		errs = append(errs, fmt.Errorf("storage: %s: keys: none given", op))
+	}
+	if layout.IsZero() {
+		errs = append(errs, fmt.Errorf("storage: %s: layout: not set", op))
+	}
+	for i := range keys {
+		if i > 0 && keys[i].Model == keys[i-1].Model && keys[i].Salt == keys[i-1].Salt && keys[i].Hash.Len() > 0 {
+			continue // the texts have been looked at
+		}
+		if err := keys[i].Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("storage: %s: keys[%d]: %w", op, i, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Touch refreshes the recency of keys that are resident in L1.
+func (m *Manager) Touch(keys []kv.Key) {
+	if m.closed.Load() || len(keys) == 0 {
+		return
+	}
+	at := m.rt.Now()
+	keys = slices.Clone(keys)
+	n := m.call(at, Call{Name: CallTouch, Keys: keys, Owner: NoCall})
+	m.l1.Touch(at, keys)
+	m.done(CallDone{N: n}, at)
+}
+
+// Clear removes all objects from L1 that nobody uses and returns how many; forced,
+// it removes all, and those in use are freed when their users let go.
+func (m *Manager) Clear(force bool) int {
+	if m.closed.Load() {
+		return 0
+	}
+	at := m.rt.Now()
+	n := m.call(at, Call{Name: CallClear, Force: force, Owner: NoCall})
+	removed := m.l1.Clear(at, force)
+	m.done(CallDone{N: n}, at)
+	return removed
+}
+
+// Delete removes keys from L1 and returns a code per key.
+func (m *Manager) Delete(keys []kv.Key, force bool) []l1.Code {
+	at := m.rt.Now()
+	keys = slices.Clone(keys)
+	n := m.call(at, Call{Name: CallDelete, Keys: keys, Force: force, Owner: NoCall})
+	codes := m.l1.Delete(at, keys, force)
+	m.done(CallDone{N: n}, at)
+	return codes
+}
+
+// Flush returns when every object committed before the call is in all of its
+// tiers. L1 is the only one, so that is at once.
+func (m *Manager) Flush(ctx context.Context) error { return ctx.Err() }
+
+// Stats is the state of a Manager at one moment.
+type Stats struct {
+	L1         l1.Stats
+	Prefetches int64 // handles not released
+	Closed     bool
+}
+
+// Stats returns the current state in bounded time.
+func (m *Manager) Stats() Stats {
+	return Stats{L1: m.l1.Stats(), Prefetches: m.outstanding.Load(), Closed: m.closed.Load()}
+}
+
+// Check verifies the invariants of L1; for tests and diagnosis.
+func (m *Manager) Check() error { return m.l1.Check() }
+
+// Close refuses new calls and frees the memory; leases keep working until they
+// are released, and then an error says who still holds memory. It is idempotent.
+func (m *Manager) Close(_ context.Context) error {
+	if m.closed.Swap(true) {
+		return nil
+	}
+	err := m.l1.Close()
+	if m.live != nil {
+		m.live.Close()
+	}
+	return err
+}

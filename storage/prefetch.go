@@ -1,0 +1,247 @@
+package storage
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/lmcache-go/lmcache/l1"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// Prefetch is the handle of one SubmitPrefetch. It owns the holders of what was
+// found until they are read or released. Its methods are safe for concurrent use.
+type Prefetch struct {
+	m        *Manager
+	l        l1.ReadLease
+	n        int64 // number of the call
+	id       int64
+	o        PrefetchOptions
+	keys     []kv.Key
+	result   PrefetchResult
+	at       time.Time
+	released atomic.Bool
+}
+
+// PrefetchResult says what a prefetch retained. It is shared and not changed.
+type PrefetchResult struct {
+	Found  Bitmap       // over request positions
+	Prefix int          // leading positions found
+	L1     int          // positions that L1 held at submission, of those found
+	Miss   []MissReason // per position; nil when nothing was missed
+}
+
+// SubmitPrefetch leases the keys that are resident with this layout and returns
+// at once. With Prefix it keeps the longest run of found keys from the first one,
+// with Sparse all of them. The keys are copied; consecutive ones are taken to be
+// consecutive chunks of a prompt.
+//
+// An error means bad arguments or a closed manager; a miss is a result.
+func (m *Manager) SubmitPrefetch(ctx context.Context, keys []kv.Key, layout kv.Layout, o PrefetchOptions) (*Prefetch, error) {
+	if err := m.check("SubmitPrefetch", keys, layout); err != nil {
+		return nil, err
+	}
+	if o.Policy > Sparse {
+		return nil, errPolicy(o.Policy)
+	}
+	o.Readers = m.readers(ctx, o)
+	at := m.rt.Now()
+	keys = slices.Clone(keys)
+	n := m.call(at, Call{
+		Name: CallSubmitPrefetch, Keys: keys, Layout: layout, Readers: o.Readers, RequestID: o.RequestID,
+		Policy: o.Policy, SkipL2: o.SkipL2, Warm: o.Warm, Deadline: o.Deadline, Owner: NoCall,
+	})
+	l, err := m.l1.ReserveRead(at, keys, layout, l1.ReadOptions{Owner: o.Owner, Readers: o.Readers, Promise: true})
+	if err != nil {
+		return nil, closedError(err)
+	}
+	p := &Prefetch{m: m, l: l, n: n, id: -1, o: o, keys: keys, at: at}
+	m.outstanding.Add(1)
+	hits := 0
+	for hits < len(keys) && l.Code(hits) == l1.Success {
+		hits++
+	}
+	p.resolve(hits)
+	if o.Policy == Prefix && hits < len(keys) {
+		l.Release(at, Select{Lo: hits, Hi: len(keys)}, o.Readers, l1.CauseTrim)
+	}
+	if o.Warm {
+		p.warm()
+	}
+	p.announce(ctx)
+	return p, nil
+}
+
+// readers clips the number of readers, as the wire protocol does.
+func (m *Manager) readers(ctx context.Context, o PrefetchOptions) int {
+	switch {
+	case o.Readers == 0:
+		return 1
+	case o.Readers < 0:
+		m.log.WarnContext(ctx, "prefetch readers raised to 1", slog.Int("readers", o.Readers), slog.String("owner", o.Owner))
+		return 1
+	case o.Readers > l1.MaxReaders:
+		m.log.WarnContext(ctx, "prefetch readers lowered to the limit", slog.Int("readers", o.Readers),
+			slog.Int("limit", l1.MaxReaders), slog.String("owner", o.Owner))
+		return l1.MaxReaders
+	}
+	return o.Readers
+}
+
+// resolve fixes the result, given the number of leading keys leased.
+func (p *Prefetch) resolve(hits int) {
+	n := len(p.keys)
+	r := PrefetchResult{Found: NewBitmap(n), Prefix: hits, L1: hits}
+	r.Found.SetPrefix(hits)
+	if hits < n {
+		r.Miss = make([]MissReason, n)
+	}
+	for i := hits; i < n; i++ {
+		switch {
+		case p.l.Code(i) != l1.Success:
+			r.Miss[i] = missReason(p.l.Detail(i))
+		case p.o.Policy == Prefix:
+			r.Miss[i] = MissAfterGap
+		default:
+			r.Found.Set(i)
+			r.L1++
+		}
+	}
+	p.result = r
+}
+
+func missReason(d l1.Detail) MissReason {
+	switch d {
+	case l1.DetailEvicted:
+		return MissEvicted
+	case l1.DetailStaged:
+		return MissStaged
+	case l1.DetailLayoutMismatch:
+		return MissLayout
+	default:
+		return MissAbsent
+	}
+}
+
+// warm refreshes what was found in place of the lease on it.
+func (p *Prefetch) warm() {
+	found, _ := partition(p.keys, p.result.L1, p.result.Found.Has)
+	if len(found) > 0 {
+		p.m.l1.Touch(p.at, found)
+	}
+	p.l.Finish(p.at, l1.CauseTrim)
+}
+
+func (p *Prefetch) announce(ctx context.Context) {
+	m, r := p.m, &p.result
+	if m.topics.readPrefetched.Active() {
+		ok, failed := partition(p.keys, r.L1, r.Found.Has)
+		m.topics.readPrefetched.PublishAt(ReadPrefetched{SucceededKeys: ok, FailedKeys: failed}, p.at)
+	}
+	if m.topics.prefetchResolved.Active() {
+		e := PrefetchResolved{
+			RequestID: p.id, ExternalRequestID: p.o.RequestID, Total: len(p.keys),
+			L1Hits: r.L1, PrefixLen: r.Prefix, Elapsed: m.rt.Now().Sub(p.at),
+		}
+		for _, why := range r.Miss {
+			e.Misses.Add(why, 1)
+		}
+		m.topics.prefetchResolved.PublishAt(e, p.at)
+	}
+	if r.L1 > 0 && m.log.Enabled(ctx, slog.LevelInfo) {
+		m.log.InfoContext(ctx, prefetchMessage(r.L1, len(p.keys), m.rt.Now().Sub(p.at), p.o.RequestID, p.id))
+	}
+	if p.n != NoCall {
+		m.done(CallDone{N: p.n, OK: r.Found, L1Hits: r.L1}, p.at)
+		m.done(CallDone{N: p.n, OK: r.Found, L1Hits: r.L1, Hits: r.L1, Resolved: true}, p.at)
+	}
+}
+
+// ID is the number of the request to the outer tiers; -1: none was made.
+func (p *Prefetch) ID() int64 { return p.id }
+
+// Keys are the requested keys, which must not be changed.
+func (p *Prefetch) Keys() []kv.Key { return p.keys }
+
+// LookupHits is the length of the planned prefix, and whether it is known yet.
+func (p *Prefetch) LookupHits() (n int, known bool) { return p.result.Prefix, true }
+
+// WaitPlan waits until LookupHits is known, and returns it.
+func (p *Prefetch) WaitPlan(ctx context.Context) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	return p.result.Prefix, nil
+}
+
+// Status is the result, if it is known yet.
+func (p *Prefetch) Status() (PrefetchResult, bool) { return p.result, true }
+
+// Wait waits until the prefetch has resolved, which it does exactly once.
+func (p *Prefetch) Wait(ctx context.Context) (PrefetchResult, error) {
+	if err := ctx.Err(); err != nil {
+		return PrefetchResult{}, err
+	}
+	return p.result, nil
+}
+
+// Renew starts the time of the unclaimed holders anew; false: they are no longer live.
+func (p *Prefetch) Renew() bool { return p.l.Renew(p.m.rt.Now()) }
+
+// ReleaseRange gives back up to holders unclaimed holders of each selected key.
+func (p *Prefetch) ReleaseRange(s Select, holders int) {
+	p.release(s, holders)
+}
+
+// Release gives back every unclaimed holder. It is idempotent.
+func (p *Prefetch) Release() {
+	if p.released.Swap(true) {
+		return
+	}
+	p.m.outstanding.Add(-1)
+	p.release(l1.All(len(p.keys)), l1.MaxReaders)
+}
+
+func (p *Prefetch) release(s Select, holders int) {
+	m, at := p.m, p.m.rt.Now()
+	var calls []int64
+	if m.topics.call.Active() {
+		calls = p.traceRelease(s, holders, at)
+	}
+	m.released(p.l.Release(at, s, holders, l1.CauseUnused), l1.CauseUnused, at)
+	for _, n := range calls {
+		m.done(CallDone{N: n}, at)
+	}
+}
+
+// traceRelease records a release as one call per number of holders given back.
+func (p *Prefetch) traceRelease(s Select, holders int, at time.Time) (calls []int64) {
+	by := make(map[int][]kv.Key)
+	var counts []int
+	for i := range p.keys {
+		h := min(p.l.Holders(i), holders)
+		if h == 0 || !s.Has(i, len(p.keys)) {
+			continue
+		}
+		if by[h] == nil {
+			counts = append(counts, h)
+		}
+		by[h] = append(by[h], p.keys[i])
+	}
+	for _, h := range counts {
+		calls = append(calls, p.m.call(at, Call{Name: CallFinishRead, Keys: by[h], Readers: h, Unused: true, Owner: p.n}))
+	}
+	return calls
+}
+
+// released announces the end of leases.
+func (m *Manager) released(r l1.ReleaseResult, cause l1.ReadCause, at time.Time) {
+	if len(r.Released)+len(r.Failed) == 0 || !m.topics.readPrefetchedFinished.Active() {
+		return
+	}
+	m.topics.readPrefetchedFinished.PublishAt(ReadPrefetchedFinished{
+		SucceededKeys: r.Released, FailedKeys: r.Failed, Cause: cause,
+	}, at)
+}

@@ -1,0 +1,95 @@
+package storage
+
+import (
+	"time"
+
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// NamePrefix precedes the Name of a Call in a trace file.
+const NamePrefix = "lmcache.v1.distributed.storage_manager.StorageManager."
+
+// Names of traced calls. Those with a dot of their own carry no prefix.
+const (
+	CallReserveWrite   = "reserve_write"
+	CallFinishWrite    = "finish_write"
+	CallSubmitPrefetch = "submit_prefetch_task"
+	CallReadEnter      = "read_prefetched_results.__enter__"
+	CallReadExit       = "read_prefetched_results.__exit__"
+	CallFinishRead     = "finish_read_prefetched"
+	CallClear          = "lmcache.trace.clear"
+	CallDelete         = "lmcache.trace.delete"
+	CallTouch          = "lmcache.trace.touch"
+)
+
+// NoCall is the number of a call that was not traced.
+const NoCall int64 = -1
+
+// Call is published at the entry of a traced call, before any effect, with the
+// time of entry. It goes to isolated subscribers only; whether its topic is
+// active is the only gate of recording. Fields that a call does not have are zero.
+type Call struct {
+	N         int64     // number of the call, from 0
+	Name      string    // one of the Call constants
+	Keys      []kv.Key  // immutable
+	Layout    kv.Layout // of reserve_write and submit_prefetch_task
+	Mode      Mode      // of reserve_write
+	Readers   int       // of submit_prefetch_task and finish_read_prefetched
+	RequestID string    // of submit_prefetch_task
+	Policy    Policy    // the same
+	SkipL2    bool      // the same
+	Warm      bool      // the same
+	Deadline  time.Duration
+	Force     bool  // of clear and delete
+	Unused    bool  // of finish_read_prefetched: nobody read the objects
+	Owner     int64 // number of the call whose lease is used, or NoCall
+}
+
+// EventName is the wire name.
+func (Call) EventName() string { return "trace.call" }
+
+// EventIsolated keeps the event off the shared queue.
+func (Call) EventIsolated() bool { return true }
+
+// EventKeys is the number of keys carried.
+func (e Call) EventKeys() int { return len(e.Keys) }
+
+// CallDone is published when the outcome of a traced call is known. A prefetch
+// has two: at submission and, with Resolved, when its result is known.
+type CallDone struct {
+	N           int64
+	Took        time.Duration
+	OK          Bitmap // keys that succeeded, by position
+	OutOfMemory Bitmap // reserve_write: keys without memory
+	Bad         int    // keys that failed
+	L1Hits      int    // submit_prefetch_task: keys leased in L1
+	Hits        int    // the same, Resolved: keys retained
+	Resolved    bool
+	Aborted     bool // further outcome of a reserve_write: OK was aborted
+}
+
+// EventName is the wire name.
+func (CallDone) EventName() string { return "trace.result" }
+
+// EventIsolated keeps the event off the shared queue.
+func (CallDone) EventIsolated() bool { return true }
+
+// call publishes the entry of a call if somebody records, and returns its number.
+func (m *Manager) call(at time.Time, c Call) int64 {
+	if !m.topics.call.Active() {
+		return NoCall
+	}
+	c.N = m.calls.Add(1) - 1
+	m.topics.call.PublishAt(c, at)
+	return c.N
+}
+
+// done publishes the outcome of a call that was recorded.
+func (m *Manager) done(d CallDone, at time.Time) {
+	if d.N == NoCall {
+		return
+	}
+	now := m.rt.Now()
+	d.Took = now.Sub(at)
+	m.topics.callDone.PublishAt(d, now)
+}

@@ -1,0 +1,284 @@
+package lmcache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lmcache-go/lmcache/gpu"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// WorkerOptions describes a device that holds a slice of a model's KV.
+type WorkerOptions struct {
+	Model     string
+	WorldSize int          // ranks with different KV, 1 to 255; 0 means 1
+	Rank      int          // of this worker
+	Backend   gpu.Backend  // stays the caller's: close it after the worker
+	Cache     *gpu.Paged   // the host's paged cache on that device
+	NullBlock *gpu.BlockID // id that stands for "no block"; nil: there is none
+}
+
+// Worker copies between a paged cache on a device and the engine's memory, on
+// streams of its own. Its methods are safe for concurrent use; they take their
+// place in a stream in call order and never wait for the device.
+type Worker struct {
+	e       *Engine
+	o       WorkerOptions
+	key     layoutKey
+	layout  kv.Layout
+	parts   []part // of an object, one per kernel group
+	id      string // engine_id in events
+	device  string
+	stores  *lane
+	loads   *lane
+	unpin   []func() error
+	failed  atomic.Bool // sticky device error
+	closing struct {
+		sync.RWMutex
+		closed bool
+	}
+}
+
+// part is the bytes of one kernel group in an object.
+type part struct {
+	group         int
+	off, size     int64
+	blocksInChunk int
+	table         int // index of the block list that addresses it
+}
+
+// Attach registers a worker. It reports all problems of the options at once. The
+// memory of the engine is pinned on the device; what cannot be pinned works all
+// the same, slowly, and is logged.
+func (e *Engine) Attach(o WorkerOptions) (*Worker, error) {
+	if o.WorldSize == 0 {
+		o.WorldSize = 1
+	}
+	w := &Worker{e: e, o: o, key: layoutKey{o.Model, o.WorldSize}}
+	if err := w.validate(); err != nil {
+		return nil, err
+	}
+	w.device = o.Backend.Device()
+	if err := w.open(); err != nil {
+		return nil, errors.Join(err, w.shut(context.Background())) //nolint:forbidigo // nothing is queued: it does not wait
+	}
+	e.mu.Lock()
+	closed := e.mu.closed
+	if !closed {
+		e.mu.attached++
+		w.id = strconv.Itoa(e.mu.attached)
+		e.mu.workers = append(e.mu.workers, w)
+		e.registerLocked(w.key, w.layout)
+	}
+	e.mu.Unlock()
+	if closed {
+		return nil, errors.Join(ErrClosed, w.shut(context.Background())) //nolint:forbidigo // nothing is queued: it does not wait
+	}
+	layers := 0
+	for i := range o.Cache.Groups {
+		layers += o.Cache.Groups[i].LayerCount()
+	}
+	e.log.Info(fmt.Sprintf("Registered KV cache for GPU ID %s with %d layers", w.id, layers))
+	return w, nil
+}
+
+// validate checks the options, all problems at once, and lays out the object.
+func (w *Worker) validate() error {
+	o, size := &w.o, w.e.o.ChunkTokens
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("lmcache: Attach: %s: %w", field, fmt.Errorf(format, args...)))
+	}
+	if o.Model == "" {
+		bad("Model", "must not be empty")
+	} else if err := kv.ValidateModel(o.Model); err != nil {
+		bad("Model", "%w", err)
+	}
+	if _, err := kv.RankOf(o.WorldSize, o.Rank); err != nil {
+		bad("Rank", "%w", err)
+	}
+	if o.Backend == nil {
+		bad("Backend", "not set")
+	}
+	if o.Cache == nil {
+		bad("Cache", "not set")
+		return errors.Join(errs...)
+	}
+	if err := o.Cache.Validate(); err != nil {
+		bad("Cache", "%w", err)
+		return errors.Join(errs...)
+	}
+	off := int64(0)
+	for i := range o.Cache.Groups {
+		g := &o.Cache.Groups[i]
+		if size%g.BlockTokens != 0 {
+			bad(fmt.Sprintf("Cache.Groups[%d].BlockTokens", i), "must divide the %d tokens of a chunk, got %d", size, g.BlockTokens)
+			continue
+		}
+		n := size / g.BlockTokens
+		w.parts = append(w.parts, part{group: i, off: off, size: g.Bytes(n), blocksInChunk: n, table: g.EngineGroup})
+		off += g.Bytes(n)
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	layout, err := o.Cache.Layout(size)
+	if err != nil {
+		bad("Cache", "%w", err)
+		return errors.Join(errs...)
+	}
+	if limit := w.e.o.L1.Bytes; layout.Size() > limit {
+		bad("Cache", "an object of one chunk has %d bytes, more than the %d bytes of L1", layout.Size(), limit)
+	}
+	w.layout = layout
+	return errors.Join(errs...)
+}
+
+// open pins the memory and opens the streams.
+func (w *Worker) open() (err error) {
+	ctx := context.Background() //nolint:forbidigo // the life of the worker
+	for _, region := range w.e.sm.Regions() {
+		unpin, err := w.o.Backend.Pin(region)
+		if err != nil {
+			w.e.log.Warn("memory could not be pinned; copies will be slow", "device", w.device, "bytes", len(region), "error", err)
+			continue
+		}
+		w.unpin = append(w.unpin, unpin)
+	}
+	if w.stores, err = newLane(ctx, w.o.Backend, gpu.Normal); err != nil {
+		return fmt.Errorf("lmcache: Attach: %w", err)
+	}
+	if w.loads, err = newLane(ctx, w.o.Backend, gpu.High); err != nil {
+		return fmt.Errorf("lmcache: Attach: %w", err)
+	}
+	return nil
+}
+
+// ID is the worker's number in events and status: from 1, in order of attachment.
+func (w *Worker) ID() string { return w.id }
+
+// ObjectBytes is the size of one chunk of this worker in the cache.
+func (w *Worker) ObjectBytes() int64 { return w.layout.Size() }
+
+// Close detaches the worker: it refuses new work, waits until what runs is done,
+// and frees the streams. It is idempotent.
+func (w *Worker) Close() error {
+	return w.close(context.Background()) //nolint:forbidigo // waits for the device; Engine.Close has a deadline
+}
+
+func (w *Worker) close(ctx context.Context) error {
+	w.closing.Lock()
+	closed := w.closing.closed
+	w.closing.closed = true
+	w.closing.Unlock()
+	if closed {
+		return nil
+	}
+	err := w.shut(ctx)
+	e := w.e
+	e.mu.Lock()
+	e.mu.workers = slices.DeleteFunc(e.mu.workers, func(o *Worker) bool { return o == w })
+	e.unregisterLocked(w.key)
+	e.mu.Unlock()
+	return err
+}
+
+// shut frees what open has opened.
+func (w *Worker) shut(ctx context.Context) error {
+	var errs []error
+	for _, l := range []*lane{w.stores, w.loads} {
+		if l != nil {
+			errs = append(errs, l.close(ctx))
+		}
+	}
+	for _, unpin := range w.unpin {
+		errs = append(errs, unpin())
+	}
+	return errors.Join(errs...)
+}
+
+// enter begins a verb; leave must follow if it returns nil. Close waits for verbs.
+func (w *Worker) enter() error {
+	w.closing.RLock()
+	if w.closing.closed {
+		w.closing.RUnlock()
+		return ErrClosed
+	}
+	return nil
+}
+
+func (w *Worker) leave() { w.closing.RUnlock() }
+
+// checkBlocks reports what is wrong with the block lists for chunks [lo, hi).
+func (w *Worker) checkBlocks(blocks [][]gpu.BlockID, lo, hi int) error {
+	tables := 0
+	for _, p := range w.parts {
+		tables = max(tables, p.table+1)
+	}
+	if len(blocks) != tables {
+		return fmt.Errorf("lmcache: blocks: got %d lists for %d engine groups", len(blocks), tables)
+	}
+	var errs []error
+	for _, p := range w.parts {
+		ids := blocks[p.table]
+		if need := hi * p.blocksInChunk; len(ids) < need {
+			errs = append(errs, fmt.Errorf("lmcache: blocks[%d]: %d chunks need %d ids, got %d", p.table, hi, need, len(ids)))
+			continue
+		}
+		limit := gpu.BlockID(w.o.Cache.Groups[p.group].Blocks)
+		for i, id := range ids[lo*p.blocksInChunk : hi*p.blocksInChunk] {
+			if (id < 0 || id >= limit) && !w.isNull(id) {
+				errs = append(errs, fmt.Errorf("lmcache: blocks[%d][%d]: must be from 0 to %d, got %d", p.table, lo*p.blocksInChunk+i, limit-1, id))
+				break
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (w *Worker) isNull(id gpu.BlockID) bool { return w.o.NullBlock != nil && id == *w.o.NullBlock }
+
+// hasNull reports whether a chunk has a null block in any group.
+func (w *Worker) hasNull(blocks [][]gpu.BlockID, chunk int) bool {
+	if w.o.NullBlock == nil {
+		return false
+	}
+	for _, p := range w.parts {
+		for _, id := range p.of(blocks, chunk) {
+			if w.isNull(id) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// of is the block ids of one chunk.
+func (p part) of(blocks [][]gpu.BlockID, chunk int) []gpu.BlockID {
+	return blocks[p.table][chunk*p.blocksInChunk : (chunk+1)*p.blocksInChunk]
+}
+
+// withoutNull is ids with NoBlock for each null block.
+func (w *Worker) withoutNull(ids []gpu.BlockID) []gpu.BlockID {
+	if w.o.NullBlock == nil || !slices.Contains(ids, *w.o.NullBlock) {
+		return ids
+	}
+	ids = slices.Clone(ids)
+	for i := range ids {
+		if w.isNull(ids[i]) {
+			ids[i] = gpu.NoBlock
+		}
+	}
+	return ids
+}
+
+// Objects of one batch: enough bytes that the batch costs nothing, few enough that
+// early chunks of a long transfer are settled while later ones are copied.
+const batchBytes = 8 << 20
+
+func (w *Worker) batchObjects() int { return int(max(1, batchBytes/w.layout.Size())) }
