@@ -31,7 +31,7 @@ func (m *Manager) Check() error {
 			bad("entry %d is indexed without a buffer", id)
 		}
 		k := m.key(e)
-		if m.findLocked(&k, e.fp, e.model, e.salt) != id {
+		if m.findLocked(&k, e.family) != id {
 			bad("entry %d is not found under its key", id)
 		}
 		if e.staged != 0 {
@@ -44,8 +44,8 @@ func (m *Manager) Check() error {
 			m.checkResidentLocked(id, e, &got, bad)
 		}
 	}
-	if indexed != m.mu.index.n {
-		bad("%d entries are indexed, the index has %d", indexed, m.mu.index.n)
+	if indexed != m.mu.indexed {
+		bad("%d entries are indexed, counted %d", indexed, m.mu.indexed)
 	}
 	for _, l := range m.mu.leases[1:] {
 		open := 0
@@ -152,7 +152,7 @@ func (m *Manager) checkFamiliesLocked(bad func(string, ...any)) {
 	if absent != m.mu.absent.n {
 		bad("%d families are absent, the list has %d", absent, m.mu.absent.n)
 	}
-	if m.mu.families.Len() != m.mu.famIndex.n {
-		bad("%d families, the index has %d", m.mu.families.Len(), m.mu.famIndex.n)
+	if m.mu.families.Len() != m.mu.index.n {
+		bad("%d families, the index has %d", m.mu.families.Len(), m.mu.index.n)
 	}
 }

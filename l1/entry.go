@@ -5,9 +5,9 @@ import (
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
-// entry is the index record of one key. It holds no pointers. It is in the index
-// while it has a resident or a staged buffer, and is kept for the lease items
-// that refer to it (refs) after it has left.
+// entry is the record of one key. It holds no pointers. It is a member of its
+// family, through which it is found, while it has a resident or a staged buffer,
+// and is kept for the lease items that refer to it (refs) after it has left.
 type entry struct {
 	hash      [kv.MaxHashLen]byte
 	fp        uint64
@@ -31,7 +31,7 @@ type entry struct {
 }
 
 const (
-	flagIndexed   = 1 << iota // in the index
+	flagIndexed   = 1 << iota // a member of its family
 	flagTemporary             // vanishes with its last holder
 	flagTracked               // known to the policy
 	flagPinned                // pinned in the policy
@@ -74,38 +74,50 @@ func (m *Manager) key(e *entry) kv.Key {
 	}
 }
 
-// findLocked is the id of k's entry in the index, or 0.
-func (m *Manager) findLocked(k *kv.Key, fp uint64, model, salt uint32) uint32 {
-	if model == 0 || salt == 0 {
+// findLocked is the id of k's entry in its family (0: none), or 0. Families have
+// few members: the ranks of one chunk.
+func (m *Manager) findLocked(k *kv.Key, family uint32) uint32 {
+	if family == 0 {
 		return 0
 	}
-	c := m.mu.index.find(fp)
-	for id := c.next(); id != 0; id = c.next() {
-		if m.mu.entries.At(id).matches(k, model, salt) {
+	id := m.mu.families.At(family).head
+	if id == 0 {
+		return 0
+	}
+	model, salt := m.mu.models.lookup(k.Model), m.mu.salts.lookup(k.Salt)
+	for id != 0 {
+		e := m.mu.entries.At(id)
+		if e.matches(k, model, salt) {
 			return id
 		}
+		id = e.sibling
 	}
 	return 0
 }
 
-// newEntryLocked puts an entry for k into the index and into its family.
-func (m *Manager) newEntryLocked(k *kv.Key, fp uint64, family uint32) uint32 {
+// seekLocked is findLocked for a key whose family is not known yet.
+func (m *Manager) seekLocked(k *kv.Key, n *namer) uint32 {
+	return m.findLocked(k, m.peekFamilyLocked(n.family(k)))
+}
+
+// newEntryLocked puts an entry for k into its family.
+func (m *Manager) newEntryLocked(k *kv.Key, family uint32) uint32 {
 	id := m.mu.entries.New()
 	m.mu.entryLimit = max(m.mu.entryLimit, id+1)
 	e := m.mu.entries.At(id)
 	h, n := k.Hash.Array()
 	*e = entry{
-		hash: h, hashLen: uint8(n), fp: fp, rank: k.Rank, group: k.Group,
+		hash: h, hashLen: uint8(n), rank: k.Rank, group: k.Group,
 		model: m.mu.models.ref(k.Model), salt: m.mu.salts.ref(k.Salt), flags: flagIndexed,
 	}
-	m.mu.index.insert(fp, id)
+	m.mu.indexed++
 	m.joinLocked(family, id, e)
 	return id
 }
 
 // dropEntryLocked takes an entry without buffers out of the index.
 func (m *Manager) dropEntryLocked(id uint32, e *entry, why goneCause) {
-	m.mu.index.remove(e.fp, id)
+	m.mu.indexed--
 	m.leaveLocked(id, e, why)
 	e.flags &^= flagIndexed
 	m.reapEntryLocked(id, e)

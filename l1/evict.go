@@ -106,10 +106,9 @@ func (m *Manager) protectLocked(w *reservation) (bytes int64) {
 	for i := range w.l.keys {
 		id := uint32(0)
 		if j := i - w.lo; j >= 0 && j < maxHold {
-			id = w.fam[j]
+			id = m.mu.scratch.fam[j]
 		} else {
-			fp, _ := n.fingerprints(&w.l.keys[i])
-			id = m.peekFamilyLocked(fp)
+			id = m.peekFamilyLocked(n.family(&w.l.keys[i]))
 		}
 		if id == 0 {
 			continue

@@ -34,15 +34,19 @@ const (
 )
 
 // minAbsent is the least number of absent families that are remembered; beyond
-// it, one for each entry in the index.
+// it, one for each entry.
 const minAbsent = 1 << 16
 
 // maxWalk bounds the walk along a chain.
 const maxWalk = 1 << 14
 
-// familyLocked finds or makes the family of a fingerprint.
-func (m *Manager) familyLocked(fp uint64) uint32 {
-	if id := m.peekFamilyLocked(fp); id != 0 {
+// familyLocked finds or makes the family of a fingerprint; found is where it was
+// found before, or 0.
+func (m *Manager) familyLocked(fp uint64, found uint32) uint32 {
+	if found == 0 || m.mu.families.At(found).fp != fp {
+		found = m.peekFamilyLocked(fp)
+	}
+	if id := found; id != 0 {
 		if f := m.mu.families.At(id); f.members == 0 { // named again: the last to be dropped
 			m.unlistLocked(f)
 			m.absentLocked(id, f)
@@ -52,14 +56,14 @@ func (m *Manager) familyLocked(fp uint64) uint32 {
 	id := m.mu.families.New()
 	f := m.mu.families.At(id)
 	*f = family{fp: fp, gen: f.gen}
-	m.mu.famIndex.insert(fp, id)
+	m.mu.index.insert(fp, id)
 	m.absentLocked(id, f)
 	return id
 }
 
 // peekFamilyLocked finds the family of a fingerprint, or 0.
 func (m *Manager) peekFamilyLocked(fp uint64) uint32 {
-	c := m.mu.famIndex.find(fp)
+	c := m.mu.index.find(fp)
 	for id := c.next(); id != 0; id = c.next() {
 		if m.mu.families.At(id).fp == fp {
 			return id
@@ -81,13 +85,13 @@ func (m *Manager) absentLocked(id uint32, f *family) {
 	l.tail = id
 	l.n++
 	for range 2 { // two for one, so that a shrunken bound is reached again
-		if l.n <= max(minAbsent, m.mu.index.n) || l.head == id {
+		if l.n <= max(minAbsent, m.mu.indexed) || l.head == id {
 			return
 		}
 		oldest := l.head
 		o := m.mu.families.At(oldest)
 		m.unlistLocked(o)
-		m.mu.famIndex.remove(o.fp, oldest)
+		m.mu.index.remove(o.fp, oldest)
 		*o = family{gen: o.gen + 1}
 		m.mu.families.Free(oldest)
 	}

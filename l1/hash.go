@@ -40,9 +40,8 @@ func (n *namer) nameHash(k *kv.Key) uint64 {
 	return n.hash
 }
 
-// fingerprints are the 64-bit names of a key's family and of the key itself.
-func (n *namer) fingerprints(k *kv.Key) (family, key uint64) {
+// family is the 64-bit fingerprint of a key's family.
+func (n *namer) family(k *kv.Key) uint64 {
 	b, _ := k.Hash.Array()
-	family = fmix64(binary.BigEndian.Uint64(b[:8]) ^ n.nameHash(k) ^ uint64(k.Group)<<48)
-	return family, fmix64(family + uint64(k.Rank)*0x9e3779b97f4a7c15)
+	return fmix64(binary.BigEndian.Uint64(b[:8]) ^ n.nameHash(k) ^ uint64(k.Group)<<48)
 }

@@ -32,7 +32,8 @@ type lease struct {
 	layout  kv.Layout
 	began   time.Time
 	expires time.Time
-	prev    *lease // by expiry, among those of its kind
+	res     reservation // while ReserveWrite runs
+	prev    *lease      // by expiry, among those of its kind
 	next    *lease
 }
 

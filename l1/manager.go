@@ -34,8 +34,8 @@ type state struct {
 	now        time.Time // latest time seen
 	arena      *arena.Arena
 	policy     policy.Policy
-	index      table // of entries, by key
-	famIndex   table // of families
+	index      table // of families, by fingerprint
+	indexed    int   // entries that are members of families
 	entries    slab.Slab[entry]
 	entryLimit uint32 // ids in use are below
 	bufs       slab.Slab[buffer]
@@ -54,6 +54,7 @@ type state struct {
 	warnings      []expiry      // to be logged by the timer
 	mark          uint32        // of the reservation that evicts
 	demand        demand
+	scratch       scratch
 	removed       keyLog // keys that removeLocked took out
 	removedKeys   int64
 	removedBytes  int64
@@ -108,7 +109,7 @@ func New(o Options) (*Manager, error) {
 	}
 	s := &m.mu
 	s.arena, s.policy = a, pol
-	s.index, s.famIndex = newTable(), newTable()
+	s.index = newTable()
 	s.models, s.salts = newNames(), newNames()
 	s.layouts = make([]layoutRec, 1)
 	s.layoutIDs = make(map[kv.Fingerprint]uint32)

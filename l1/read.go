@@ -73,12 +73,12 @@ type lookup struct {
 func (r *lookup) hold(lo, hi int, at time.Time) {
 	m, l := r.m, r.l
 	r.chain.resume(m)
+	m.prepareLocked(l.keys[lo:hi], &r.namer)
+	s := &m.mu.scratch
 	for i := lo; i < hi; i++ {
 		k := &l.keys[i]
-		famFP, fp := r.namer.fingerprints(k)
-		fam := r.chain.step(m, k, famFP)
-		id := m.findLocked(k, fp, m.mu.models.lookup(k.Model), m.mu.salts.lookup(k.Salt))
-		r.grant(i, id, fam)
+		fam := r.chain.step(m, k, s.fp[i-lo], s.fam[i-lo])
+		r.grant(i, m.findLocked(k, fam), fam)
 	}
 	if l.open > 0 && !l.listed {
 		m.listLocked(l, at)

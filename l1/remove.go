@@ -95,8 +95,7 @@ func (m *Manager) touchHold(at time.Time, keys []kv.Key, lo, hi int, n *namer) {
 	var found [maxHold]bool
 	any := false
 	for i := hi - 1; i >= lo; i-- {
-		_, fp := n.fingerprints(&keys[i])
-		id := m.findLocked(&keys[i], fp, m.mu.models.lookup(keys[i].Model), m.mu.salts.lookup(keys[i].Salt))
+		id := m.seekLocked(&keys[i], n)
 		if id == 0 || !m.mu.entries.At(id).is(flagTracked) {
 			continue
 		}
@@ -126,8 +125,7 @@ func (m *Manager) deleteHold(at time.Time, keys []kv.Key, out []Code, lo, hi int
 	defer m.mu.Unlock()
 	m.enterLocked(at)
 	for i := lo; i < hi; i++ {
-		_, fp := n.fingerprints(&keys[i])
-		id := m.findLocked(&keys[i], fp, m.mu.models.lookup(keys[i].Model), m.mu.salts.lookup(keys[i].Salt))
+		id := m.seekLocked(&keys[i], n)
 		if id == 0 {
 			out[i] = KeyNotExist
 			continue

@@ -75,6 +75,6 @@ func (m *Manager) Stats() Stats {
 			s.Leases++
 		}
 	}
-	s.IndexBytes = m.mu.index.bytes() + m.mu.famIndex.bytes()
+	s.IndexBytes = m.mu.index.bytes()
 	return s
 }

@@ -2,7 +2,7 @@ package l1
 
 const (
 	bucketSlots = 512
-	bucketLimit = 384 // entries before a split: short probes, and about 15 bytes per entry on average
+	bucketLimit = 320 // entries before a split: short probes, and about 17 bytes per entry on average
 	maxDepth    = 22  // tag bits that the directory may use: 4 M buckets, over 10^9 entries
 )
 
@@ -34,6 +34,12 @@ func tagOf(fp uint64) uint32 { return uint32(fp >> 32) }
 
 func (t *table) bucket(tag uint32) *bucket {
 	return t.dir[uint64(tag)>>(32-t.depth)]
+}
+
+// touch reads where the search for fp begins.
+func (t *table) touch(fp uint64) uint32 {
+	tag := tagOf(fp)
+	return t.bucket(tag).slots[tag%bucketSlots].id
 }
 
 // cursor walks the ids whose tag equals that of one fingerprint.

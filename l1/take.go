@@ -133,7 +133,5 @@ func (t *taking) position(i, j int) bool {
 }
 
 func (t *taking) find(i int) uint32 {
-	k := &t.from.keys[i]
-	_, fp := t.namer.fingerprints(k)
-	return t.m.findLocked(k, fp, t.m.mu.models.lookup(k.Model), t.m.mu.salts.lookup(k.Salt))
+	return t.m.seekLocked(&t.from.keys[i], &t.namer)
 }

@@ -59,9 +59,11 @@ func (m *Manager) ReserveWrite(at time.Time, keys []kv.Key, layout kv.Layout, mo
 		return WriteLease{}, fmt.Errorf("l1: ReserveWrite: Temporary: got %d flags for %d keys", len(o.Temporary), len(keys))
 	}
 	l := m.newLease(LeaseWrite, keys, layout, o.Owner, at)
-	w := reservation{m: m, l: l, mode: mode, temporary: o.Temporary, at: at}
+	w := &l.res
+	*w = reservation{m: m, l: l, mode: mode, temporary: o.Temporary, at: at}
 	if o.After.Hash.Len() > 0 {
-		w.after = &o.After
+		w.after = o.After
+		w.hasAfter = true
 	}
 	for lo := 0; lo < len(keys); lo += maxHold {
 		w.hold(lo, min(lo+maxHold, len(keys)))
@@ -78,6 +80,7 @@ func (m *Manager) ReserveWrite(at time.Time, keys []kv.Key, layout kv.Layout, mo
 	}
 	m.mu.Unlock()
 	w.zeroPadding()
+	*w = reservation{}
 	return WriteLease{l, gen}, nil
 }
 
@@ -87,7 +90,8 @@ type reservation struct {
 	l         *lease
 	mode      WriteMode
 	temporary []bool
-	after     *kv.Key
+	after     kv.Key // predecessor of the first key
+	hasAfter  bool
 	at        time.Time
 	namer     namer
 	chain     chain
@@ -116,18 +120,19 @@ func (w *reservation) hold(lo, hi int) {
 	n := 0
 	w.lo = lo
 	w.chain.resume(m)
-	if w.after != nil && lo == 0 {
-		fp, _ := w.namer.fingerprints(w.after)
-		w.chain.start(m, w.after, fp)
+	m.prepareLocked(w.l.keys[lo:hi], &w.namer)
+	s := &m.mu.scratch
+	if w.hasAfter && lo == 0 {
+		w.chain.start(m, &w.after, w.namer.family(&w.after))
 	}
 	for i := lo; i < hi; i++ {
 		if w.classify(i) {
-			w.need[n] = int32(i)
+			s.need[n] = int32(i)
 			n++
 		}
 	}
 	if n > 0 {
-		m.allocateLocked(w, w.need[:n])
+		m.allocateLocked(w, s.need[:n])
 	}
 	if w.l.open > 0 && !w.l.listed {
 		m.listLocked(w.l, w.at)
@@ -143,10 +148,10 @@ func (w *reservation) hold(lo, hi int) {
 // classify decides whether key i needs memory, and stages an entry for it if so.
 func (w *reservation) classify(i int) bool {
 	m, k, it := w.m, &w.l.keys[i], &w.l.items[i]
-	famFP, fp := w.namer.fingerprints(k)
-	fam := w.chain.step(m, k, famFP)
-	w.fam[i-w.lo] = fam
-	id := m.findLocked(k, fp, m.mu.models.lookup(k.Model), m.mu.salts.lookup(k.Salt))
+	s := &m.mu.scratch
+	fam := w.chain.step(m, k, s.fp[i-w.lo], s.fam[i-w.lo])
+	s.fam[i-w.lo] = fam
+	id := m.findLocked(k, fam)
 	if id != 0 {
 		e := m.mu.entries.At(id)
 		if e.staged != 0 && m.mu.leases[e.writer].dead(w.at) {
@@ -172,7 +177,7 @@ func (w *reservation) classify(i int) bool {
 		return false
 	}
 	if id == 0 {
-		id = m.newEntryLocked(k, fp, fam)
+		id = m.newEntryLocked(k, fam)
 	}
 	it.entry = id
 	e := m.mu.entries.At(id)

@@ -13,12 +13,10 @@
 // Each entry carries a sequence number, drawn when it is inserted, touched, or
 // released by a reader that used it. One list is ordered by that number. A
 // pinned entry is in no structure. A blocked entry that comes up at the tail of
-// the list is parked outside of it. An entry that is unblocked, or released
-// without having been used, enters a heap under the number it has, since its
-// place in the list is gone. The victim is the older of heap top and list tail,
-// so that nothing ever scans past pinned or parked entries; with neither, parked
-// entries go, oldest first. Both the heap and the parked entries are pairing
-// heaps (Fredman, Sedgewick, Sleator and Tarjan, 1986) threaded through the
-// entries' own links: entering costs a few instructions, and so does leaving for
-// an entry that never came up, which is what happens to most.
+// the list is parked in a heap of its own. An entry that is unblocked, or
+// released without having been used, stands under the number it has: at an end
+// of the list if it belongs there, else in a small heap, since its place in the
+// list is gone. The victim is the older of heap top and list tail, so that
+// nothing ever scans past pinned or parked entries; with neither, parked entries
+// go, oldest first.
 package policy

@@ -13,8 +13,8 @@ import (
 type LRU struct {
 	nodes  slab.Table[node]
 	list   list   // newest at the head; may hold blocked entries that have not come up
-	ready  uint32 // root of the heap of entries that lost their place in the list
-	parked uint32 // root of the heap of blocked entries that came up
+	ready  heap   // entries that lost their place in the list
+	parked heap   // blocked entries that came up
 	passed list   // yielded in the running iteration, the latest at the head
 	seq    uint64 // last number drawn
 	round  uint64 // iterations begun
@@ -22,14 +22,13 @@ type LRU struct {
 	victims iter.Seq[ID] // the method value, made once
 }
 
-// node is the record of one entry: 32 bytes, no pointers. The links belong to
-// the structure that place names.
+// node is the record of one entry: 32 bytes, no pointers. An entry in a heap has
+// 16 more there.
 type node struct {
 	seq   uint64
 	round uint64 // iteration that yielded it
-	prev  uint32
-	next  uint32
-	child uint32
+	prev  uint32 // in a list: the newer neighbour; in a heap: the index
+	next  uint32 // in a list: the older neighbour
 	place place
 	flags uint8
 }
@@ -47,9 +46,8 @@ const (
 )
 
 const (
-	flagPinned   = 1 << iota // has a reader
-	flagBlocked              // should stay
-	flagFromList             // was taken from the tail of the list to be passed over
+	flagPinned  = 1 << iota // has a reader
+	flagBlocked             // should stay
 )
 
 // NewLRU makes an empty LRU.
@@ -72,7 +70,7 @@ func (p *LRU) find(id ID) *node {
 func (p *LRU) Insert(id ID, _ int64, _ uint32, _ time.Time) {
 	n := p.nodes.Grow(id)
 	if n.place != untracked {
-		p.unlink(id, n)
+		p.unlink(n)
 	}
 	*n = node{}
 	p.newest(id, n)
@@ -90,14 +88,14 @@ func (p *LRU) Touch(id ID, _ time.Time) {
 		n.seq = p.seq
 		return
 	}
-	p.unlink(id, n)
+	p.unlink(n)
 	p.newest(id, n)
 }
 
 // Remove forgets an entry.
 func (p *LRU) Remove(id ID) {
 	if n := p.find(id); n != nil {
-		p.unlink(id, n)
+		p.unlink(n)
 		*n = node{}
 	}
 }
@@ -105,7 +103,7 @@ func (p *LRU) Remove(id ID) {
 // Pin takes an entry out of the order.
 func (p *LRU) Pin(id ID) {
 	if n := p.find(id); n != nil && n.flags&flagPinned == 0 {
-		p.unlink(id, n)
+		p.unlink(n)
 		n.flags |= flagPinned
 	}
 }
@@ -125,8 +123,8 @@ func (p *LRU) Unpin(id ID, read bool, _ time.Time) {
 	p.settle(id, n)
 }
 
-// Block keeps an entry from being a victim while others can be one. Its place in
-// the list or the heap stays until it comes up there.
+// Block keeps an entry from being a victim while others can be one. It keeps its
+// place until it comes up there.
 func (p *LRU) Block(id ID) {
 	if n := p.find(id); n != nil {
 		n.flags |= flagBlocked
@@ -141,7 +139,7 @@ func (p *LRU) Unblock(id ID) {
 	}
 	n.flags &^= flagBlocked
 	if n.place == inParked {
-		p.unlink(id, n)
+		p.unlink(n)
 		p.settle(id, n)
 	}
 }
@@ -169,31 +167,32 @@ func (p *LRU) iterate(yield func(ID) bool) {
 // take moves the next victim to the passed entries and returns it, or 0.
 func (p *LRU) take() ID {
 	for {
-		old, top := p.list.tail, p.ready
+		old, top, spare := p.list.tail, p.ready.top(), p.parked.top()
 		switch {
 		case old != 0 && p.dismiss(old) || top != 0 && p.dismiss(top):
 		case old != 0 && (top == 0 || p.at(old).seq < p.at(top).seq):
 			return p.pass(old)
 		case top != 0:
 			return p.pass(top)
-		case p.parked == 0:
+		case spare == 0:
 			return 0
-		case p.at(p.parked).round == p.round:
-			p.pass(p.parked)
+		case p.at(spare).round == p.round:
+			p.pass(spare)
 		default:
-			return p.pass(p.parked)
+			return p.pass(spare)
 		}
 	}
 }
 
-// dismiss gets an entry that came up but cannot be the victim out of the way.
+// dismiss gets an entry out of the way that came up but cannot be the victim. It
+// reports whether id is one.
 func (p *LRU) dismiss(id ID) bool {
 	n := p.at(id)
 	switch {
 	case n.round == p.round:
 		p.pass(id)
 	case n.flags&flagBlocked != 0:
-		p.unlink(id, n)
+		p.unlink(n)
 		p.settle(id, n)
 	default:
 		return false
@@ -204,28 +203,18 @@ func (p *LRU) dismiss(id ID) bool {
 // pass moves an entry to the passed ones.
 func (p *LRU) pass(id ID) ID {
 	n := p.at(id)
-	from := n.place
-	p.unlink(id, n)
-	if from == inList {
-		n.flags |= flagFromList
-	}
+	p.unlink(n)
 	n.round, n.place = p.round, inPassed
 	p.pushFront(&p.passed, id, n)
 	return id
 }
 
-// restore puts the passed entries back. Those from the list were its tail and go
-// back there, the youngest first.
+// restore puts the passed entries back, the youngest first, so that those from
+// the tail of the list become its tail again.
 func (p *LRU) restore() {
 	for id := p.passed.head; id != 0; id = p.passed.head {
 		n := p.at(id)
-		fromList := n.flags&flagFromList != 0
-		p.unlink(id, n)
-		if fromList {
-			n.place = inList
-			p.pushBack(&p.list, id, n)
-			continue
-		}
+		p.unlink(n)
 		p.settle(id, n)
 	}
 }
@@ -238,29 +227,36 @@ func (p *LRU) newest(id ID, n *node) {
 	p.pushFront(&p.list, id, n)
 }
 
-// settle puts an entry that is in no structure under the number it has.
+// settle puts an entry that is in no structure under the number it has. The ends
+// of the list are places that can be known; most entries belong there.
 func (p *LRU) settle(id ID, n *node) {
-	if n.flags&flagBlocked != 0 {
+	switch l := &p.list; {
+	case n.flags&flagBlocked != 0:
 		n.place = inParked
-		p.parked = p.meld(p.parked, id)
-		return
+		p.heapPush(&p.parked, id, n)
+	case l.head == 0 || n.seq > p.at(l.head).seq:
+		n.place = inList
+		p.pushFront(l, id, n)
+	case n.seq < p.at(l.tail).seq:
+		n.place = inList
+		p.pushBack(l, id, n)
+	default:
+		n.place = inReady
+		p.heapPush(&p.ready, id, n)
 	}
-	n.place = inReady
-	p.ready = p.meld(p.ready, id)
 }
 
 // unlink takes an entry out of the structure it is in.
-func (p *LRU) unlink(id ID, n *node) {
+func (p *LRU) unlink(n *node) {
 	switch n.place {
 	case inList:
 		p.cut(&p.list, n)
 	case inPassed:
 		p.cut(&p.passed, n)
-		n.flags &^= flagFromList
 	case inReady:
-		p.ready = p.heapRemove(p.ready, id, n)
+		p.heapRemove(&p.ready, n)
 	case inParked:
-		p.parked = p.heapRemove(p.parked, id, n)
+		p.heapRemove(&p.parked, n)
 	}
 	n.place = inNone
 }

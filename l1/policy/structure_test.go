@@ -1,15 +1,15 @@
 package policy
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"testing"
 	"time"
-	"unsafe"
 )
 
 // linked counts the entries in the structures that a search may look at, and
 // verifies them.
-func (p *LRU) linked(t *testing.T) (list, ready, parked int) {
+func (p *LRU) linked(t *testing.T) (entries, ready, parked int) {
 	t.Helper()
 	var newer uint32
 	for id := p.list.head; id != 0; newer, id = id, p.at(id).next {
@@ -17,29 +17,30 @@ func (p *LRU) linked(t *testing.T) (list, ready, parked int) {
 		if n.place != inList || n.prev != newer || newer != 0 && p.at(newer).seq <= n.seq {
 			t.Fatalf("entry %d is out of order in the list: %+v", id, *n)
 		}
-		list++
+		entries++
 	}
 	if p.list.tail != newer {
 		t.Fatalf("the tail is %d, the last entry %d", p.list.tail, newer)
 	}
-	var heap func(id, before uint32, least uint64, place place) int
-	heap = func(id, before uint32, least uint64, place place) (count int) {
-		for ; id != 0; before, id = id, p.at(id).next {
-			n := p.at(id)
-			if n.place != place || n.prev != before || n.seq < least {
-				t.Fatalf("entry %d is out of order in a heap: %+v", id, *n)
+	for _, h := range []struct {
+		heap  *heap
+		place place
+	}{{&p.ready, inReady}, {&p.parked, inParked}} {
+		for i := uint32(heapRoot); i < heapRoot+h.heap.n; i++ {
+			it := h.heap.items.At(i)
+			if n := p.at(it.id); n.place != h.place || n.prev != i || n.seq != it.seq {
+				t.Fatalf("entry %d at %d in a heap: %+v", it.id, i, *n)
 			}
-			count += 1 + heap(n.child, id, n.seq, place)
+			if i > heapRoot && h.heap.items.At(heapParent(i)).seq >= it.seq {
+				t.Fatalf("entry %d is out of order in a heap", it.id)
+			}
 		}
-		return count
 	}
-	if p.passed != (order{}) {
+	if p.passed != (list{}) {
 		t.Fatalf("entries are still passed over: %+v", p.passed)
 	}
-	return list, heap(p.ready, 0, 0, inReady), heap(p.parked, 0, 0, inParked)
+	return entries, int(p.ready.n), int(p.parked.n)
 }
-
-type order = list // the results of linked shadow the name
 
 // After any calls the structures are sound and hold each entry once.
 func TestLRUStructures(t *testing.T) {
@@ -95,7 +96,7 @@ func TestLRUStructures(t *testing.T) {
 // REQ-S37: a search can only look at what is linked, and pinned entries are not;
 // parked ones are in a heap of which only the root is looked at.
 func TestREQ_S37_PinnedAndParkedAreNotSearched(t *testing.T) {
-	const pinned, free, blocked = 100_000, 1000, 50_000
+	const pinned, free, blocked = 1_000_000, 1000, 50_000
 	p := NewLRU()
 	at := time.Time{}
 	for id := ID(1); id <= pinned+free+blocked; id++ {
@@ -129,7 +130,7 @@ func TestREQ_S37_PinnedAndParkedAreNotSearched(t *testing.T) {
 }
 
 func TestNodeSize(t *testing.T) {
-	if got := unsafe.Sizeof(node{}); got > 48 {
-		t.Errorf("a node has %d bytes, want at most 48", got)
+	if got := binary.Size(node{}) + binary.Size(heapItem{}); got > 48 {
+		t.Errorf("an entry has %d bytes in its node and a heap, want at most 48", got)
 	}
 }
