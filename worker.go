@@ -27,17 +27,21 @@ type WorkerOptions struct {
 // streams of its own. Its methods are safe for concurrent use; they take their
 // place in a stream in call order and never wait for the device.
 type Worker struct {
-	e       *Engine
-	o       WorkerOptions
-	key     layoutKey
-	layout  kv.Layout
-	parts   []part // of an object, one per kernel group
-	id      string // engine_id in events
-	device  string
-	stores  *lane
-	loads   *lane
-	unpin   []func() error
-	failed  atomic.Bool // sticky device error
+	e      *Engine
+	o      WorkerOptions
+	key    layoutKey
+	layout kv.Layout
+	parts  []part // of an object, one per kernel group
+	id     string // engine_id in events
+	device string
+	stores *lane
+	loads  *lane
+	unpin  []func() error
+	failed atomic.Bool // sticky device error
+
+	pinned, unpinned int64     // bytes
+	stored, loaded   transfers // counts
+
 	closing struct {
 		sync.RWMutex
 		closed bool
@@ -146,8 +150,10 @@ func (w *Worker) open() (err error) {
 		unpin, err := w.o.Backend.Pin(region)
 		if err != nil {
 			w.e.log.Warn("memory could not be pinned; copies will be slow", "device", w.device, "bytes", len(region), "error", err)
+			w.unpinned += int64(len(region))
 			continue
 		}
+		w.pinned += int64(len(region))
 		w.unpin = append(w.unpin, unpin)
 	}
 	if w.stores, err = newLane(ctx, w.o.Backend, gpu.Normal); err != nil {
