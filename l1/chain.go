@@ -68,7 +68,9 @@ func (m *Manager) prepareLocked(keys []kv.Key, n *namer) {
 	}
 	for i := range keys {
 		if id := s.fam[i]; id != 0 {
-			warm += uint32(m.mu.entries.At(m.mu.families.At(id).head).flags)
+			if head := m.mu.families.At(id).head; head != 0 {
+				warm += uint32(m.mu.entries.At(head).flags)
+			}
 		}
 	}
 	s.warm = warm // keeps the reads

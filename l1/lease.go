@@ -183,6 +183,7 @@ func (m *Manager) recycleLocked(l *lease) {
 // codes of its value stay readable for as long as somebody has it.
 func (m *Manager) discardLocked(l *lease) {
 	repl := &lease{m: m, id: l.id}
+	repl.gen.Store(l.gen.Load() + 1) // entries remember leases by id and generation
 	m.mu.leases[l.id] = repl
 	m.mu.freeLeases = append(m.mu.freeLeases, repl)
 	l.id = 0

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/lmcache-go/lmcache/internal/invariants"
 	"github.com/lmcache-go/lmcache/l1/internal/slab"
 )
 
@@ -119,7 +120,7 @@ func (a *Arena) Alloc(size int64) (Buf, bool) {
 // Free gives a piece back.
 func (a *Arena) Free(b Buf) {
 	a.mustOwn(b)
-	if invariantsEnabled && a.mem != nil {
+	if invariants.Enabled && a.mem != nil {
 		poison(a.Bytes(b, a.size(b)))
 	}
 	a.returnSlot(b)

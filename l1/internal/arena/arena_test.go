@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/lmcache-go/lmcache/internal/invariants"
 )
 
 func newArena(tb testing.TB, o Options) *Arena {
@@ -279,7 +281,7 @@ func TestPoison(t *testing.T) {
 	}
 	a.Free(b)
 	want := byte(1)
-	if invariantsEnabled {
+	if invariants.Enabled {
 		want = Poison
 	}
 	for i := range buf {
@@ -315,5 +317,44 @@ func TestNoHeapAllocation(t *testing.T) {
 	i := 0
 	if n := testing.AllocsPerRun(20, func() { step(i % 20); i++ }); n != 0 {
 		t.Errorf("%v allocations per 4,000 steps", n)
+	}
+}
+
+// The hole that fits best is taken, and of equal ones the first: what one size
+// leaves is kept for that size.
+func TestBestFit(t *testing.T) {
+	const m = 1 << 20
+	a := newArena(t, Options{Bytes: 192 * m, NoBytes: true})
+	first := map[int64]int64{}
+	var holes []Buf
+	for _, size := range []int64{30 * m, 20 * m, 32 * m, 20 * m, 21 * m} {
+		b := mustAlloc(t, a, size)
+		mustAlloc(t, a, 4*m)
+		if _, ok := first[size]; !ok {
+			first[size] = a.Offset(b)
+		}
+		holes = append(holes, b)
+	}
+	for _, b := range holes {
+		a.Free(b)
+	}
+	for _, size := range []int64{21 * m, 20 * m, 32 * m, 30 * m} {
+		if got := a.Offset(mustAlloc(t, a, size)); got != first[size] {
+			t.Errorf("an object of %d MiB is at %d, want it in the hole of its size at %d", size/m, got, first[size])
+		}
+	}
+}
+
+// A run is cut to the largest range there is, and takes all of it that it can.
+func TestRunIsCutToFit(t *testing.T) {
+	a := newArena(t, Options{Bytes: 64 << 20, NoBytes: true})
+	mustAlloc(t, a, 63<<20)
+	mustAlloc(t, a, 900<<10)
+	mustAlloc(t, a, 20<<10) // of which a run of 1 MiB would hold 51
+	want := SizeClass{Size: 20 << 10, Runs: 1, Used: 1, Free: 5}
+	for _, c := range a.SizeClasses() {
+		if c.Size == want.Size && c != want {
+			t.Errorf("size class is %+v, want %+v", c, want)
+		}
 	}
 }

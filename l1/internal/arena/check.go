@@ -98,19 +98,15 @@ func (a *Arena) checkRuns() error {
 	}
 	for id, c := range a.classes.All() {
 		want := sums[id]
-		want.chain, want.partial, want.last = c.chain, c.partial, c.last
+		want.chain, want.partial = c.chain, c.partial
 		if *c != want || a.findClass(c.units) != id {
 			return fmt.Errorf("arena: class %d is %+v, its runs sum up to %+v", id, *c, want)
 		}
-		prev := uint32(0)
-		for r := c.partial; r != 0; prev, r = r, a.runs.At(r).next {
+		for prev, r := uint32(0), c.partial; r != 0; prev, r = r, a.runs.At(r).next {
 			if t := a.runs.At(r); t.class != id || t.prev != prev || t.block != 0 || t.live == t.n {
 				return fmt.Errorf("arena: run %d is listed with free slots: %+v", r, *t)
 			}
 			partial--
-		}
-		if c.last != prev {
-			return fmt.Errorf("arena: class %d: last run with free slots is %d, not %d", id, prev, c.last)
 		}
 		held += c.slots * int64(c.units)
 	}

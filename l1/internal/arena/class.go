@@ -15,7 +15,6 @@ type class struct {
 	units   uint32
 	chain   uint32 // next class of the bucket
 	partial uint32 // first run with free slots, the latest to have one
-	last    uint32 // last one
 	runs    uint32
 	slots   int64
 	live    int64 // slots in use
@@ -63,8 +62,6 @@ func (c *class) push(a *Arena, id uint32, r *run) {
 	r.prev, r.next = 0, c.partial
 	if c.partial != 0 {
 		a.runs.At(c.partial).prev = id
-	} else {
-		c.last = id
 	}
 	c.partial = id
 }
@@ -78,8 +75,6 @@ func (c *class) cut(a *Arena, r *run) {
 	}
 	if r.next != 0 {
 		a.runs.At(r.next).prev = r.prev
-	} else {
-		c.last = r.prev
 	}
 	r.prev, r.next = 0, 0
 }

@@ -22,9 +22,11 @@
 //
 // Two properties follow. With a single object size nothing is ever lost: an
 // arena of n times the size holds n objects, in any order of allocation and
-// release. And a change of object sizes cannot wedge the arena, since what is
-// free is not reserved for a size; Reclaim breaks up even those runs that are
-// still partly in use.
+// release. And a change of object sizes cannot wedge the arena. An empty run is
+// nobody's. One that is partly in use can be broken up: its objects stay where
+// they are, each in a span of its own, and the rest is free. An allocation that
+// finds no room does that to a few runs of sizes that use much less than they
+// hold, and Reclaim does it to all.
 //
 // The best-fitting span is taken, not the first one of some size range: for
 // objects with spans of their own that keeps the holes that one size leaves for

@@ -140,8 +140,8 @@ func (a *Arena) Reclaim() bool {
 	return broken
 }
 
-// shed breaks up a few runs of classes that keep much more than they use, those
-// first that have had free slots for the longest. It reports whether there was one.
+// shed breaks up a few runs of classes that keep much more than they use. It
+// reports whether there was one.
 func (a *Arena) shed() bool {
 	if a.held-a.used <= int64(a.units/shedArena) {
 		return false
@@ -150,7 +150,7 @@ func (a *Arena) shed() bool {
 	for _, c := range a.classes.All() {
 		for n < shedRuns && (c.slots-c.live)*shedShare > c.slots &&
 			(c.slots-c.live)*int64(c.units) > int64(a.units/shedArena) {
-			a.breakUp(c.last, c)
+			a.breakUp(c.partial, c)
 			n++
 		}
 	}

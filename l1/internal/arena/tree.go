@@ -113,8 +113,9 @@ func (a *Arena) LargestFree() int64 {
 	return int64(a.spans.At(id).len) << a.shift
 }
 
-// Available is how many pieces of size Alloc would return in a row now, at most
-// limit. The work is proportional to the result.
+// Available is how many pieces of size Alloc would return in a row now without
+// breaking up runs of other sizes, at most limit. The work is proportional to the
+// result.
 func (a *Arena) Available(size int64, limit int) int {
 	units := a.unitsOf(size)
 	if units == 0 || a.off || limit <= 0 {

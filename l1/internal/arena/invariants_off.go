@@ -1,5 +1,0 @@
-//go:build !invariants
-
-package arena
-
-const invariantsEnabled = false
