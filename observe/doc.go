@@ -1,0 +1,35 @@
+// Package observe turns what the other packages publish and keep into metrics. It
+// listens and reads; nobody calls it, nothing waits for it, and without it
+// everything works the same.
+//
+// # The table
+//
+// One Go table declares every metric: name, kind, unit, attributes, meter, help,
+// and the event or state it comes from ([Metrics]). Instruments are made from
+// it and from nothing else; docs/METRICS.md is written from it
+// ([WriteMetricsMarkdown]).
+//
+// # Subscribers and gauges
+//
+// Counters and histograms are moved by subscribers of the event bus. [Start]
+// registers the default set; each subscriber also works alone. Their state belongs
+// to the bus's dispatcher: a handler adds to a plain integer, and the sums are given
+// to the OpenTelemetry instruments once per batch, so that an event costs
+// nanoseconds. The attribute set of a series is built once.
+//
+// Gauges, and the counters that the bus keeps of itself, are not events: [Watch]
+// reads Stats of the live objects when somebody scrapes.
+//
+// # Series
+//
+// Every point of a metric has the same attribute keys; what is not known is empty.
+// Series that are known beforehand are there at 0: counters without attributes and
+// enumerated reasons from the start, those of a model or worker from the scrape
+// after its registration on. The values of model_name and cache_salt are bounded by
+// [Labels].
+//
+// # What it links
+//
+// The OpenTelemetry API, not the SDK: the provider is the host's. Package export
+// assembles one.
+package observe

@@ -1,0 +1,156 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+)
+
+// errNoProvider is what a nil metric.MeterProvider gives.
+var errNoProvider = errors.New("observe: no meter provider")
+
+// MetricOptions are what the metric subscribers have in common. The zero value
+// is valid.
+type MetricOptions struct {
+	Buckets Buckets // bounds of the histograms; zero: Tuned
+	Labels  *Labels // guard to share with other subscribers of the same provider; nil: an own one with the default limit
+}
+
+// background is the context of all recordings: they belong to a batch of events,
+// not to a call that could be cancelled.
+func background() context.Context {
+	return context.Background() //nolint:forbidigo // a batch has no caller
+}
+
+// instruments makes the instruments of one provider from the table. Errors are
+// kept and come from err, so that a subscriber asks once.
+type instruments struct {
+	mp      metric.MeterProvider
+	buckets Buckets
+	labels  *Labels
+	refused *refused
+	errs    []error
+}
+
+func newInstruments(mp metric.MeterProvider, o MetricOptions) (*instruments, error) {
+	if mp == nil {
+		return nil, errNoProvider
+	}
+	if err := o.Buckets.Validate(); err != nil {
+		return nil, fmt.Errorf("observe: %w", err)
+	}
+	in := &instruments{mp: mp, buckets: o.Buckets, labels: o.Labels}
+	if in.labels == nil {
+		var err error
+		if in.labels, err = NewLabels(mp, 0); err != nil {
+			return nil, err
+		}
+	}
+	in.refused = in.newRefused()
+	return in, in.err()
+}
+
+// err is what went wrong so far.
+func (in *instruments) err() error {
+	if len(in.errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("observe: %w", errors.Join(in.errs...))
+}
+
+func (in *instruments) check(m *Metric, k Kind, err error) {
+	if m.Kind != k {
+		panic("observe: " + m.Name + " is not a " + k.String())
+	}
+	if err != nil {
+		in.errs = append(in.errs, fmt.Errorf("%s: %w", m.Name, err))
+	}
+}
+
+// int64Counter makes the counter of m and shows its known series at 0.
+func (in *instruments) int64Counter(m *Metric) metric.Int64Counter {
+	c, err := in.mp.Meter(m.Meter).Int64Counter(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Help))
+	in.check(m, Counter, err)
+	if known, ok := m.combinations(nil); ok && err == nil {
+		for _, values := range known {
+			c.Add(background(), 0, metric.WithAttributeSet(m.set(values...)))
+		}
+	}
+	return c
+}
+
+// single is a counter without attributes.
+func (in *instruments) single(name string) *single {
+	m := find(name)
+	if len(m.Attributes) != 0 {
+		panic("observe: " + name + " has attributes")
+	}
+	return &single{counter: in.int64Counter(m), refused: in.refused, name: name}
+}
+
+// family is a counter with attributes.
+func (in *instruments) family(name string) *family {
+	m := find(name)
+	return &family{m: m, counter: in.int64Counter(m), labels: in.labels, refused: in.refused, series: make(map[values]*series)}
+}
+
+// histogram is a histogram with attributes, none of them guarded.
+func (in *instruments) histogram(name string) *histogram {
+	m := find(name)
+	h, err := in.mp.Meter(m.Meter).Float64Histogram(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Help),
+		metric.WithExplicitBucketBoundaries(in.buckets.Bounds(m.Grid)...))
+	in.check(m, Histogram, err)
+	return &histogram{m: m, h: h, refused: in.refused, series: make(map[values][]metric.RecordOption)}
+}
+
+// refused counts values that must not reach an instrument.
+type refused struct {
+	m       *Metric
+	counter metric.Int64Counter
+}
+
+func (in *instruments) newRefused() *refused {
+	m := find(nameInvalid)
+	return &refused{m: m, counter: in.int64Counter(m)}
+}
+
+func (r *refused) count(name, reason string) {
+	r.counter.Add(background(), 1, metric.WithAttributeSet(r.m.set(name, reason)))
+}
+
+// histogram records one value at a time. It is used on one goroutine.
+type histogram struct {
+	m       *Metric
+	h       metric.Float64Histogram
+	refused *refused
+	series  map[values][]metric.RecordOption
+}
+
+// record records v for the series of k, or refuses it.
+func (h *histogram) record(v float64, k values) {
+	switch {
+	case math.IsNaN(v):
+		h.refused.count(h.m.Name, reasonNaN)
+		return
+	case v < 0:
+		h.refused.count(h.m.Name, reasonNegative)
+		return
+	}
+	opts, ok := h.series[k]
+	if !ok {
+		opts = []metric.RecordOption{metric.WithAttributeSet(h.m.set(k.of(h.m)...))}
+		h.series[k] = opts
+	}
+	h.h.Record(background(), v, opts...)
+}
+
+// since records the seconds from start to end; a start that is not known gives no sample.
+func (h *histogram) since(start, end time.Time, k values) {
+	if !start.IsZero() {
+		h.record(end.Sub(start).Seconds(), k)
+	}
+}

@@ -1,0 +1,103 @@
+package observe
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// WriteMetricsMarkdown writes the reference of all metrics, from the table that
+// the instruments come from.
+func WriteMetricsMarkdown(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString(markdownHead)
+	var meters []string
+	for _, m := range table() {
+		if !slices.Contains(meters, m.Meter) {
+			meters = append(meters, m.Meter)
+		}
+	}
+	for _, meter := range meters {
+		fmt.Fprintf(&b, "\n## Meter `%s`\n", meter)
+		for _, m := range table() {
+			if m.Meter == meter {
+				m.markdown(&b)
+			}
+		}
+	}
+	b.WriteString(markdownFoot)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+const markdownHead = `# Metrics
+
+Generated from the table in package observe; do not edit.
+
+Every metric has an OpenTelemetry name and a Prometheus name: dots become underscores, counters end in one ` + "`_total`" + `, and no unit is
+added. Histograms have ` + "`_bucket`, `_sum` and `_count`" + ` under the Prometheus name. *Row* is the number in LMCache's documentation; metrics
+without one are additions. Every point of a metric has all its attributes; a value that is not known is empty.
+`
+
+const markdownFoot = `
+## Labels
+
+The values of ` + "`cache_salt` and `model_name`" + ` come from outside. Of each, the first 200 (` + "`--metrics-label-limit`" + `) have series of their
+own; further ones count under ` + "`__other__`" + `, so that totals stay exact, and ` + "`lmcache_mp_metrics_label_overflow_total`" + ` says that it
+happened. A Prometheus that should not store tenants drops the label when it scrapes, which is right for counters only if the series that
+fall together are summed, so do it in a recording rule, or keep the label off where one tenant is used:
+
+` + "```yaml" + `
+scrape_configs:
+  - job_name: lmcache-mp
+    static_configs:
+      - targets: ["<lmcache-host>:9090"]
+    metric_relabel_configs:
+      - action: labeldrop
+        regex: cache_salt
+` + "```" + `
+
+## Hit rate
+
+` + "```promql" + `
+sum(rate(lmcache_mp_lookup_hit_tokens_total[5m])) / sum(rate(lmcache_mp_lookup_requested_tokens_total[5m]))
+` + "```" + `
+
+Use ` + "`by (model_name)` or `by (cache_salt)`" + ` on both sides for a part of it, and always sum first.
+`
+
+// markdown writes the section of one metric.
+func (m *Metric) markdown(b *strings.Builder) {
+	fmt.Fprintf(b, "\n### `%s`\n\n%s\n\n| | |\n|---|---|\n", m.PrometheusName(), m.Help)
+	row := func(name, text string) {
+		if text != "" {
+			fmt.Fprintf(b, "| %s | %s |\n", name, text)
+		}
+	}
+	if m.Row > 0 {
+		row("Row", strconv.Itoa(m.Row))
+	}
+	row("OTel name", "`"+m.Name+"`")
+	row("Kind", m.Kind.String())
+	if m.Unit != "" {
+		row("Unit", "`"+m.Unit+"`")
+	}
+	for _, a := range m.Attributes {
+		text := "`" + a.Key + "`"
+		if len(a.Values) > 0 {
+			text += ": `" + strings.Join(a.Values, "`, `") + "`"
+		}
+		row("Attribute", text)
+	}
+	row("From", "`"+strings.ReplaceAll(m.Source, ", ", "`, `")+"`")
+	row("Value", m.Value)
+	if bounds := Tuned.Bounds(m.Grid); len(bounds) > 0 {
+		text := make([]string, len(bounds))
+		for i, v := range bounds {
+			text[i] = strconv.FormatFloat(v, 'f', -1, 64)
+		}
+		row("Buckets", strings.Join(text, ", "))
+	}
+}

@@ -1,0 +1,472 @@
+package observe
+
+import (
+	"errors"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/lmcache-go/lmcache"
+	"github.com/lmcache-go/lmcache/eventbus"
+	"github.com/lmcache-go/lmcache/l1"
+	"github.com/lmcache-go/lmcache/storage"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// start starts an Observer and closes it with the test.
+func start(t testing.TB, bus *eventbus.Bus, mp metric.MeterProvider, o Options) *Observer {
+	t.Helper()
+	ob, err := Start(bus, mp, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(bus.Close(t.Context()), ob.Close()); err != nil && !errors.Is(err, t.Context().Err()) {
+			t.Error(err)
+		}
+	})
+	return ob
+}
+
+func publish[E eventbus.Event](b *eventbus.Bus, e E) {
+	eventbus.TopicOf[E](b).PublishAt(e, epoch.Add(10*time.Second))
+}
+
+func keys(models ...string) []kv.Key {
+	ks := make([]kv.Key, len(models))
+	for i, m := range models {
+		ks[i] = kv.Key{Hash: kv.Hash32([32]byte{byte(i)}), Model: m}
+	}
+	return ks
+}
+
+func someKeys(n int) []kv.Key { return keys(make([]string, n)...) }
+
+// nonZero are the series that moved.
+func nonZero(points map[string]float64) map[string]float64 {
+	moved := maps.Clone(points)
+	maps.DeleteFunc(moved, func(_ string, v float64) bool { return v == 0 })
+	return moved
+}
+
+// conformance is one event and what it must do, written down beforehand.
+type conformance struct {
+	name    string
+	publish func(*eventbus.Bus)
+	want    map[string]float64
+}
+
+// Every row that events move has its case; see also the conformance test of package export.
+func TestREQ_O2_events(t *testing.T) {
+	missed := storage.MissCounts{}
+	missed.Add(storage.MissAbsent, 2)
+	missed.Add(storage.MissAfterGap, 1)
+	cases := []conformance{
+		{
+			"read prefetched", func(b *eventbus.Bus) {
+				publish(b, storage.ReadPrefetched{SucceededKeys: someKeys(3), FailedKeys: someKeys(2)})
+			},
+			map[string]float64{nameSMReadRequests: 1, nameSMReadSucceed: 3, nameSMReadFailed: 2},
+		},
+		{
+			"write reserved", func(b *eventbus.Bus) {
+				publish(b, storage.WriteReserved{SucceededKeys: someKeys(5), FailedKeys: someKeys(4)})
+			},
+			map[string]float64{nameSMWriteRequests: 1, nameSMWriteSucceed: 5, nameSMWriteFailed: 4},
+		},
+		{
+			"events that feed no counter", func(b *eventbus.Bus) {
+				publish(b, storage.WriteFinished{SucceededKeys: someKeys(5)})
+				publish(b, storage.ReadPrefetchedFinished{SucceededKeys: someKeys(5)})
+				publish(b, l1.ReadReserved{Keys: someKeys(1)})
+				publish(b, l1.WriteReserved{Keys: someKeys(1)})
+				publish(b, l1.WriteAborted{Keys: someKeys(1), Cause: l1.AbortOwner})
+				publish(b, lmcache.RequestStarted{})
+				publish(b, lmcache.StoreStarted{Device: "fake:0"})
+			},
+			map[string]float64{},
+		},
+		{
+			"read finished", func(b *eventbus.Bus) {
+				publish(b, l1.ReadFinished{Keys: someKeys(7), Cause: l1.CauseUnused})
+			},
+			map[string]float64{nameL1Read: 7},
+		},
+		{
+			"REQ-O3: write finished and promoted", func(b *eventbus.Bus) {
+				publish(b, l1.WriteFinished{Keys: someKeys(3)})
+				publish(b, l1.WriteFinishedAndReadReserved{Keys: someKeys(2)})
+			},
+			map[string]float64{nameL1Write: 5},
+		},
+		{
+			"evicted", func(b *eventbus.Bus) {
+				publish(b, l1.KeysEvicted{Keys: someKeys(4), Cause: l1.CauseEvict})
+				publish(b, l1.KeysEvicted{Keys: someKeys(1)}) // the default cause
+			},
+			map[string]float64{nameL1Evicted: 5, nameRemoved + `{cause="evict"}`: 5},
+		},
+		{
+			"REQ-O11: other removals are no evictions", func(b *eventbus.Bus) {
+				publish(b, l1.KeysEvicted{Keys: someKeys(1), Cause: l1.CausePolicyDelete})
+				publish(b, l1.KeysEvicted{Keys: someKeys(2), Cause: l1.CauseTempRelease})
+				publish(b, l1.KeysEvicted{Keys: someKeys(3), Cause: l1.CausePrefetchCleanup})
+				publish(b, l1.KeysEvicted{Keys: someKeys(4), Cause: l1.CauseDelete})
+				publish(b, l1.KeysEvicted{Keys: someKeys(5), Cause: l1.CauseClear})
+			},
+			map[string]float64{
+				nameRemoved + `{cause="policy_delete"}`: 1, nameRemoved + `{cause="temp_release"}`: 2,
+				nameRemoved + `{cause="prefetch_cleanup"}`: 3, nameRemoved + `{cause="delete"}`: 4, nameRemoved + `{cause="clear"}`: 5,
+			},
+		},
+		{
+			"REQ-O3: five ticks, two triggered", func(b *eventbus.Bus) {
+				for i, mode := range []l1.Mode{l1.ModeExact, l1.ModeExact, l1.ModeWatermark, l1.ModeWatermark, l1.ModeExact} {
+					publish(b, l1.EvictionLoopTick{Mode: mode, Triggered: i == 1 || i == 2})
+				}
+			},
+			map[string]float64{nameL1Ticks: 5, nameL1Triggered: 2},
+		},
+		{
+			"REQ-O5: failures of two models", func(b *eventbus.Bus) {
+				publish(b, storage.AllocationFailed{During: storage.DuringL1Store, Keys: keys("a", "b", "a")})
+				publish(b, storage.AllocationFailed{During: storage.DuringL2Prefetch, Keys: keys("b")})
+				publish(b, storage.AllocationFailed{During: storage.DuringL2Prefetch})
+				publish(b, storage.ReadFailed{During: storage.DuringL1Retrieve, Reason: storage.ReasonNotFound, Keys: keys("a", "a", "b")})
+			},
+			map[string]float64{
+				nameAllocFailure + `{during="l1_store",model_name="a"}`:                      2,
+				nameAllocFailure + `{during="l1_store",model_name="b"}`:                      1,
+				nameAllocFailure + `{during="l2_prefetch",model_name="b"}`:                   1,
+				nameReadFailure + `{during="l1_retrieve",model_name="a",reason="not_found"}`: 2,
+				nameReadFailure + `{during="l1_retrieve",model_name="b",reason="not_found"}`: 1,
+			},
+		},
+		{
+			"lookup", func(b *eventbus.Bus) {
+				publish(b, lmcache.LookupEnded{
+					Model: "m", Salt: "s", RequestedTokens: 1024, HitTokens: 768, L1HitTokens: 512, L2HitTokens: 256, FoundCount: 3,
+					Misses: missed, SubmittedAt: epoch, ResolvedAt: epoch.Add(250 * time.Millisecond),
+				})
+			},
+			map[string]float64{
+				nameRequestedTokens + `{cache_salt="s",model_name="m"}`: 1024,
+				nameHitTokens + `{cache_salt="s",model_name="m"}`:       768,
+				nameHitL1 + `{cache_salt="s",model_name="m"}`:           512,
+				nameHitL2 + `{cache_salt="s",model_name="m"}`:           256,
+				nameLookups + `{cache_salt="s",model_name="m"}`:         1,
+				nameMisses + `{model_name="m",reason="absent"}`:         2,
+				nameMisses + `{model_name="m",reason="after_gap"}`:      1,
+				nameOperation + `{op="lookup",outcome="partial"}`:       0.25,
+			},
+		},
+		{
+			"abandoned lookups", func(b *eventbus.Bus) {
+				publish(b, lmcache.LookupAbandoned{Reason: "expired"})
+				publish(b, lmcache.LookupAbandoned{Reason: "session_end"})
+				publish(b, lmcache.LookupAbandoned{Reason: "replaced"})
+				publish(b, lmcache.LookupAbandoned{Reason: "expired"})
+			},
+			map[string]float64{nameJobsExpired: 2},
+		},
+		{
+			"store", func(b *eventbus.Bus) {
+				publish(b, lmcache.StoreSubmitted{Device: "fake:1"})
+				publish(b, lmcache.StoreSubmitted{Device: "fake:1"})
+				publish(b, lmcache.StoreEnded{Device: "fake:1", StoredCount: 4, Success: true, SubmittedAt: epoch.Add(9 * time.Second)})
+				publish(b, lmcache.StoreEnded{Device: "fake:1", SubmittedAt: epoch.Add(8 * time.Second)})
+			},
+			map[string]float64{
+				nameSubmittedStores + `{device="fake:1"}`:       2,
+				nameFinishedStores + `{device="fake:1"}`:        2,
+				nameOperation + `{op="store",outcome="ok"}`:     1,
+				nameOperation + `{op="store",outcome="failed"}`: 2,
+			},
+		},
+		{
+			"retrieve; REQ-O16: a failed one counts what was delivered", func(b *eventbus.Bus) {
+				publish(b, lmcache.RetrieveSubmitted{Device: "host"})
+				publish(b, lmcache.RetrieveEnded{
+					Device: "host", EngineID: "7", Model: "m", RetrievedCount: 2, SubmittedAt: epoch.Add(6 * time.Second),
+				})
+				publish(b, lmcache.RetrieveEnded{Device: "host", EngineID: "7", Model: "m", Success: true, SubmittedAt: epoch.Add(7 * time.Second)})
+			},
+			map[string]float64{
+				nameSubmittedRetrieves + `{device="host"}`:                        1,
+				nameFinishedRetrieves + `{device="host"}`:                         2,
+				nameChunksLoaded + `{cache_salt="",model_name="m",worker_id="7"}`: 2,
+				nameOperation + `{op="retrieve",outcome="failed"}`:                4,
+				nameOperation + `{op="retrieve",outcome="ok"}`:                    3,
+			},
+		},
+		{
+			"prefetch", func(b *eventbus.Bus) {
+				publish(b, storage.PrefetchResolved{Total: 4, PrefixLen: 4, Elapsed: 2 * time.Second})
+				publish(b, storage.PrefetchResolved{Total: 4, Elapsed: 3 * time.Second})
+			},
+			map[string]float64{
+				nameOperation + `{op="prefetch_wait",outcome="hit"}`:  2,
+				nameOperation + `{op="prefetch_wait",outcome="miss"}`: 3,
+			},
+		},
+		{
+			"expired leases", func(b *eventbus.Bus) {
+				publish(b, l1.LeaseExpired{Kind: l1.LeaseRead, Keys: someKeys(9)})
+				publish(b, l1.LeaseExpired{Kind: l1.LeaseWrite, Keys: someKeys(9)})
+				publish(b, l1.LeaseExpired{Kind: l1.LeaseWrite, Keys: someKeys(9)})
+			},
+			map[string]float64{nameLeaseExpired + `{kind="read"}`: 1, nameLeaseExpired + `{kind="write"}`: 2},
+		},
+	}
+	moved := make(map[string]bool)
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			rec, bus := newRecorder(), eventbus.New(eventbus.Options{Manual: true})
+			start(t, bus, rec, Options{})
+			c.publish(bus)
+			bus.Drain(epoch)
+			got := nonZero(rec.scrape(t))
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			adds := rec.adds
+			bus.Drain(epoch.Add(time.Hour)) // idle time changes no counter
+			if rec.adds != adds {
+				t.Error("idle time moved an instrument")
+			}
+			for series := range got {
+				name, _, _ := strings.Cut(series, "{")
+				moved[name] = true
+			}
+		})
+	}
+	for _, m := range Metrics() {
+		switch {
+		case m.Kind != Counter && m.Kind != Histogram:
+		case m.Name == nameInvalid || m.Name == nameOverflow || m.Name == nameEarlyExit: // tests of their own
+		case !moved[m.Name]:
+			t.Errorf("no case moves %s", m.Name)
+		}
+	}
+}
+
+// A batch of many events reaches each instrument once.
+func TestFlushesPerBatch(t *testing.T) {
+	rec, bus := newRecorder(), eventbus.New(eventbus.Options{Manual: true})
+	start(t, bus, rec, Options{})
+	before := rec.adds
+	for range 1000 {
+		publish(bus, l1.WriteFinished{Keys: someKeys(2)})
+	}
+	bus.Drain(epoch)
+	if got := rec.points[nameL1Write]; got != 2000 {
+		t.Errorf("%s = %v, want 2000", nameL1Write, got)
+	}
+	if n := rec.adds - before; n > 10 {
+		t.Errorf("%d additions for 1000 events", n)
+	}
+}
+
+// REQ-O6.
+func TestEarlyExit(t *testing.T) {
+	rec, bus := newRecorder(), eventbus.New(eventbus.Options{Manual: true})
+	start(t, bus, rec, Options{})
+	publish(bus, lmcache.LookupEnded{Model: "m", Salt: "s", EarlyExitReason: "no_gpu_context", SubmittedAt: epoch, ResolvedAt: epoch})
+	publish(bus, lmcache.LookupAbandoned{Reason: "expired"})
+	bus.Drain(epoch)
+	got := rec.scrape(t)
+	for series, want := range map[string]float64{
+		nameRequestedTokens + `{cache_salt="s",model_name="m"}`:                   0,
+		nameHitTokens + `{cache_salt="s",model_name="m"}`:                         0,
+		nameEarlyExit + `{cache_salt="s",model_name="m",reason="no_gpu_context"}`: 1,
+		nameLookups + `{cache_salt="s",model_name="m"}`:                           1,
+		nameOperation + `{op="lookup",outcome="early_exit"}`:                      0,
+	} {
+		if v, ok := got[series]; !ok || v != want {
+			t.Errorf("%s = %v (there: %v), want %v", series, v, ok, want)
+		}
+	}
+}
+
+// REQ-O15 and REQ-O17, for the outcomes of a lookup.
+func TestLookupOutcome(t *testing.T) {
+	for _, c := range []struct {
+		hit, requested int
+		want           string
+	}{{0, 512, "miss"}, {256, 512, "partial"}, {512, 512, "hit"}, {0, 0, "miss"}} {
+		if got := share(c.hit, c.requested); got != c.want {
+			t.Errorf("share(%d, %d) = %s, want %s", c.hit, c.requested, got, c.want)
+		}
+	}
+}
+
+// REQ-O21. The recorder panics if a refused value reaches an instrument.
+func TestInvalidSamples(t *testing.T) {
+	rec, bus := newRecorder(), eventbus.New(eventbus.Options{Manual: true})
+	start(t, bus, rec, Options{})
+	publish(bus, lmcache.LookupEnded{Model: "m", HitTokens: -1, SubmittedAt: epoch.Add(time.Hour), ResolvedAt: epoch})
+	publish(bus, lmcache.StoreEnded{Device: "d"}) // not known when submitted: no sample, and nothing invalid
+	publish(bus, lmcache.RetrieveEnded{Device: "d", RetrievedCount: -5})
+	bus.Drain(epoch)
+	want := map[string]float64{
+		nameInvalid + `{metric="lmcache_mp.lookup_hit_tokens",reason="negative"}`:          1,
+		nameInvalid + `{metric="lmcache_mp.operation_duration_seconds",reason="negative"}`: 1,
+		nameInvalid + `{metric="lmcache_mp.num_chunks_loaded",reason="negative"}`:          1,
+		nameLookups + `{cache_salt="",model_name="m"}`:                                     1,
+		nameFinishedStores + `{device="d"}`:                                                1,
+		nameFinishedRetrieves + `{device="d"}`:                                             1,
+	}
+	if diff := cmp.Diff(want, nonZero(rec.scrape(t))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+
+	in, err := newInstruments(rec, MetricOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.histogram(nameOperation).record(math.NaN(), values{opStore, outcomeOK})
+	in.single(nameL1Read).add(-1)
+	got := rec.scrape(t)
+	if got[nameInvalid+`{metric="lmcache_mp.operation_duration_seconds",reason="nan"}`] != 1 ||
+		got[nameInvalid+`{metric="lmcache_mp.l1_read_keys",reason="negative"}`] != 1 {
+		t.Errorf("NaN or negative increment not counted: %v", nonZero(got))
+	}
+}
+
+// REQ-O25, for what is known without an engine.
+func TestZeroSeries(t *testing.T) {
+	rec, bus := newRecorder(), eventbus.New(eventbus.Options{Manual: true})
+	start(t, bus, rec, Options{})
+	got := slices.Sorted(maps.Keys(rec.scrape(t)))
+	var want []string
+	for _, m := range Metrics() {
+		if m.Kind == Counter && len(m.Attributes) == 0 {
+			want = append(want, m.Name)
+		}
+	}
+	for _, cause := range []string{"evict", "policy_delete", "temp_release", "prefetch_cleanup", "delete", "clear"} {
+		want = append(want, nameRemoved+`{cause="`+cause+`"}`)
+	}
+	want = append(want,
+		nameLeaseExpired+`{kind="read"}`, nameLeaseExpired+`{kind="write"}`,
+		nameOverflow+`{label="cache_salt"}`, nameOverflow+`{label="model_name"}`)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Each subscriber works alone, and names itself as its type.
+func TestSubscribersAlone(t *testing.T) {
+	rec := newRecorder()
+	subs, err := Subscribers(rec, MetricOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range subs {
+		names = append(names, s.Name())
+		bus := eventbus.New(eventbus.Options{Manual: true})
+		sub, err := bus.Subscribe(s)
+		if err != nil {
+			t.Fatalf("%s: %v", s.Name(), err)
+		}
+		publish(bus, lmcache.LookupEnded{Model: "m"})
+		bus.Drain(epoch)
+		sub.Close()
+		if n := bus.Stats().Panics; len(n) > 0 {
+			t.Errorf("%s: %v", s.Name(), n)
+		}
+	}
+	want := []string{
+		"L1MetricsSubscriber", "L1FailureMetricsSubscriber", "L1EvictionLoopSubscriber", "LookupMetricsSubscriber", "SMMetricsSubscriber",
+		"EngineMetricsSubscriber", "CauseMetricsSubscriber", "TransferMetricsSubscriber", "LatencyMetricsSubscriber",
+	}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
+// REQ-O55, for the switches that exist.
+func TestOff(t *testing.T) {
+	for name, o := range map[string]Options{"disabled": {Disable: true}, "no metrics": {DisableMetrics: true}} {
+		t.Run(name, func(t *testing.T) {
+			rec, bus := newRecorder(), eventbus.New(eventbus.Options{Manual: true})
+			ob := start(t, bus, rec, o)
+			if err := ob.Watch(Sources{Bus: bus}); err != nil {
+				t.Fatal(err)
+			}
+			if len(rec.created) > 0 || eventbus.TopicOf[l1.WriteFinished](bus).Active() || ob.Labels() != nil {
+				t.Errorf("something was made: %v", rec.created)
+			}
+		})
+	}
+}
+
+func TestStartRefuses(t *testing.T) {
+	bus := eventbus.New(eventbus.Options{Manual: true})
+	_, err := Start(bus, newRecorder(), Options{QueueSize: -1, PrometheusPort: 70000, Buckets: "x", LabelLimit: -3})
+	for _, want := range []string{"queue size -1", "prometheus port 70000", `buckets: "x"`, "label limit -3"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v does not name %q", err, want)
+		}
+	}
+	if _, err := Start(bus, nil, Options{}); !errors.Is(err, errNoProvider) {
+		t.Errorf("without a provider: %v", err)
+	}
+	if _, err := Subscribers(nil, MetricOptions{}); !errors.Is(err, errNoProvider) {
+		t.Errorf("without a provider: %v", err)
+	}
+	if _, err := NewSMMetricsSubscriber(nil, MetricOptions{}); !errors.Is(err, errNoProvider) {
+		t.Errorf("without a provider: %v", err)
+	}
+	if err := bus.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(bus, newRecorder(), Options{}); !errors.Is(err, eventbus.ErrClosed) {
+		t.Errorf("on a closed bus: %v", err)
+	}
+}
+
+// Close ends what Start began; twice is fine.
+func TestObserverClose(t *testing.T) {
+	rec, bus := newRecorder(), eventbus.New(eventbus.Options{Manual: true})
+	ob := start(t, bus, rec, Options{})
+	if err := ob.Watch(Sources{Bus: bus}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(ob.Close(), ob.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if eventbus.TopicOf[l1.WriteFinished](bus).Active() || len(rec.callbacks) > 0 {
+		t.Error("still observing")
+	}
+	if err := ob.Watch(Sources{Bus: bus}); err != nil || len(rec.callbacks) > 0 {
+		t.Errorf("watches after Close: %v", err)
+	}
+	if err := new(Observer).Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOptionsDefaults(t *testing.T) {
+	if err := (Options{}).Validate(); err != nil {
+		t.Error(err)
+	}
+	want := Options{QueueSize: 10000, PrometheusHost: "0.0.0.0", PrometheusPort: 9090, Buckets: Tuned, LabelLimit: 200}
+	if diff := cmp.Diff(want, Options{}.WithDefaults()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	set := Options{QueueSize: 1, PrometheusHost: "h", PrometheusPort: AnyPort, Buckets: Default, LabelLimit: 2}
+	if diff := cmp.Diff(set, set.WithDefaults()); diff != "" || set.Validate() != nil {
+		t.Errorf("%v (-want +got):\n%s", set.Validate(), diff)
+	}
+}

@@ -1,0 +1,73 @@
+package observe
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Options are the settings of observability that an embedder fills in. The zero
+// value means the defaults: metrics on. Nothing is read from the environment.
+type Options struct {
+	Disable        bool    // nothing at all: Start subscribes nothing
+	DisableMetrics bool    // no metric subscribers and no gauges
+	QueueSize      int     // events that each admission class of the bus lets wait; 0: 10,000
+	PrometheusHost string  // address that serves /metrics; empty: 0.0.0.0
+	PrometheusPort int     // its port; 0: 9090, AnyPort: a free one
+	InstanceID     *string // service.instance.id, verbatim; nil: a random UUID
+	Buckets        Buckets // bounds of the histograms; empty: Tuned
+	LabelLimit     int     // values of cache_salt and of model_name with series of their own; 0: 200
+}
+
+// AnyPort asks for any free port.
+const AnyPort = -1
+
+// Defaults of Options.
+const (
+	DefaultPrometheusHost = "0.0.0.0"
+	DefaultPrometheusPort = 9090
+	DefaultQueueSize      = 10_000
+)
+
+// Metrics reports whether metrics are on.
+func (o Options) Metrics() bool { return !o.Disable && !o.DisableMetrics }
+
+// WithDefaults returns o with its zero fields filled in, except InstanceID.
+func (o Options) WithDefaults() Options {
+	if o.QueueSize == 0 {
+		o.QueueSize = DefaultQueueSize
+	}
+	if o.PrometheusHost == "" {
+		o.PrometheusHost = DefaultPrometheusHost
+	}
+	if o.PrometheusPort == 0 {
+		o.PrometheusPort = DefaultPrometheusPort
+	}
+	if o.Buckets == "" {
+		o.Buckets = Tuned
+	}
+	if o.LabelLimit == 0 {
+		o.LabelLimit = DefaultLabelLimit
+	}
+	return o
+}
+
+// Validate returns everything that is wrong with o, or nil.
+func (o Options) Validate() error {
+	var errs []error
+	if o.QueueSize < 0 {
+		errs = append(errs, fmt.Errorf("queue size %d: must be at least 1", o.QueueSize))
+	}
+	if o.PrometheusPort < AnyPort || o.PrometheusPort > 65535 {
+		errs = append(errs, fmt.Errorf("prometheus port %d: must be 0 to 65535", o.PrometheusPort))
+	}
+	if err := o.Buckets.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if o.LabelLimit < 0 {
+		errs = append(errs, fmt.Errorf("label limit %d: must be at least 1", o.LabelLimit))
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("observe: %w", errors.Join(errs...))
+}
