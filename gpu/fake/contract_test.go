@@ -42,11 +42,11 @@ func (h harness) FailNextCopy(err error) {
 func opener(o fake.Options) gputest.Opener {
 	return func(t testing.TB) gputest.Harness {
 		t.Helper()
-		o := o
+		opts := o
 		if !strings.Contains(t.Name(), "Errors") {
-			o.OnViolation = func(text string) { t.Error(text) }
+			opts.OnViolation = func(text string) { t.Error(text) }
 		}
-		return harness{fake.New(o)}
+		return harness{fake.New(opts)}
 	}
 }
 

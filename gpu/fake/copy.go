@@ -41,8 +41,11 @@ func (s *Stream) copyLocked(it *item) (moved int64, stuck bool, err error) {
 		fault, struck = d.faults.strike(it.kind)
 	}
 	if struck && fault.Effect == Stick {
-		it.passed = true
-		return 0, true, nil
+		if !d.gate.closing.Load() {
+			it.passed = true
+			return 0, true, nil
+		}
+		struck = false
 	}
 	blocks := s.run.work.blocks[it.first : it.first+it.blocks]
 	if err := s.checkLocked(it, blocks); err != nil {
@@ -82,17 +85,11 @@ func (s *Stream) checkLocked(it *item, blocks []gpu.BlockID) error {
 		return fmt.Errorf("%w: group %d does not exist", ErrBounds, it.group)
 	}
 	g := &it.paged.Groups[it.group]
-	want := g.TensorBytes()
-	for _, l := range g.Layers {
-		t, ok := l.(*tensor)
-		switch {
-		case !ok || t.dev != s.dev:
-			return fmt.Errorf("%w: memory of another device", ErrBounds)
-		case t.data == nil:
-			return ErrFreed
-		case t.bytes < want:
-			return fmt.Errorf("%w: a tensor of %d bytes, the group has %d", ErrBounds, t.bytes, want)
+	if s.run.checked != g {
+		if err := s.dev.check(g); err != nil {
+			return err
 		}
+		s.run.checked = g
 	}
 	if n := g.Bytes(len(blocks)); int64(len(it.buf)) != n {
 		return fmt.Errorf("%w: buffer of %d bytes for %d blocks, which have %d", ErrBounds, len(it.buf), len(blocks), n)
@@ -101,6 +98,23 @@ func (s *Stream) checkLocked(it *item, blocks []gpu.BlockID) error {
 		if b != gpu.NoBlock && (b < 0 || int(b) >= g.Blocks) {
 			return fmt.Errorf("%w: block %d of %d", ErrBounds, b, g.Blocks)
 		}
+	}
+	return nil
+}
+
+// check says what is wrong with a group whose blocks are to be copied.
+func (d *Device) check(g *gpu.Group) error {
+	for _, l := range g.Layers {
+		t, ok := l.(*tensor)
+		switch {
+		case !ok || t.dev != d:
+			return fmt.Errorf("%w: memory of another device", ErrBounds)
+		case t.data == nil:
+			return ErrFreed
+		}
+	}
+	if err := g.Validate(); err != nil {
+		return fmt.Errorf("%w: %w", ErrBounds, err)
 	}
 	return nil
 }

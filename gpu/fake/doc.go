@@ -30,6 +30,6 @@
 //
 // Lock order: the scheduler, a stream's run lock (several in order of their
 // numbers), then any of the others, of which none is held while taking another.
-// Kernels and the hooks of Options are called with the first two held: they must
-// not wait for the device.
+// Kernels and the hooks of Options may be called with the first two held: they
+// must neither wait for the device nor ask its events, and may queue work.
 package fake

@@ -120,6 +120,7 @@ func (d *Device) Free(p *gpu.Paged) {
 	}
 	n := d.release(ts)
 	for _, s := range streams {
+		s.run.checked = nil
 		s.run.Unlock()
 	}
 	if n < len(ts) {

@@ -34,6 +34,7 @@ type Stream struct {
 		last    time.Duration // time of the last event
 		err     error         // of the work since the last Record
 		pieces  []piece       // scratch
+		checked *gpu.Group    // of the last copy: it is valid and was not freed
 		stuck   bool          // held by a Fault
 	}
 }
