@@ -74,7 +74,7 @@ func BenchmarkDispatch(b *testing.B) {
 	b.ReportAllocs()
 	now := time.Now()
 	var spent time.Duration
-	const batch = 5000
+	const batch = 1000
 	for b.Loop() {
 		for range batch {
 			t.PublishAt(tick{1}, now)
@@ -89,5 +89,25 @@ func BenchmarkDispatch(b *testing.B) {
 func BenchmarkNow(b *testing.B) {
 	for b.Loop() {
 		_ = time.Now()
+	}
+}
+func BenchmarkEmpty(b *testing.B) {
+	for b.Loop() {
+	}
+}
+func BenchmarkPublishNobodyN(b *testing.B) {
+	bus := eventbus.New(eventbus.Options{})
+	t := eventbus.TopicOf[tick](bus)
+	for range b.N {
+		t.Publish(tick{1})
+	}
+}
+func BenchmarkActiveNobody(b *testing.B) {
+	bus := eventbus.New(eventbus.Options{})
+	t := eventbus.TopicOf[tick](bus)
+	for b.Loop() {
+		if t.Active() {
+			b.Fatal()
+		}
 	}
 }

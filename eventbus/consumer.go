@@ -128,19 +128,8 @@ func (l *lane) deliver() {
 	}
 }
 
-// begin counts one event as begun.
-func (l *lane) begin(class Class, keys uint32) {
-	b := &l.begun[class]
-	b.mine.events++
-	b.mine.keys += uint64(keys)
-	if l.countdown--; l.countdown <= 0 {
-		l.storeBegun()
-	}
-}
-
 // storeBegun lets publishers see what was begun.
 func (l *lane) storeBegun() {
-	l.countdown = l.stride
 	for class := range l.begun {
 		l.begun[class].store()
 	}
@@ -196,7 +185,7 @@ func (l *lane) swapLocked() {
 	for _, c := range l.held {
 		c.swapLocked()
 	}
-	l.pos, l.countdown = 0, 1
+	l.pos, l.counted, l.countdown = 0, 0, 0
 }
 
 // pass is one turn of a lane without a goroutine. It returns the number of

@@ -73,7 +73,8 @@ type lane struct {
 	columns   []column
 	held      []column // those with something of the batch
 	taken     [2]totals
-	countdown int // events until begun is stored
+	counted   int // records of batch that begun.mine includes
+	countdown int // of further ones that may be begun before begun is stored
 	worked    bool
 	timer     *time.Timer
 	hook      *hook     // being called

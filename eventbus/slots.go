@@ -26,8 +26,9 @@ type slots[E Event] struct {
 
 	// Consumer only. They survive a panic, so that delivery resumes behind it.
 	hold               []E
-	next               int          // item of hold that is or will be handled
-	turn               int          // handlers of that item already called
+	next               int          // items of hold handled, up to date between calls of deliver
+	skew               int          // in deliver: position of a record minus that of its item
+	turn               int          // handlers already called for the item being handled
 	handling           []handler[E] // of that item
 	handled, abandoned int          // items of the batch last released
 }
@@ -90,29 +91,79 @@ func (s *slots[E]) swapLocked() {
 	s.next, s.turn = 0, 0
 }
 
+// deliver handles a stretch of records at a time, so that an event costs little
+// more than the calls of its handlers. What a panic must not lose is written down
+// before each call: lane.pos and turn.
 func (s *slots[E]) deliver() {
 	l := s.lane
-	for l.pos < len(l.batch) {
-		r := &l.batch[l.pos]
-		if r.column != s.index {
+	if s.turn == 0 { // else: goes on behind a panic
+		if l.abort.Load() {
 			return
 		}
-		if s.turn == 0 {
-			if l.abort.Load() {
-				return
-			}
-			s.handling = *s.handlers.Load()
-			l.begin(s.class, r.keys)
-		}
-		for s.turn < len(s.handling) {
-			h := s.handling[s.turn].handle
-			s.turn++ // first: after a panic the next one has its turn
-			h(s.hold[s.next], r.at)
-		}
-		s.turn = 0
-		s.next++
-		l.pos++
+		s.skew = l.pos - s.next
 	}
+	for n := s.stretch(); n > 0; n = s.stretch() {
+		if s.turn == 0 {
+			s.handling = *s.handlers.Load()
+		}
+		s.deliverStretch(l.batch[l.pos:l.pos+n], s.hold[l.pos-s.skew:])
+		if l.abort.Load() {
+			break
+		}
+	}
+	s.next = l.pos - s.skew
+}
+
+// deliverStretch calls the handlers for records, whose values are items.
+func (s *slots[E]) deliverStretch(records []record, items []E) {
+	l, hs, turn := s.lane, s.handling, s.turn
+	pos := l.pos + 1
+	items = items[:len(records)]
+	for i := range records {
+		for turn < len(hs) {
+			h := hs[turn].handle
+			turn++
+			s.turn = turn // the next one to have its turn
+			h(items[i], records[i].at)
+		}
+		turn = 0
+		s.turn, l.pos = 0, pos+i
+		if l.abort.Load() {
+			return
+		}
+	}
+}
+
+// stretch counts records as begun, from lane.pos on, as far as they are of this
+// type and publishers need not hear of it, and returns how many can be handled.
+// They hear of the first one at once if it is their turn to hear of one.
+func (s *slots[E]) stretch() int {
+	l := s.lane
+	if l.counted > l.pos {
+		return l.counted - l.pos // a panic interrupted this stretch
+	}
+	if l.pos == len(l.batch) || l.batch[l.pos].column != s.index {
+		return 0
+	}
+	mine := &l.begun[s.class].mine
+	mine.events++
+	mine.keys += uint64(l.batch[l.pos].keys)
+	if l.countdown == 0 {
+		l.storeBegun()
+		l.countdown = l.stride
+	}
+	l.countdown--
+	rest := l.batch[l.pos+1:]
+	rest = rest[:min(l.countdown, len(rest))]
+	n := 0
+	for n < len(rest) && rest[n].column == s.index {
+		mine.keys += uint64(rest[n].keys)
+		n++
+	}
+	mine.events += uint64(n) //nolint:gosec // never negative
+	l.countdown -= n
+	l.counted = l.pos + 1 + n
+	return 1 + n
 }
 
 // release forgets the batch, so that it keeps no key list alive. After an abort
@@ -141,7 +192,7 @@ func (s *slots[E]) rowLocked() TypeStats {
 }
 
 func (s *slots[E]) culprit() (*Subscription, string) {
-	if s.turn == 0 || s.turn > len(s.handling) {
+	if s.turn == 0 {
 		return nil, ""
 	}
 	return s.handling[s.turn-1].sub, s.traits.name

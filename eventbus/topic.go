@@ -24,35 +24,37 @@ func TopicOf[E Event](b *Bus) Topic[E] {
 
 // Active reports whether somebody listens. It guards the cost of building an
 // event, and is one atomic load.
-func (t Topic[E]) Active() bool { return t.t != nil && t.t.routes.Load() != nil }
+func (t Topic[E]) Active() bool { return t.t != nil && t.t.active.Load() }
 
 // Publish hands e to those who listen, stamped with the time of the call. It
 // takes only the locks of the queues concerned, calls nobody, never panics, and
 // never waits except for an isolated subscription with Wait. If nobody listens it
 // does nothing. A full queue, and a closed bus, lose the event and count it.
 func (t Topic[E]) Publish(e E) {
-	if t.t == nil {
-		return
-	}
-	if r := t.t.routes.Load(); r != nil {
-		r.publish(e, time.Now())
+	if t.t != nil && t.t.active.Load() {
+		t.t.publish(e)
 	}
 }
 
 // PublishAt is Publish with the publisher's own time stamp: the time of a device,
 // or the one clock reading of a call.
 func (t Topic[E]) PublishAt(e E, at time.Time) {
-	if t.t == nil {
-		return
-	}
-	if r := t.t.routes.Load(); r != nil {
-		r.publish(e, at)
+	if t.t != nil && t.t.active.Load() {
+		t.t.publishAt(e, at)
 	}
 }
 
 // topic is the state behind all Topics of one type on one bus.
 type topic[E Event] struct {
-	routes atomic.Pointer[routes[E]] // nil: nobody listens
+	active atomic.Bool // somebody listens
+
+	// The functions behind the active branches of Publish and PublishAt. A call
+	// of a function value is the only one small enough for the compiler to
+	// inline those two, which makes an idle publish a load and a branch.
+	publish   func(E)
+	publishAt func(E, time.Time)
+
+	routes atomic.Pointer[routes[E]] // never nil
 	traits
 	keys      func(E) int   // nil: not keyed
 	lostAside atomic.Uint64 // events that isolated queues lost, of all subscriptions ever
@@ -63,17 +65,17 @@ type topic[E Event] struct {
 }
 
 // routes is where a topic's events go. It never changes; topics swap it.
-type routes[E Event] struct {
-	targets []*slots[E]
-	keys    func(E) int
-}
+type routes[E Event] struct{ targets []*slots[E] }
 
-func (r *routes[E]) publish(e E, at time.Time) {
+func (t *topic[E]) putNow(e E) { t.put(e, time.Now()) }
+
+// put hands e to the current targets.
+func (t *topic[E]) put(e E, at time.Time) {
 	var keys uint32
-	if r.keys != nil {
-		keys = countKeys(r.keys, &e)
+	if t.keys != nil {
+		keys = countKeys(t.keys, &e)
 	}
-	for _, s := range r.targets {
+	for _, s := range t.routes.Load().targets {
 		s.put(&e, at, keys)
 	}
 }
@@ -85,20 +87,21 @@ func topicLocked[E Event](b *Bus) *topic[E] {
 		return t
 	}
 	t := &topic[E]{traits: traitsOf[E](), keys: keyCounter[E]()}
+	t.routes.Store(&routes[E]{})
+	t.publish, t.publishAt = t.putNow, t.put
 	b.mu.topics[key] = t
 	return t
 }
 
 // rerouteLocked makes the current targets visible to publishers.
 func (t *topic[E]) rerouteLocked() {
-	r := &routes[E]{keys: t.keys}
+	r := &routes[E]{}
 	if t.shared != nil && len(*t.shared.handlers.Load()) > 0 {
 		r.targets = append(r.targets, t.shared)
 	}
-	if r.targets = append(r.targets, t.isolated...); len(r.targets) == 0 {
-		r = nil
-	}
+	r.targets = append(r.targets, t.isolated...)
 	t.routes.Store(r)
+	t.active.Store(len(r.targets) > 0)
 }
 
 // attachLocked adds a handler of s.
