@@ -56,6 +56,7 @@ type read struct {
 	v      []uint64 // per position; 0: not granted
 	born   time.Time
 	take   bool // made by Take
+	part   bool // a part was given back: its bytes are no longer ours
 }
 
 func (w *world) pick(n int) []kv.Key {
@@ -256,7 +257,7 @@ func (w *world) takeSome(now time.Time) {
 	if misses != bad && l.Keys() != nil {
 		w.t.Fatalf("Take reports %d bad positions, %d have a code", bad, misses)
 	}
-	if now.Sub(rd.born) < ttl { // renewals make later ones ambiguous
+	if now.Sub(rd.born) < ttl && !rd.part { // renewals make later ones ambiguous
 		w.verify(l, t)
 	}
 	w.reads = append(w.reads, t)
@@ -265,12 +266,13 @@ func (w *world) takeSome(now time.Time) {
 func (w *world) release(now time.Time) {
 	i := w.r.IntN(len(w.reads))
 	rd := w.reads[i]
-	if now.Sub(rd.born) < ttl && rd.take {
+	if now.Sub(rd.born) < ttl && rd.take && !rd.part {
 		w.verify(rd.l, rd) // whatever happened to the key since
 	}
 	cause := []l1.ReadCause{l1.CauseRead, l1.CauseUnused, l1.CauseAbort}[w.r.IntN(3)]
 	if len(rd.keys) > 0 && w.r.IntN(3) == 0 {
 		rd.l.Release(now, l1.Select{Lo: w.r.IntN(len(rd.keys)), Hi: len(rd.keys)}, 1, cause)
+		rd.part = true
 		return
 	}
 	rd.l.Finish(now, cause)
