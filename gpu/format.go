@@ -24,7 +24,7 @@ type format struct {
 
 // format returns the strategy of f; ok is false for one that is not supported.
 func (f Format) format() (_ format, ok bool) {
-	switch f {
+	switch f { //nolint:gocritic // one case per format
 	case FormatTwoNBBSNHHS:
 		return format{planes: 2, tensors: onePerLayer, layers: onePerLayer, strides: twoNBBSNHHS}, true
 	}

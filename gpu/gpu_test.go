@@ -19,11 +19,11 @@ func (m memory) Bytes() int64 { return int64(m) }
 
 func alloc(bytes int64) (gpu.Tensor, error) { return memory(bytes), nil }
 
-func group(t testing.TB, s gpu.Shape) gpu.Group {
-	t.Helper()
+func group(tb testing.TB, s gpu.Shape) gpu.Group {
+	tb.Helper()
 	g, err := s.Group(alloc)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return g
 }
@@ -160,8 +160,8 @@ func TestLayout(t *testing.T) {
 		t.Fatal(err)
 	}
 	// SHA-256 of "torch.bfloat16[2,32,256,1024]".
-	print := l.Fingerprint()
-	if got := hex.EncodeToString(print[:]); got != "c6e9254d30b9fc9736d04df5661b1df2" {
+	id := l.Fingerprint()
+	if got := hex.EncodeToString(id[:]); got != "c6e9254d30b9fc9736d04df5661b1df2" {
 		t.Errorf("fingerprint %s", got)
 	}
 	p.Groups = append(p.Groups,
@@ -287,5 +287,17 @@ func TestGroupAllocates(t *testing.T) {
 		sum += g.Bytes(3) + g.BlockBytes() + g.Offset(16, 1, 1, 3, 1, 2) + s.Element(1, 1, 2, 3, 1, 2)
 	}); n != 0 {
 		t.Errorf("%v allocations, sum %d", n, sum)
+	}
+}
+
+func TestPriority(t *testing.T) {
+	var zero gpu.Priority
+	if zero != gpu.Normal || gpu.High <= gpu.Normal {
+		t.Error("normal priority is not the lowest")
+	}
+	for p, want := range map[gpu.Priority]string{gpu.Normal: "normal", gpu.High: "high", 5: "5"} {
+		if got := p.String(); got != want {
+			t.Errorf("priority %d: %q, want %q", int8(p), got, want)
+		}
 	}
 }

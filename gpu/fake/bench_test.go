@@ -88,6 +88,7 @@ func (w *objects) views() [][][]byte {
 // benchmarkCopies runs rounds of copies with one event behind them, in turn with
 // plain copies of the same pieces. x_copy is the speed as a part of theirs.
 func benchmarkCopies(b *testing.B, kind fake.Kind, perEvent int) {
+	b.Helper()
 	w := newObjects(b, fake.Options{})
 	s, err := w.dev.NewStream(gpu.Normal)
 	if err != nil {
@@ -139,7 +140,11 @@ func BenchmarkScatter(b *testing.B) {
 // the device together, without waiting for each.
 func BenchmarkQueue(b *testing.B) {
 	d := fake.New(fake.Options{})
-	defer d.Close()
+	b.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			b.Error(err)
+		}
+	})
 	p, err := d.NewPaged(gpu.Shape{Layers: 1, Blocks: 8, BlockTokens: 4, Heads: 1, HeadSize: 64, DType: "float16"})
 	if err != nil {
 		b.Fatal(err)

@@ -40,11 +40,11 @@ func (h harness) FailNextCopy(err error) {
 // opener opens devices that fail the test on a violation, except in the parts
 // that are about bad calls.
 func opener(o fake.Options) gputest.Opener {
-	return func(t testing.TB) gputest.Harness {
-		t.Helper()
+	return func(tb testing.TB) gputest.Harness {
+		tb.Helper()
 		opts := o
-		if !strings.Contains(t.Name(), "Errors") {
-			opts.OnViolation = func(text string) { t.Error(text) }
+		if !strings.Contains(tb.Name(), "Errors") {
+			opts.OnViolation = func(text string) { tb.Error(text) }
 		}
 		return harness{fake.New(opts)}
 	}

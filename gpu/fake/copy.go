@@ -20,7 +20,7 @@ func appendPieces(dst []piece, blocks []gpu.BlockID, merge bool) []piece {
 	for i, b := range blocks {
 		if n := len(dst); n > 0 && i > 0 {
 			last := &dst[n-1]
-			follows := merge && b != gpu.NoBlock && last.block != gpu.NoBlock && b == last.block+gpu.BlockID(last.blocks)
+			follows := merge && b != gpu.NoBlock && last.block != gpu.NoBlock && int(b) == int(last.block)+last.blocks
 			if follows || b == gpu.NoBlock && last.block == gpu.NoBlock {
 				last.blocks++
 				continue

@@ -12,7 +12,7 @@ import (
 // device time only.
 func Example() {
 	dev := fake.New(fake.Options{Clock: fake.Virtual, Gather: fake.Cost{Bandwidth: 1 << 30}})
-	defer dev.Close()
+	defer func() { _ = dev.Close() }()
 	cache, err := dev.NewPaged(gpu.Shape{
 		Layers: 2, Blocks: 8, BlockTokens: 16, Heads: 2, HeadSize: 8, DType: "bfloat16",
 	})

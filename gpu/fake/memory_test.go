@@ -12,15 +12,14 @@ import (
 
 // TestMemoryLimit: a device gives out what it has and takes it back.
 func TestMemoryLimit(t *testing.T) {
-	d := fake.New(fake.Options{MemoryBytes: 1000})
-	defer d.Close()
+	d := newRig(t, fake.Options{MemoryBytes: 1000 + 512}).Device                                     // its own cache takes 512
 	shape := gpu.Shape{Layers: 2, Blocks: 10, BlockTokens: 1, Heads: 1, HeadSize: 20, DType: "int8"} // 2 × 400 bytes
 	p, err := d.NewPaged(shape)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := d.Stats().MemoryBytes; got != 800 {
-		t.Errorf("%d bytes in use, want 800", got)
+	if got := d.Stats().MemoryBytes; got != 512+800 {
+		t.Errorf("%d bytes in use, want 1312", got)
 	}
 	if _, err := d.NewPaged(shape); !errors.Is(err, fake.ErrMemory) {
 		t.Errorf("second cache: %v", err)
@@ -29,12 +28,12 @@ func TestMemoryLimit(t *testing.T) {
 	if _, err := d.NewPaged(shape); !errors.Is(err, fake.ErrMemory) {
 		t.Errorf("third cache: %v", err)
 	}
-	if got := d.Stats().MemoryBytes; got != 800 {
-		t.Errorf("%d bytes in use after refusals, want 800", got)
+	if got := d.Stats().MemoryBytes; got != 512+800 {
+		t.Errorf("%d bytes in use after refusals, want 1312", got)
 	}
 	d.Free(p)
-	if got := d.Stats().MemoryBytes; got != 0 {
-		t.Errorf("%d bytes in use after Free", got)
+	if got := d.Stats().MemoryBytes; got != 512 {
+		t.Errorf("%d bytes in use after Free, want 512", got)
 	}
 	if _, err := d.NewPaged(shape); err != nil {
 		t.Error(err)

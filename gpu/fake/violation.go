@@ -26,7 +26,7 @@ func (d *Device) Violations() []string {
 
 // violate keeps one violation and tells the hook.
 func (d *Device) violate(format string, args ...any) {
-	text := fmt.Sprintf("%s: ", d.name) + fmt.Sprintf(format, args...)
+	text := d.name + ": " + fmt.Sprintf(format, args...)
 	d.violations.mu.Lock()
 	if len(d.violations.mu.list) < maxViolations {
 		d.violations.mu.list = append(d.violations.mu.list, text)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 // work runs a random mix of work on four streams, the same for every device, and
 // returns what ran, in order, and the memory at the end.
 func work(t *testing.T, seed uint64) (journal []fake.Work, memory []byte) {
+	t.Helper()
 	r := newRig(t, fake.Options{
 		Clock: fake.Virtual, Seed: seed,
 		Gather: fake.Cost{Latency: time.Microsecond, Bandwidth: 1e9}, Scatter: fake.Cost{Bandwidth: 3e9},
@@ -32,7 +34,7 @@ func work(t *testing.T, seed uint64) (journal []fake.Work, memory []byte) {
 		case 0:
 			r.gather(s, block, gpu.NoBlock)
 		case 1, 2:
-			r.scatter(s, byte(rng.Uint32()), block)
+			r.scatter(s, byte(rng.IntN(256)), block)
 		case 3:
 			events = append(events, s.Record())
 		case 4:
@@ -113,8 +115,8 @@ func TestEveryOrderOfTwoStreams(t *testing.T) {
 			}
 		}
 		if len(prefix) < 7 {
-			try(append(prefix[:len(prefix):len(prefix)], 0))
-			try(append(prefix[:len(prefix):len(prefix)], 1))
+			try(append(slices.Clip(prefix), 0))
+			try(append(slices.Clip(prefix), 1))
 			return
 		}
 		orders++

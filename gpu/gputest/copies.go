@@ -2,17 +2,16 @@ package gputest
 
 import (
 	"slices"
-	"testing"
 
 	"github.com/lmcache-go/lmcache/gpu"
 )
 
 // objectBytes: a gather gives the bytes of the reference, for every shape and for
 // lists of any length.
-func objectBytes(t *testing.T, b *bench) {
+func objectBytes(b *bench) {
 	s := b.stream(gpu.Normal)
 	for _, shape := range shapes() {
-		t.Run(name(shape), func(t *testing.T) {
+		b.run(name(shape), func(b *bench) {
 			p, models := b.paged(shape)
 			g := &p.Groups[0]
 			for n := range min(shape.Blocks, 6) + 1 {
@@ -20,7 +19,7 @@ func objectBytes(t *testing.T, b *bench) {
 				dst := b.random(g.Bytes(n))
 				s.Gather(dst, p, 0, blocks)
 				b.finish(s)
-				equal(t, "gathered", dst, models[0].Object(blocks))
+				b.equal("gathered", dst, models[0].Object(blocks))
 			}
 			b.check(p, 0, models[0])
 		})
@@ -29,7 +28,7 @@ func objectBytes(t *testing.T, b *bench) {
 
 // recordedShape: two layers of two heads of four 2-byte elements in blocks of 8
 // tokens; one element is followed by hand through a chunk of two blocks.
-func recordedShape(t *testing.T, b *bench) {
+func recordedShape(b *bench) {
 	s := b.stream(gpu.Normal)
 	p, _ := b.paged(gpu.Shape{
 		Format: gpu.FormatTwoNBBSNHHS, Layers: 2, Blocks: 8, BlockTokens: 8, Heads: 2, HeadSize: 4, DType: "float16",
@@ -39,19 +38,19 @@ func recordedShape(t *testing.T, b *bench) {
 	data := make([]byte, p.Groups[0].BlockBytes())
 	data[2*15], data[2*15+1] = 0xAB, 0xCD
 	if err := b.h.Upload(p, 0, 0, 1, b1, data); err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	dst := make([]byte, 1024)
 	s.Gather(dst, p, 0, []gpu.BlockID{b0, b1})
 	b.finish(s)
 	if dst[670] != 0xAB || dst[671] != 0xCD {
-		t.Fatalf("bytes 670 and 671: %x, want abcd", dst[670:672])
+		b.t.Fatalf("bytes 670 and 671: %x, want abcd", dst[670:672])
 	}
 }
 
 // roundTrip: what was gathered from some blocks and scattered into others is
 // there, for several groups.
-func roundTrip(t *testing.T, b *bench) {
+func roundTrip(b *bench) {
 	out, in := b.stream(gpu.Normal), b.stream(gpu.High)
 	src, from := b.paged(shapes()...)
 	dst, to := b.paged(shapes()...)
@@ -75,7 +74,7 @@ func roundTrip(t *testing.T, b *bench) {
 }
 
 // noBlock: a gather zero-fills, a scatter skips.
-func noBlock(t *testing.T, b *bench) {
+func noBlock(b *bench) {
 	const no = gpu.NoBlock
 	s := b.stream(gpu.Normal)
 	p, models := b.paged(small())
@@ -91,7 +90,7 @@ func noBlock(t *testing.T, b *bench) {
 		buf := b.random(g.Bytes(len(blocks)))
 		s.Gather(buf, p, 0, blocks)
 		b.finish(s)
-		equal(t, "gathered", buf, models[0].Object(blocks))
+		b.equal("gathered", buf, models[0].Object(blocks))
 
 		b.scramble(buf)
 		s.Scatter(buf, p, 0, blocks)
@@ -103,7 +102,7 @@ func noBlock(t *testing.T, b *bench) {
 
 // onlyNamed: a scatter changes the blocks that it names and nothing else, in no
 // group; a gather changes no block and nothing beyond its buffer.
-func onlyNamed(t *testing.T, b *bench) {
+func onlyNamed(b *bench) {
 	s := b.stream(gpu.Normal)
 	p, models := b.paged(shapes()...)
 	for range 4 {
@@ -117,13 +116,13 @@ func onlyNamed(t *testing.T, b *bench) {
 
 			s.Scatter(room[32:32+size], p, i, blocks)
 			b.finish(s)
-			equal(t, "source of a scatter", room, before)
+			b.equal("source of a scatter", room, before)
 			models[i].Apply(room[32:32+size], blocks)
 
 			s.Gather(room[32:32+size], p, i, b.table(g, n))
 			b.finish(s)
-			equal(t, "bytes before the buffer", room[:32], before[:32])
-			equal(t, "bytes behind the buffer", room[32+size:], before[32+size:])
+			b.equal("bytes before the buffer", room[:32], before[:32])
+			b.equal("bytes behind the buffer", room[32+size:], before[32+size:])
 		}
 	}
 	for i := range p.Groups {
@@ -132,7 +131,7 @@ func onlyNamed(t *testing.T, b *bench) {
 }
 
 // listsAreCopied: the caller may reuse its list of blocks at once.
-func listsAreCopied(t *testing.T, b *bench) {
+func listsAreCopied(b *bench) {
 	s := b.stream(gpu.Normal)
 	p, models := b.paged(small())
 	g := &p.Groups[0]
@@ -148,6 +147,6 @@ func listsAreCopied(t *testing.T, b *bench) {
 	}
 	b.finish(s)
 	for i := range copies {
-		equal(t, "gathered", got[i], want[i])
+		b.equal("gathered", got[i], want[i])
 	}
 }

@@ -3,7 +3,6 @@ package gputest
 import (
 	"context"
 	"errors"
-	"testing"
 	"time"
 
 	"github.com/lmcache-go/lmcache/gpu"
@@ -11,7 +10,7 @@ import (
 
 // streamOrder: copies of one stream run in the order of the calls, without events:
 // each reads what the one before it has written.
-func streamOrder(t *testing.T, b *bench) {
+func streamOrder(b *bench) {
 	s := b.stream(gpu.Normal)
 	p, models := b.paged(small())
 	g := &p.Groups[0]
@@ -28,7 +27,7 @@ func streamOrder(t *testing.T, b *bench) {
 }
 
 // eventOrder: an event orders streams, through host memory and through blocks.
-func eventOrder(t *testing.T, b *bench) {
+func eventOrder(b *bench) {
 	a, z := b.stream(gpu.Normal), b.stream(gpu.High)
 	p, models := b.paged(small(), small())
 	g := &p.Groups[0]
@@ -56,7 +55,7 @@ func eventOrder(t *testing.T, b *bench) {
 
 // eventTimes: the times of a stream's events never go backwards, nor do those of
 // events that wait for each other.
-func eventTimes(t *testing.T, b *bench) {
+func eventTimes(b *bench) {
 	a, z := b.stream(gpu.Normal), b.stream(gpu.High)
 	p, _ := b.paged(small())
 	g := &p.Groups[0]
@@ -70,19 +69,19 @@ func eventTimes(t *testing.T, b *bench) {
 		ez := z.Record()
 		a.Wait(ez)
 		for _, e := range []gpu.Event{ea, ez} {
-			if err := e.Wait(t.Context()); err != nil {
-				t.Fatal(err)
+			if err := e.Wait(b.t.Context()); err != nil {
+				b.t.Fatal(err)
 			}
 			at, done, err := e.Done()
 			if !done || err != nil {
-				t.Fatalf("Done after Wait: %v, %v", done, err)
+				b.t.Fatalf("Done after Wait: %v, %v", done, err)
 			}
 			if at.IsZero() {
-				t.Fatal("an event that is done has no time")
+				b.t.Fatal("an event that is done has no time")
 			}
 			// Streams may convert their clocks apart, each within 50 µs.
 			if at.Before(last.Add(-100 * time.Microsecond)) {
-				t.Fatalf("event %d at %v, before %v", i, at, last)
+				b.t.Fatalf("event %d at %v, before %v", i, at, last)
 			}
 			last = at
 		}
@@ -97,10 +96,10 @@ func eventTimes(t *testing.T, b *bench) {
 	for i, e := range events {
 		at, done, err := e.Done()
 		if !done || err != nil {
-			t.Fatalf("event %d before one that is done: %v, %v", i, done, err)
+			b.t.Fatalf("event %d before one that is done: %v, %v", i, done, err)
 		}
 		if at.Before(last) {
-			t.Fatalf("event %d of one stream at %v, before %v", i, at, last)
+			b.t.Fatalf("event %d of one stream at %v, before %v", i, at, last)
 		}
 		last = at
 	}
@@ -108,7 +107,7 @@ func eventTimes(t *testing.T, b *bench) {
 
 // eventWait: Wait honours its context, any number of goroutines may wait, a nil
 // event is no wait.
-func eventWait(t *testing.T, b *bench) {
+func eventWait(b *bench) {
 	s := b.stream(gpu.Normal)
 	p, _ := b.paged(small())
 	buf := b.random(p.Groups[0].Bytes(1))
@@ -122,42 +121,42 @@ func eventWait(t *testing.T, b *bench) {
 	e := s.Record()
 	if canHold {
 		if at, done, err := e.Done(); done || err != nil || !at.IsZero() {
-			t.Fatalf("Done of held work: %v, %v, %v", at, done, err)
+			b.t.Fatalf("Done of held work: %v, %v, %v", at, done, err)
 		}
-		ctx, cancel := context.WithCancelCause(t.Context())
+		ctx, cancel := context.WithCancelCause(b.t.Context())
 		waited := make(chan error, 1)
 		go func() { waited <- e.Wait(ctx) }()
 		cancel(errors.New("enough"))
 		if err := <-waited; !errors.Is(err, context.Canceled) {
-			t.Fatalf("Wait with a context that ends: %v", err)
+			b.t.Fatalf("Wait with a context that ends: %v", err)
 		}
 	}
 	const waiters = 8
 	waited := make(chan error, waiters)
 	for range waiters {
-		go func() { waited <- e.Wait(t.Context()) }()
+		go func() { waited <- e.Wait(b.t.Context()) }()
 	}
 	if canHold {
 		hold.Release()
 	}
 	for range waiters {
 		if err := <-waited; err != nil {
-			t.Fatal(err)
+			b.t.Fatal(err)
 		}
 	}
-	ended, cancel := context.WithCancel(t.Context())
+	ended, cancel := context.WithCancel(b.t.Context())
 	cancel()
 	if err := e.Wait(ended); err != nil {
-		t.Fatalf("Wait for an event that is done, with a context that has ended: %v", err)
+		b.t.Fatalf("Wait for an event that is done, with a context that has ended: %v", err)
 	}
 }
 
 // usedLate: verbs return while the device stands still, and memory is read when
 // the work runs.
-func usedLate(t *testing.T, b *bench) {
+func usedLate(b *bench) {
 	hold, ok := b.h.(Holder)
 	if !ok {
-		t.Skip("this harness cannot hold work back")
+		b.t.Skip("this harness cannot hold work back")
 	}
 	s := b.stream(gpu.Normal)
 	p, models := b.paged(small())
@@ -177,15 +176,15 @@ func usedLate(t *testing.T, b *bench) {
 			data := models[0].Block(layer, plane, other[0])
 			data[0] ^= 0xFF
 			if err := b.h.Upload(p, 0, layer, plane, other[0], data); err != nil {
-				t.Fatal(err)
+				b.t.Fatal(err)
 			}
 		}
 	}
 	late := models[0].Object(other)
 	hold.Release()
-	if err := e.Wait(t.Context()); err != nil {
-		t.Fatal(err)
+	if err := e.Wait(b.t.Context()); err != nil {
+		b.t.Fatal(err)
 	}
-	equal(t, "gathered", dst, late)
+	b.equal("gathered", dst, late)
 	b.check(p, 0, models[0])
 }

@@ -2,14 +2,13 @@ package gputest
 
 import (
 	"errors"
-	"testing"
 
 	"github.com/lmcache-go/lmcache/gpu"
 )
 
 // errorsReachTheEvent: copies that cannot be done fail the next event, change no
 // other block, and are forgotten behind it.
-func errorsReachTheEvent(t *testing.T, b *bench) {
+func errorsReachTheEvent(b *bench) {
 	s := b.stream(gpu.Normal)
 	p, models := b.paged(small())
 	g := &p.Groups[0]
@@ -21,24 +20,24 @@ func errorsReachTheEvent(t *testing.T, b *bench) {
 		{"gather into a short buffer", func() { s.Gather(make([]byte, one-1), p, 0, good) }},
 		{"gather into a long buffer", func() { s.Gather(make([]byte, one+1), p, 0, good) }},
 		{"scatter from a short buffer", func() { s.Scatter(make([]byte, one-1), p, 0, good) }},
-		{"gather of a block that is not there", func() { s.Gather(make([]byte, one), p, 0, []gpu.BlockID{gpu.BlockID(g.Blocks)}) }},
-		{"scatter to a block that is not there", func() { s.Scatter(make([]byte, one), p, 0, []gpu.BlockID{gpu.BlockID(g.Blocks)}) }},
+		{"gather of a block that is not there", func() { s.Gather(make([]byte, one), p, 0, []gpu.BlockID{smallBlocks}) }},
+		{"scatter to a block that is not there", func() { s.Scatter(make([]byte, one), p, 0, []gpu.BlockID{smallBlocks}) }},
 		{"scatter to a negative block", func() { s.Scatter(make([]byte, one), p, 0, []gpu.BlockID{-2}) }},
 		{"gather of a group that is not there", func() { s.Gather(make([]byte, one), p, 1, good) }},
 		{"gather of a negative group", func() { s.Gather(make([]byte, one), p, -1, good) }},
 		{"scatter to no cache", func() { s.Scatter(make([]byte, one), nil, 0, good) }},
 	} {
 		bad.call()
-		if err := s.Record().Wait(t.Context()); err == nil {
-			t.Errorf("%s: no error", bad.name)
+		if err := s.Record().Wait(b.t.Context()); err == nil {
+			b.t.Errorf("%s: no error", bad.name)
 		}
 		buf := b.random(one)
 		s.Gather(buf, p, 0, good)
 		e := s.Record()
-		if err := e.Wait(t.Context()); err != nil {
-			t.Errorf("good copy behind %s: %v", bad.name, err)
+		if err := e.Wait(b.t.Context()); err != nil {
+			b.t.Errorf("good copy behind %s: %v", bad.name, err)
 		}
-		equal(t, "gathered behind "+bad.name, buf, models[0].Object(good))
+		b.equal("gathered behind "+bad.name, buf, models[0].Object(good))
 	}
 	b.check(p, 0, models[0])
 
@@ -49,14 +48,14 @@ func errorsReachTheEvent(t *testing.T, b *bench) {
 	s.Gather(b.random(one), p, 0, good)
 	at := s.Record()
 	behind := s.Record()
-	if err := behind.Wait(t.Context()); err != nil {
-		t.Errorf("event behind the failed one: %v", err)
+	if err := behind.Wait(b.t.Context()); err != nil {
+		b.t.Errorf("event behind the failed one: %v", err)
 	}
 	if _, done, err := at.Done(); !done || err == nil {
-		t.Errorf("failed event: %v, %v", done, err)
+		b.t.Errorf("failed event: %v, %v", done, err)
 	}
 	if _, done, err := before.Done(); !done || err != nil {
-		t.Errorf("event before the failed one: %v, %v", done, err)
+		b.t.Errorf("event before the failed one: %v, %v", done, err)
 	}
 
 	f, ok := b.h.(Faulter)
@@ -67,17 +66,17 @@ func errorsReachTheEvent(t *testing.T, b *bench) {
 	f.FailNextCopy(cause)
 	s.Gather(b.random(one), p, 0, good)
 	e := s.Record()
-	if err := e.Wait(t.Context()); !errors.Is(err, cause) {
-		t.Errorf("Wait behind a copy that failed: %v", err)
+	if err := e.Wait(b.t.Context()); !errors.Is(err, cause) {
+		b.t.Errorf("Wait behind a copy that failed: %v", err)
 	}
 	if _, done, err := e.Done(); !done || !errors.Is(err, cause) {
-		t.Errorf("Done behind a copy that failed: %v, %v", done, err)
+		b.t.Errorf("Done behind a copy that failed: %v, %v", done, err)
 	}
 }
 
 // errorsOfWaits: a failed event fails the stream that waits for it, up to its next
 // Record, and no copy in between reaches a block.
-func errorsOfWaits(t *testing.T, b *bench) {
+func errorsOfWaits(b *bench) {
 	a, z := b.stream(gpu.Normal), b.stream(gpu.High)
 	p, models := b.paged(small())
 	g := &p.Groups[0]
@@ -87,25 +86,25 @@ func errorsOfWaits(t *testing.T, b *bench) {
 	z.Wait(failed)
 	z.Scatter(b.random(one), p, 0, []gpu.BlockID{1})
 	first, second := z.Record(), z.Record()
-	if err := second.Wait(t.Context()); err != nil {
-		t.Errorf("second event behind the wait: %v", err)
+	if err := second.Wait(b.t.Context()); err != nil {
+		b.t.Errorf("second event behind the wait: %v", err)
 	}
 	_, _, err := first.Done()
 	if err == nil {
-		t.Error("first event behind the wait: no error")
+		b.t.Error("first event behind the wait: no error")
 	}
-	if cause := failed.Wait(t.Context()); cause == nil || !errors.Is(err, cause) {
-		t.Errorf("first event behind the wait: %v, want it to wrap %v", err, cause)
+	if cause := failed.Wait(b.t.Context()); cause == nil || !errors.Is(err, cause) {
+		b.t.Errorf("first event behind the wait: %v, want it to wrap %v", err, cause)
 	}
 	b.check(p, 0, models[0])
 }
 
 // errorsOfTheDevice: a broken device fails everything, also what comes later and
 // on other streams, and closes all the same.
-func errorsOfTheDevice(t *testing.T, b *bench) {
+func errorsOfTheDevice(b *bench) {
 	f, ok := b.h.(Faulter)
 	if !ok {
-		t.Skip("this harness cannot make copies fail")
+		b.t.Skip("this harness cannot make copies fail")
 	}
 	a, z := b.stream(gpu.Normal), b.stream(gpu.High)
 	p, _ := b.paged(small())
@@ -114,13 +113,13 @@ func errorsOfTheDevice(t *testing.T, b *bench) {
 	for range 3 {
 		for _, s := range []gpu.Stream{a, z} {
 			s.Gather(b.random(p.Groups[0].Bytes(1)), p, 0, []gpu.BlockID{0})
-			if err := s.Record().Wait(t.Context()); err == nil {
-				t.Error("work of a broken device: no error")
+			if err := s.Record().Wait(b.t.Context()); err == nil {
+				b.t.Error("work of a broken device: no error")
 			}
 		}
 		z.Wait(a.Record())
-		if err := z.Record().Wait(t.Context()); err == nil {
-			t.Error("wait on a broken device: no error")
+		if err := z.Record().Wait(b.t.Context()); err == nil {
+			b.t.Error("wait on a broken device: no error")
 		}
 	}
 }

@@ -39,4 +39,4 @@ type Faulter interface {
 }
 
 // Opener opens a fresh device for one test.
-type Opener func(t testing.TB) Harness
+type Opener func(tb testing.TB) Harness

@@ -3,14 +3,13 @@ package gputest
 import (
 	"errors"
 	"sync"
-	"testing"
 
 	"github.com/lmcache-go/lmcache/gpu"
 )
 
 // pin: a region can be pinned, used and unpinned, again and again; copies work
 // with memory that is not pinned.
-func pin(t *testing.T, b *bench) {
+func pin(b *bench) {
 	s := b.stream(gpu.Normal)
 	p, models := b.paged(small())
 	size := p.Groups[0].Bytes(2)
@@ -19,28 +18,28 @@ func pin(t *testing.T, b *bench) {
 	for range 3 {
 		unpin, err := b.dev.Pin(region)
 		if err != nil {
-			t.Fatal(err)
+			b.t.Fatal(err)
 		}
 		buf := region[4096 : 4096+size]
 		s.Gather(buf, p, 0, at)
 		b.finish(s)
-		equal(t, "gathered into pinned memory", buf, models[0].Object(at))
+		b.equal("gathered into pinned memory", buf, models[0].Object(at))
 		if err := unpin(); err != nil {
-			t.Fatal(err)
+			b.t.Fatal(err)
 		}
 		if err := unpin(); err != nil {
-			t.Fatalf("second unpin: %v", err)
+			b.t.Fatalf("second unpin: %v", err)
 		}
 		clear(buf)
 		s.Gather(buf, p, 0, at)
 		b.finish(s)
-		equal(t, "gathered into memory that is not pinned", buf, models[0].Object(at))
+		b.equal("gathered into memory that is not pinned", buf, models[0].Object(at))
 	}
 }
 
 // closeStream: Close waits for queued work, works twice, and verbs behind it do
 // no harm.
-func closeStream(t *testing.T, b *bench) {
+func closeStream(b *bench) {
 	s := b.stream(gpu.Normal)
 	p, models := b.paged(small())
 	g := &p.Groups[0]
@@ -54,12 +53,12 @@ func closeStream(t *testing.T, b *bench) {
 	}
 	for range 2 {
 		if err := s.Close(); err != nil {
-			t.Fatal(err)
+			b.t.Fatal(err)
 		}
 	}
 	for i, e := range events {
 		if _, done, err := e.Done(); !done || err != nil {
-			t.Fatalf("event %d after Close: %v, %v", i, done, err)
+			b.t.Fatalf("event %d after Close: %v, %v", i, done, err)
 		}
 	}
 	b.check(p, 0, models[0])
@@ -70,10 +69,10 @@ func closeStream(t *testing.T, b *bench) {
 }
 
 // closeBackend: Close closes what is open, works twice, and ends all services.
-func closeBackend(t *testing.T, b *bench) {
+func closeBackend(b *bench) {
 	s, err := b.dev.NewStream(gpu.Normal)
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	p, models := b.paged(small())
 	at := []gpu.BlockID{2, 3}
@@ -82,23 +81,23 @@ func closeBackend(t *testing.T, b *bench) {
 	e := s.Record()
 	for range 2 {
 		if err := b.dev.Close(); err != nil {
-			t.Fatal(err)
+			b.t.Fatal(err)
 		}
 	}
 	if _, done, err := e.Done(); !done || err != nil {
-		t.Fatalf("event after Close of the backend: %v, %v", done, err)
+		b.t.Fatalf("event after Close of the backend: %v, %v", done, err)
 	}
-	equal(t, "gathered before Close", buf, models[0].Object(at))
+	b.equal("gathered before Close", buf, models[0].Object(at))
 	if err := s.Close(); err != nil {
-		t.Fatalf("close of a stream after that of its backend: %v", err)
+		b.t.Fatalf("close of a stream after that of its backend: %v", err)
 	}
 	if _, err := b.dev.NewStream(gpu.Normal); !errors.Is(err, gpu.ErrClosed) {
-		t.Errorf("NewStream after Close: %v", err)
+		b.t.Errorf("NewStream after Close: %v", err)
 	}
 }
 
 // concurrent: streams that use memory of their own do not disturb each other.
-func concurrent(t *testing.T, b *bench) {
+func concurrent(b *bench) {
 	const streams, rounds = 6, 40
 	shape := small()
 	shape.Blocks = 4 * streams
@@ -122,12 +121,12 @@ func concurrent(t *testing.T, b *bench) {
 				e := s.Record()
 				s.Gather(mine[1], p, 0, high)
 				s.Scatter(mine[1], p, 0, rim)
-				if err := e.Wait(t.Context()); err != nil {
-					t.Error(err)
+				if err := e.Wait(b.t.Context()); err != nil {
+					b.t.Error(err)
 				}
 			}
-			if err := s.Record().Wait(t.Context()); err != nil {
-				t.Error(err)
+			if err := s.Record().Wait(b.t.Context()); err != nil {
+				b.t.Error(err)
 			}
 		})
 	}

@@ -67,7 +67,7 @@ func (m *Blocks) each(blocks []gpu.BlockID, f func(object, element []byte), obje
 
 // inBlock is the place of an element in its block, in elements.
 func inBlock(g *gpu.Group, slot, head, d int) int {
-	switch g.Format {
+	switch g.Format { //nolint:gocritic // one case per format
 	case gpu.FormatTwoNBBSNHHS: // [block tokens, heads, head size]
 		return (slot*g.Heads+head)*g.HeadSize + d
 	}

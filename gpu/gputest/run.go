@@ -13,9 +13,10 @@ import (
 
 // Run runs the contract, each part on a device of its own.
 func Run(t *testing.T, open Opener) {
+	t.Helper()
 	for _, part := range []struct {
 		name string
-		run  func(t *testing.T, b *bench)
+		run  func(b *bench)
 	}{
 		{"ObjectBytes", objectBytes},
 		{"ObjectBytesOfARecordedShape", recordedShape},
@@ -38,13 +39,14 @@ func Run(t *testing.T, open Opener) {
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			h := open(t)
-			b := &bench{t: t, h: h, dev: h.Backend(), rng: rand.New(rand.NewPCG(1, 2))}
+			b := &bench{t: t, h: h, dev: h.Backend(), src: rand.NewChaCha8([32]byte{})}
+			b.rng = rand.New(b.src) //nolint:gosec // content of tests, not secrets
 			t.Cleanup(func() {
 				if err := b.dev.Close(); err != nil {
 					t.Errorf("close of the backend: %v", err)
 				}
 			})
-			part.run(t, b)
+			part.run(b)
 		})
 	}
 }
@@ -54,13 +56,25 @@ type bench struct {
 	t   *testing.T
 	h   Harness
 	dev gpu.Backend
+	src *rand.ChaCha8
 	rng *rand.Rand
 }
+
+// run runs a part of a part on the same device.
+func (b *bench) run(name string, part func(b *bench)) {
+	b.t.Run(name, func(t *testing.T) {
+		sub := *b
+		sub.t = t
+		part(&sub)
+	})
+}
+
+const smallBlocks = 12
 
 // small is a shape of several layers with few bytes.
 func small() gpu.Shape {
 	return gpu.Shape{
-		Format: gpu.FormatTwoNBBSNHHS, Layers: 3, Blocks: 12, BlockTokens: 4, Heads: 2, HeadSize: 8, DType: "bfloat16",
+		Format: gpu.FormatTwoNBBSNHHS, Layers: 3, Blocks: smallBlocks, BlockTokens: 4, Heads: 2, HeadSize: 8, DType: "bfloat16",
 	}
 }
 
@@ -153,18 +167,18 @@ func (b *bench) check(p *gpu.Paged, group int, want *Blocks) {
 	}
 }
 
-// scramble fills a buffer with random bytes.
-func (b *bench) scramble(p []byte) {
-	for i := range p {
-		p[i] = byte(b.rng.Uint32())
-	}
-}
-
 // random returns n random bytes.
 func (b *bench) random(n int64) []byte {
 	p := make([]byte, n)
 	b.scramble(p)
 	return p
+}
+
+// scramble fills a buffer with random bytes.
+func (b *bench) scramble(p []byte) {
+	if _, err := b.src.Read(p); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // table returns n different blocks of a group in random order, with runs of
@@ -192,8 +206,8 @@ func (b *bench) finish(s gpu.Stream) {
 }
 
 // equal compares buffers.
-func equal(t testing.TB, what string, got, want []byte) {
-	t.Helper()
+func (b *bench) equal(what string, got, want []byte) {
+	b.t.Helper()
 	if bytes.Equal(got, want) {
 		return
 	}
@@ -201,5 +215,5 @@ func equal(t testing.TB, what string, got, want []byte) {
 	for i < min(len(got), len(want)) && got[i] == want[i] {
 		i++
 	}
-	t.Fatalf("%s: %d bytes, want %d, first difference at byte %d", what, len(got), len(want), i)
+	b.t.Fatalf("%s: %d bytes, want %d, first difference at byte %d", what, len(got), len(want), i)
 }
