@@ -124,7 +124,7 @@ func (c Chain) HasPrefix(p Chain) bool {
 	if p.n == 0 {
 		return true
 	}
-	return p.n <= c.n && p.m.chunk == c.m.chunk && p.m.seed == c.m.seed && p.m.hashes[p.n-1] == c.m.hashes[p.n-1]
+	return p.n <= c.n && p.m.chunk == c.m.chunk && p.m.hashes[p.n-1] == c.m.hashes[p.n-1]
 }
 
 // Bytes is the memory that the chain keeps alive: 4 per token and 32 per chunk,
@@ -138,7 +138,7 @@ func (c Chain) Bytes() int64 {
 
 // commonPrefix is the number of leading tokens that a and b, of equal length,
 // have in common. Comparing arrays compares memory, which takes 12 µs for
-// 131072 tokens; element by element it takes four times as long.
+// 131072 tokens; element by element, as slices.Equal does it, takes 80 µs.
 func commonPrefix(a, b []int32) int {
 	const block = 1024
 	n := 0

@@ -103,6 +103,7 @@ func TestREQ_E8_AChangedPromptReusesNoLaterHash(t *testing.T) {
 		old := kv.Chain{}.Extend(h, chunk, prompt)
 		checkChain(t, old, algorithm, chunk, prompt)
 		at := []int{0, 1, chunk - 1, chunk, len(prompt)/2 - 1, len(prompt) / 2, len(prompt) - chunk, len(prompt) - 2, len(prompt) - 1}
+		at = append(at, 1023, 1024, 1025, 2047, 2048, 2049) // around the blocks of comparison
 		for i := range chunks {
 			at = append(at, i*chunk+i%chunk)
 		}
@@ -186,21 +187,23 @@ func TestChainTellsHashersApart(t *testing.T) {
 		newHasher(t, kv.BLAKE3, ""), newHasher(t, kv.SHA256CBOR, ""), newHasher(t, kv.SHA256CBOR, "0"),
 		newHasher(t, kv.SHA256CBOR, "1"), newHasher(t, kv.Builtin, ""),
 	}
-	for range 2 {
+	for _, chunk := range []int{16, 32, 16} {
 		for _, h := range hashers {
-			for _, chunk := range []int{16, 32} {
-				next := c.Extend(h, chunk, ts)
-				if want := h.AppendChain(nil, h.Seed(), ts, chunk); !slices.Equal(next.Hashes(), want) {
-					t.Errorf("%s in chunks of %d reuses a foreign chain", h.Name(), chunk)
-				}
-				if next.HasPrefix(c) != (c.Len() == 0) || c.HasPrefix(next) {
-					t.Errorf("%s in chunks of %d is a prefix of a foreign chain", h.Name(), chunk)
-				}
-				if next.ChunkTokens() != chunk {
-					t.Errorf("chunks of %d tokens, not %d", next.ChunkTokens(), chunk)
-				}
-				c = next
+			next := c.Extend(h, chunk, ts)
+			if want := h.AppendChain(nil, h.Seed(), ts, chunk); !slices.Equal(next.Hashes(), want) {
+				t.Errorf("%s in chunks of %d reuses a foreign chain", h.Name(), chunk)
 			}
+			if next.HasPrefix(c) != (c.Len() == 0) || c.HasPrefix(next) {
+				t.Errorf("%s in chunks of %d is a prefix of a foreign chain", h.Name(), chunk)
+			}
+			if next.ChunkTokens() != chunk {
+				t.Errorf("chunks of %d tokens, not %d", next.ChunkTokens(), chunk)
+			}
+			other := next.Extend(h, 2*chunk, ts)
+			if want := h.AppendChain(nil, h.Seed(), ts, 2*chunk); !slices.Equal(other.Hashes(), want) {
+				t.Errorf("%s in chunks of %d reuses a chain of chunks of %d", h.Name(), 2*chunk, chunk)
+			}
+			c = next
 		}
 	}
 }
@@ -238,10 +241,12 @@ func TestChainSlicesNeverChange(t *testing.T) {
 	type seen struct{ hashes, wantHashes []kv.Hash }
 	var all []seen
 	for n := 16; n <= len(ts); n += 16 {
+		old := c
 		c = c.Extend(h, 16, ts[:n])
 		all = append(all, seen{c.Hashes(), slices.Clone(c.Hashes())})
-		_ = append(c.Hashes(), kv.Hash32([32]byte{0xff}))
-		_ = append(c.Tokens(), -1)
+		_ = append(old.Hashes(), kv.Hash32([32]byte{0xff}))
+		_ = append(old.Tokens(), -1)
+		checkChain(t, c, kv.BLAKE3, 16, ts[:n])
 		fork := slices.Clone(ts[:n])
 		fork[n-1] = -1
 		c.Extend(h, 16, append(fork, 1, 2, 3))

@@ -99,7 +99,8 @@ func TestLayoutRefusals(t *testing.T) {
 		{"no tensors", nil, nil, []string{"no tensors"}},
 		{"no bytes", [][]int64{{0}, {4, 0}}, []kv.DType{kv.Int8, kv.Int8}, []string{"no bytes"}},
 		{
-			"everything at once", [][]int64{{1}, {-1}, {math.MaxInt64, 2}},
+			"everything at once",
+			[][]int64{{1}, {-1}, {math.MaxInt64, 2}},
 			[]kv.DType{"int4", kv.Int8, kv.Int8},
 			[]string{`tensor 0: unknown element type "int4"`, "tensor 1: shape [-1] has a negative", "tensor 2: shape [9223372036854775807 2] does not fit"},
 		},
@@ -124,6 +125,9 @@ func TestLayoutRefusals(t *testing.T) {
 	}
 	if l, err := kv.NewLayout([][]int64{{math.MaxInt64 / 2, 2}, {1}}, []kv.DType{kv.Int8, kv.Int8}); err != nil || l.Size() != math.MaxInt64 {
 		t.Errorf("the largest object: %d bytes, %v", l.Size(), err)
+	}
+	if l, err := kv.NewLayout([][]int64{{math.MaxInt64, 2, 0}, {1}}, []kv.DType{kv.Int64, kv.Int8}); err != nil || l.Size() != 1 {
+		t.Errorf("an empty tensor with large dimensions: %d bytes, %v", l.Size(), err)
 	}
 	if _, err := kv.RawLayout(0); err == nil {
 		t.Error("a raw layout of no bytes is accepted")

@@ -10,12 +10,13 @@ import (
 )
 
 // The heads of RFC 8949 that are used here: the major types in the upper 3
-// bits, and null.
+// bits, and two whole values.
 const (
 	cborUint  = 0 << 5
 	cborBytes = 2 << 5
 	cborText  = 3 << 5
 	cborArray = 4 << 5
+	cborZero  = 0x00 // the number 0
 	cborNull  = 0xf6
 )
 
@@ -32,7 +33,7 @@ func newSHA256CBOR(seed string) (*sha256Hasher, error) {
 	h := &sha256Hasher{pool: sync.Pool{New: func() any { return &sha256Digester{h: sha256.New()} }}}
 	if seed == "" {
 		// The prefix of the seed alone is the number 0.
-		h.seed = Hash32(sha256.Sum256([]byte{cborArray | 3, cborUint | 0, cborArray | 1, cborUint | 0, cborNull}))
+		h.seed = Hash32(sha256.Sum256([]byte{cborArray | 3, cborZero, cborArray | 1, cborZero, cborNull}))
 	} else {
 		h.seed = Hash32(sha256.Sum256(append(appendCBORHead(nil, cborText, uint64(len(seed))), seed...)))
 	}
