@@ -2,13 +2,13 @@ package arena
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
-	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -63,8 +63,7 @@ func TestNewRejects(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a, err := New(tt.o)
 			if err == nil {
-				a.Close()
-				t.Fatal("New accepted the options")
+				t.Fatalf("New accepted the options (and Close gives %v)", a.Close())
 			}
 			if !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error is %q, want it to contain %q", err, tt.want)
@@ -81,8 +80,9 @@ func TestSizes(t *testing.T) {
 	if got := len(a.Memory()); int64(got) != a.Capacity() {
 		t.Errorf("memory has %d bytes, want the capacity of %d", got, a.Capacity())
 	}
-	if p := uintptr(unsafe.Pointer(&a.Memory()[0])); p%uintptr(os.Getpagesize()) != 0 {
-		t.Errorf("memory begins at %#x, not at a page boundary", p)
+	var addr int
+	if _, err := fmt.Sscanf(fmt.Sprintf("%p", a.Memory()), "0x%x", &addr); err != nil || addr%os.Getpagesize() != 0 {
+		t.Errorf("memory begins at %#x, not at a page boundary (%v)", addr, err)
 	}
 	for size, want := range map[int64]int64{1: 4096, 4096: 4096, 4097: 8192, 33554448: 33558528} {
 		if got := a.Physical(size); got != want {
@@ -177,15 +177,15 @@ func TestMemoryIsLazyAndReturned(t *testing.T) {
 // An arena of n times an object's size holds n objects, in whatever order they
 // come and go.
 func TestExactCapacity(t *testing.T) {
-	for _, size := range []int64{64, 4096, 32 << 10, 36 << 10, 1 << 20, 3 << 20, 5 << 20} {
-		for _, n := range []int{1, 2, 3, 63, 64, 65, 257, 1000} {
+	for _, size := range []int64{64, 32 << 10, 36 << 10, 1 << 20, 5 << 20} {
+		for _, n := range []int{1, 2, 3, 64, 65, 257, 600} {
 			a := newArena(t, Options{Bytes: size * int64(n), Align: 64, NoBytes: true})
 			r := newRand(size, int64(n))
 			var live []Buf
 			for len(live) < n {
 				live = append(live, mustAlloc(t, a, size))
 			}
-			for range 4 * n {
+			for range 2 * n {
 				if _, ok := a.Alloc(size); ok {
 					t.Fatalf("%d objects of %d bytes: one more fits", n, size)
 				}

@@ -9,8 +9,12 @@ import (
 	"github.com/lmcache-go/lmcache/l1/policy"
 )
 
+// opener makes empty policies. The cases are its methods.
+type opener func() policy.Policy
+
 // Calls with ids that are not tracked do nothing.
-func testUnknown(t *testing.T, p policy.Policy) {
+func (o opener) unknown(t *testing.T) {
+	p := o()
 	wantVictims(t, p, "new policy")
 	p.Insert(1, 1, 1, time.Time{})
 	p.Remove(1)
@@ -51,7 +55,8 @@ func fill(p policy.Policy, n int, seed uint64) {
 }
 
 // Looking at victims changes nothing, however many of them.
-func testOrder(t *testing.T, p policy.Policy) {
+func (o opener) order(t *testing.T) {
+	p := o()
 	const n = 200
 	fill(p, n, 7)
 	want := Collect(p, policy.Need{}, -1)
@@ -66,11 +71,12 @@ func testOrder(t *testing.T, p policy.Policy) {
 }
 
 // Once the ids have been seen, no call allocates.
-func testNoAllocation(t *testing.T, p policy.Policy) {
+func (o opener) noAllocation(t *testing.T) {
+	p := o()
 	const n = 3000
 	at := time.Time{}
 	seen := 0
-	count := func(id policy.ID) bool {
+	count := func(policy.ID) bool {
 		seen++
 		return seen < n/2
 	}
@@ -106,7 +112,8 @@ func fill3(p policy.Policy, n int, at time.Time) {
 
 // A chain leaves from its end: the entry that a victim kept blocked may be the
 // next victim of the same iteration.
-func testNeighbour(t *testing.T, p policy.Policy) {
+func (o opener) neighbour(t *testing.T) {
+	p := o()
 	const n = 10
 	for id := policy.ID(1); id <= n; id++ {
 		p.Insert(id, 1, 1, time.Time{})
@@ -128,7 +135,8 @@ func testNeighbour(t *testing.T, p policy.Policy) {
 }
 
 // With all entries blocked or pinned, the blocked ones go.
-func testBlocked(t *testing.T, p policy.Policy) {
+func (o opener) blocked(t *testing.T) {
+	p := o()
 	for id := policy.ID(1); id <= 4; id++ {
 		p.Insert(id, 1, 1, time.Time{})
 		p.Block(id)
@@ -147,7 +155,8 @@ func testBlocked(t *testing.T, p policy.Policy) {
 
 // A victim that is not removed does not come back in the same iteration, not even
 // if it is used, released or unblocked meanwhile, and is there in the next one.
-func testPassedOver(t *testing.T, p policy.Policy) {
+func (o opener) passedOver(t *testing.T) {
+	p := o()
 	at := time.Time{}
 	changes := map[string]func(id policy.ID){
 		"nothing":  func(policy.ID) {},

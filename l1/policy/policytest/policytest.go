@@ -19,6 +19,7 @@ const (
 // returns an empty one each time. A policy that yields nothing for a single free
 // entry is taken to evict nothing, and is held to the rest.
 func Run(t *testing.T, open func() policy.Policy) {
+	t.Helper()
 	t.Run("Scripts", func(t *testing.T) {
 		for seed := range uint64(scripts) {
 			d := newDriver(t, seed, open(), open())
@@ -26,20 +27,22 @@ func Run(t *testing.T, open func() policy.Policy) {
 			d.run()
 		}
 	})
-	t.Run("Unknown", func(t *testing.T) { testUnknown(t, open()) })
-	t.Run("Order", func(t *testing.T) { testOrder(t, open()) })
-	t.Run("NoAllocation", func(t *testing.T) { testNoAllocation(t, open()) })
+	cases := opener(open)
+	t.Run("Unknown", cases.unknown)
+	t.Run("Order", cases.order)
+	t.Run("NoAllocation", cases.noAllocation)
 	if !evicts(open()) {
 		return
 	}
-	t.Run("Neighbour", func(t *testing.T) { testNeighbour(t, open()) })
-	t.Run("Blocked", func(t *testing.T) { testBlocked(t, open()) })
-	t.Run("PassedOver", func(t *testing.T) { testPassedOver(t, open()) })
+	t.Run("Neighbour", cases.neighbour)
+	t.Run("Blocked", cases.blocked)
+	t.Run("PassedOver", cases.passedOver)
 }
 
 // Compare checks the contract, and that two policies yield the same victims in
 // the same order whatever happens to them.
 func Compare(t *testing.T, openGot, openWant func() policy.Policy) {
+	t.Helper()
 	for seed := range uint64(scripts) {
 		d := newDriver(t, seed, openGot(), openWant())
 		d.complete = evicts(openGot())
@@ -88,6 +91,7 @@ type driver struct {
 }
 
 func newDriver(t *testing.T, seed uint64, got, want policy.Policy) *driver {
+	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 4711))
 	return &driver{t: t, seed: seed, r: r, got: got, want: want, ledger: make([]entry, 2+r.IntN(50))}
 }
