@@ -85,3 +85,28 @@ func BenchmarkRefused(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkBreakUp breaks up a run of 128 slots of which every other is free.
+func BenchmarkBreakUp(b *testing.B) {
+	const runs = 256
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		a := newArena(b, Options{Bytes: runs * runBytes, NoBytes: true})
+		var live []Buf
+		for range runs * 128 {
+			live = append(live, mustAlloc(b, a, 32<<10))
+		}
+		for i := 0; i < len(live); i += 2 {
+			a.Free(live[i])
+		}
+		b.StartTimer()
+		a.Reclaim()
+		b.StopTimer()
+		if a.LargestFree() != 32<<10 {
+			b.Fatalf("largest free range is %d", a.LargestFree())
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/runs, "ns/run")
+}

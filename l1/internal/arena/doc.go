@@ -25,8 +25,8 @@
 // release. And a change of object sizes cannot wedge the arena. An empty run is
 // nobody's. One that is partly in use can be broken up: its objects stay where
 // they are, each in a span of its own, and the rest is free. An allocation that
-// finds no room does that to a few runs of sizes that use much less than they
-// hold, and Reclaim does it to all.
+// finds no room does that to one run of a size that uses much less than it holds,
+// and Reclaim does it to all.
 //
 // The best-fitting span is taken, not the first one of some size range: for
 // objects with spans of their own that keeps the holes that one size leaves for
