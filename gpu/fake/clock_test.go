@@ -25,9 +25,17 @@ func TestREQ_E54_DeviceTimesInHostTerms(t *testing.T) {
 			}
 			rng := rand.New(rand.NewPCG(1, 1))
 			var last time.Time
-			for range 2000 {
-				// From a microsecond to about an hour.
-				s.Launch(time.Duration(1000<<rng.IntN(32))+time.Duration(rng.IntN(1000)), nil)
+			for i := range 2000 {
+				// From a microsecond to about an hour; first to just before the first
+				// renewal, which corrects by more than the way to the next event.
+				cost := time.Duration(1000<<rng.IntN(32)) + time.Duration(rng.IntN(1000))
+				switch i {
+				case 0:
+					cost = firstRenewal - time.Microsecond
+				case 1:
+					cost = 2 * time.Microsecond
+				}
+				s.Launch(cost, nil)
 				e := s.Record()
 				if err := e.Wait(t.Context()); err != nil {
 					t.Fatal(err)

@@ -220,6 +220,26 @@ func TestLose(t *testing.T) {
 	}
 }
 
+// TestLoseCutsCostsShort: work that takes its time fails at once when the device is
+// lost.
+func TestLoseCutsCostsShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, fake.Options{Scatter: fake.Cost{Latency: time.Hour}})
+		s := r.stream()
+		r.scatter(s, 1, 0)
+		e := s.Record()
+		time.Sleep(time.Minute)
+		start := time.Now()
+		r.Lose()
+		if err := e.Wait(t.Context()); !errors.Is(err, fake.ErrLost) {
+			t.Errorf("event: %v", err)
+		}
+		if d := time.Since(start); d != 0 {
+			t.Errorf("work of a lost device took %v more", d)
+		}
+	})
+}
+
 // TestCloseEndsWhatHolds: Close runs all that is queued, whatever holds it, and
 // leaves no goroutine behind.
 func TestCloseEndsWhatHolds(t *testing.T) {
@@ -229,6 +249,7 @@ func TestCloseEndsWhatHolds(t *testing.T) {
 			"Pause":   func(r *rig) { r.Pause() },
 			"Hang":    func(r *rig) { r.Hang() },
 			"Stick":   func(r *rig) { r.Fail(fake.Fault{Effect: fake.Stick}) },
+			"Stuck":   func(r *rig) { r.Fail(fake.Fault{Effect: fake.Stick}) },
 			"Manual":  func(*rig) {},
 		} {
 			synctest.Test(t, func(t *testing.T) {
@@ -240,6 +261,11 @@ func TestCloseEndsWhatHolds(t *testing.T) {
 				b.Wait(e)
 				buf := r.gather(b, 0)
 				last := b.Record()
+				if name == "Stuck" { // before Close, not within it
+					synctest.Wait()
+					r.Run()
+					r.pending(e)
+				}
 				if err := r.Close(); err != nil {
 					t.Error(err)
 				}

@@ -100,6 +100,26 @@ func noBlock(b *bench) {
 	}
 }
 
+// repeatedBlocks: a gather may name a block more than once, also in the middle of
+// blocks that follow each other.
+func repeatedBlocks(b *bench) {
+	s := b.stream(gpu.Normal)
+	p, models := b.paged(small())
+	g := &p.Groups[0]
+	for _, blocks := range [][]gpu.BlockID{
+		{3, 3},
+		{3, 4, 4, 5},
+		{3, 4, 5, 4, 5, 6},
+		{7, 6, 7, 8, 7},
+		{0, gpu.NoBlock, 0, 1, gpu.NoBlock, 1, 2},
+	} {
+		buf := b.random(g.Bytes(len(blocks)))
+		s.Gather(buf, p, 0, blocks)
+		b.finish(s)
+		b.equal("gathered", buf, models[0].Object(blocks))
+	}
+}
+
 // onlyNamed: a scatter changes the blocks that it names and nothing else, in no
 // group; a gather changes no block and nothing beyond its buffer.
 func onlyNamed(b *bench) {

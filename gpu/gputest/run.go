@@ -22,6 +22,7 @@ func Run(t *testing.T, open Opener) {
 		{"ObjectBytesOfARecordedShape", recordedShape},
 		{"RoundTrip", roundTrip},
 		{"NoBlock", noBlock},
+		{"RepeatedBlocks", repeatedBlocks},
 		{"OnlyNamedBlocksChange", onlyNamed},
 		{"ListsAreCopied", listsAreCopied},
 		{"StreamOrder", streamOrder},
