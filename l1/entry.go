@@ -43,7 +43,6 @@ const (
 // is left. Only then: not by expiry, not by clear.
 type buffer struct {
 	b      arena.Buf
-	off    int64
 	layout uint32
 	refs   int32
 	held   bool // by the index or as staging; else it is orphaned
@@ -139,7 +138,7 @@ func (m *Manager) newBufferLocked(b arena.Buf, layout, salt uint32) uint32 {
 	rec := &m.mu.layouts[layout]
 	rec.refs++
 	m.mu.salts.recs[salt].bytes += rec.phys
-	*m.mu.bufs.At(id) = buffer{b: b, off: m.mu.arena.Offset(b), layout: layout, held: true}
+	*m.mu.bufs.At(id) = buffer{b: b, layout: layout, held: true}
 	return id
 }
 
@@ -171,6 +170,9 @@ func (m *Manager) freeBufferLocked(id uint32, b *buffer) {
 	m.unrefLayoutLocked(b.layout)
 	m.mu.bufs.Free(id)
 }
+
+// offsetLocked is where a buffer begins in the arena.
+func (m *Manager) offsetLocked(id uint32) int64 { return m.mu.arena.Offset(m.mu.bufs.At(id).b) }
 
 // layoutLocked is the id of an interned layout; 0 is never one.
 func (m *Manager) layoutLocked(l kv.Layout) uint32 {

@@ -10,7 +10,6 @@ package l1
 // reported reason, never data.
 type family struct {
 	fp        uint64
-	goneAt    int64 // Unix nanoseconds at which the last member left; 0: never had one
 	parent    uint32
 	parentGen uint32 // link is live while it equals the parent's gen
 	gen       uint32 // raised when the record is dropped
@@ -147,7 +146,6 @@ func (m *Manager) leaveLocked(member uint32, e *entry, why goneCause) {
 	}
 	if why == goneRemoved || f.gone == goneNever {
 		f.gone = why
-		f.goneAt = m.mu.now.UnixNano()
 	}
 	p := m.predecessorLocked(f)
 	m.absentLocked(e.family, f)

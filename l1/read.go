@@ -100,7 +100,7 @@ func (r *lookup) grant(i int, id, fam uint32) {
 	if gen := uint32(r.l.gen.Load()); e.reader != r.l.id || e.readerGen != gen {
 		e.reader, e.readerGen, e.readerPos = r.l.id, gen, uint32(i)
 	} else { // named before in this list
-		*it = item{off: m.mu.bufs.At(e.buf).off, entry: e.readerPos, state: itemRepeat}
+		*it = item{off: m.offsetLocked(e.buf), entry: e.readerPos, state: itemRepeat}
 		return
 	}
 	m.leaseLocked(r.l, it, id, e, r.readers)
@@ -135,7 +135,7 @@ func (m *Manager) leaseLocked(l *lease, it *item, id uint32, e *entry, holders u
 	e.pins += holders
 	e.refs++
 	b.refs++
-	*it = item{off: b.off, entry: id, buf: e.buf, holders: holders, state: itemOpen}
+	*it = item{off: m.mu.arena.Offset(b.b), entry: id, buf: e.buf, holders: holders, state: itemOpen}
 	l.open++
 }
 

@@ -201,7 +201,7 @@ func (w *reservation) grantLocked(i int, b uint32) {
 	} else if w.temporary != nil && w.temporary[i] {
 		e.flags |= flagTemporary
 	}
-	it.buf, it.off, it.state = b, buf.off, itemOpen
+	it.buf, it.off, it.state = b, m.mu.arena.Offset(buf.b), itemOpen
 	w.l.open++
 	m.mu.stats.WritingObjects++
 	m.mu.stats.StagedBytes += m.mu.layouts[w.layout].phys
