@@ -1,0 +1,257 @@
+package flags
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lmcache-go/lmcache/internal/cli"
+)
+
+// check fills a grammar from arguments and environment, runs its checks and
+// returns what was printed and the exit code.
+func check(t *testing.T, grammar any, args []string, env map[string]string) (string, int) {
+	t.Helper()
+	var stderr bytes.Buffer
+	app := &cli.App{
+		Name: "lmcache", New: func() any { return grammar },
+		IO: &cli.IO{
+			Stdout: new(bytes.Buffer), Stderr: &stderr,
+			LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+		},
+	}
+	code := app.Run(t.Context(), append([]string{"c"}, args...))
+	return strings.TrimSuffix(stderr.String(), "\n"), code
+}
+
+// nothing is what the commands of these tests do once their checks have passed.
+type nothing struct{}
+
+func (nothing) Run(context.Context, *cli.IO) error { return nil }
+
+type l1Command struct {
+	nothing `kong:"-"`
+	L1      `embed:"" set:"l1_size_note=n" set:"policy_note=n"`
+	machine fstest.MapFS
+	need    bool
+}
+
+func (c *l1Command) Check(p *cli.Problems) {
+	if c.need {
+		c.require(p, c.machine)
+	}
+	c.check(p, c.machine)
+}
+
+func TestL1Check(t *testing.T) {
+	eight := machine(map[string]string{"proc/meminfo": meminfo})
+	for _, c := range []struct {
+		name    string
+		args    string
+		machine fstest.MapFS
+		code    int
+		want    string
+	}{
+		{"fits", "--l1-size-gb 2 --eviction-policy LRU", eight, cli.ExitOK, ""},
+		{"more than is available now", "--l1-size-gb 5 --eviction-policy LRU", eight, cli.ExitOK, "warning: --l1-size-gb: 5 GiB is more than is available now (4 GiB); the system may run out of memory"},
+		{"more than there is", "--l1-size-gb 9 --eviction-policy LRU", eight, cli.ExitFailed, "error: --l1-size-gb: 9 GiB is more than this machine has (total 8 GiB, control group unlimited); 6 GiB would fit"},
+		{
+			"more than the control group allows", "--l1-size-gb 3 --eviction-policy LRU",
+			machine(map[string]string{"proc/meminfo": meminfo, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "2147483648"}),
+			cli.ExitFailed, "error: --l1-size-gb: 3 GiB is more than this machine has (total 8 GiB, control group 2 GiB); 1 GiB would fit",
+		},
+		{"nothing is known about the machine", "--l1-size-gb 9999 --eviction-policy LRU", machine(nil), cli.ExitOK, ""},
+		{"no power of two", "--l1-size-gb 1 --eviction-policy LRU --l1-align-bytes 100", eight, cli.ExitUsage, "error: --l1-align-bytes: must be a power of two, got 100"},
+		{"missing", "", eight, cli.ExitUsage, "error: --l1-size-gb and --eviction-policy are required (this machine: --l1-size-gb 6 --eviction-policy LRU)"},
+		{"missing on an unknown machine", "--l1-size-gb 1", machine(nil), cli.ExitUsage, "error: --l1-size-gb and --eviction-policy are required (this machine: --l1-size-gb 1 --eviction-policy LRU)"},
+		{
+			"missing on a small machine", "--eviction-policy LRU", machine(map[string]string{"proc/meminfo": "MemTotal: 1048576 kB\n"}), cli.ExitUsage,
+			"error: --l1-size-gb and --eviction-policy are required (this machine: --l1-size-gb 768MiB --eviction-policy LRU)",
+		},
+		{"bad is not missing", "--l1-size-gb x --eviction-policy LRU", eight, cli.ExitUsage, `error: --l1-size-gb: must be a size such as 64GiB or a number, got "x"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			grammar := struct {
+				C l1Command `cmd:""`
+			}{l1Command{machine: c.machine, need: true}}
+			got, code := check(t, &grammar, strings.Fields(c.args), nil)
+			if want := c.want; want != "" && got != "lmcache: "+want || want == "" && got != "" || code != c.code {
+				t.Errorf("exit code %d, want %d; stderr:\n got %s\nwant %s", code, c.code, got, want)
+			}
+		})
+	}
+}
+
+func TestL1BytesAreRoundedUp(t *testing.T) {
+	for size, want := range map[cli.Bytes]int64{0: 0, 1: 64 << 20, 64 << 20: 64 << 20, 64<<20 + 1: 128 << 20, 1 << 30: 1 << 30} {
+		if got := (&L1{SizeGB: size}).Bytes(); got != want {
+			t.Errorf("%d bytes become %d, want %d", size, got, want)
+		}
+	}
+}
+
+type restCommand struct {
+	nothing `kong:"-"`
+	Server
+	HTTP
+	Observability
+	Log
+}
+
+func (c *restCommand) Check(p *cli.Problems) {
+	c.Server.Check(p)
+	c.Observability.Check(p)
+	CheckListeners(p, c.HTTP.Listener(), c.Observability.Listener())
+}
+
+func TestCombinations(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		args string
+		env  map[string]string
+		code int
+		want string
+	}{
+		{name: "defaults"},
+		{name: "one port twice", args: "--http-port 9090", code: cli.ExitUsage, want: "error: --prometheus-port: port 9090 is also that of --http-port (choose another)"},
+		{name: "one port on two addresses", args: "--http-port 9090 --prometheus-host 127.0.0.2"},
+		{name: "one address in two forms", args: "--http-host localhost --http-port 9090 --prometheus-host 127.0.0.1", code: cli.ExitUsage, want: "error: --prometheus-port: port 9090 is also that of --http-port (choose another)"},
+		{name: "any port twice", args: "--http-port 0 --prometheus-port 0"},
+		{name: "no HTTP", args: "--http-port 9090 --disable-http"},
+		{name: "no metrics", args: "--http-port 9090 --disable-metrics"},
+		{name: "seed", args: "--hash-seed 0 --hash-algorithm sha256_cbor"},
+		{name: "seed of an algorithm without one", args: "--hash-seed 0", code: cli.ExitUsage, want: "error: --hash-seed: is only used with --hash-algorithm sha256_cbor, got blake3"},
+		{
+			name: "PYTHONHASHSEED", args: "--hash-algorithm builtin", env: map[string]string{"PYTHONHASHSEED": "0"},
+			want: "warning: PYTHONHASHSEED is ignored; --hash-seed sets the seed of sha256_cbor",
+		},
+		{name: "PYTHONHASHSEED elsewhere", env: map[string]string{"PYTHONHASHSEED": "0"}},
+		{name: "cuda", args: "--device cuda", code: cli.ExitUsage, want: "error: --device: cuda is not available in this version yet (auto, none, fake)"},
+		{name: "two ids", args: "--instance-id a --service-instance-id b", code: cli.ExitUsage, want: "error: --instance-id: differs from --service-instance-id, which means the same"},
+		{name: "one id twice", args: "--instance-id a --service-instance-id a"},
+		{
+			name: "nothing to observe", args: "--disable-observability --prometheus-port 1 --log-level debug", env: map[string]string{"LMCACHE_METRICS_BUCKETS": "otel"},
+			want: "warning: --disable-observability leaves no effect to --prometheus-port, --metrics-buckets",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var grammar struct {
+				C restCommand `cmd:""`
+			}
+			got, code := check(t, &grammar, strings.Fields(c.args), c.env)
+			if want := c.want; want != "" && got != "lmcache: "+want || want == "" && got != "" || code != c.code {
+				t.Errorf("exit code %d, want %d; stderr:\n got %s\nwant %s", code, c.code, got, want)
+			}
+		})
+	}
+}
+
+func TestInstance(t *testing.T) {
+	empty, name := "", "n"
+	for _, c := range []struct {
+		o    Observability
+		id   string
+		isIn bool
+	}{
+		{Observability{}, "", false},
+		{Observability{ServiceInstanceID: &empty}, "", true},
+		{Observability{InstanceID: &name}, "n", true},
+	} {
+		if id, ok := c.o.Instance(); id != c.id || ok != c.isIn {
+			t.Errorf("%+v: %q, %v", c.o, id, ok)
+		}
+	}
+}
+
+type workCommand struct {
+	nothing `kong:"-"`
+	Workload
+	L1 `embed:"" set:"l1_size_note=n" set:"policy_note=n"`
+	Observability
+}
+
+func (c *workCommand) Check(p *cli.Problems) { c.Workload.Check(p) }
+
+func TestWorkloadCombinations(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		want string
+	}{
+		{"", ""},
+		{"--chunk-size 256 --block-tokens 512", ""},
+		{"--chunk-size 1024 --block-tokens 512", ""},
+		{"--chunk-size 768 --block-tokens 512", "--block-tokens: must be a multiple or a divisor of the chunk size 768, got 512"},
+		{"--bytes-per-token 3", "--bytes-per-token: must be even, got 3"},
+		{"--l1-size-gb 1 --l1-capacity-chunks 5", "--l1-capacity-chunks: excludes --l1-size-gb"},
+		{"--metrics-addr :0", ""},
+		{"--metrics-addr 9090", "--metrics-addr: address 9090: must be HOST:PORT"},
+		{"--metrics-addr a:70000", "--metrics-addr: address a:70000: must have a port between 0 and 65535"},
+		{"--metrics-addr :1 --prometheus-port 1", "--metrics-addr: excludes --prometheus-host and --prometheus-port, which it stands for"},
+		{"--linger -1s", "--linger: must be at least 0, got -1s"},
+		{"--linger=-1s", "--linger: must be at least 0, got -1s"},
+	} {
+		var grammar struct {
+			C workCommand `cmd:""`
+		}
+		got, code := check(t, &grammar, strings.Fields(c.args), nil)
+		switch {
+		case c.want == "" && code != cli.ExitOK, c.want != "" && (code != cli.ExitUsage || got != "lmcache: error: "+c.want):
+			t.Errorf("%s: exit code %d, %s", c.args, code, got)
+		}
+	}
+}
+
+func TestWorkloadSize(t *testing.T) {
+	for _, c := range []struct {
+		w    Workload
+		l    L1
+		want int64
+	}{
+		{Workload{}, L1{}, 1 << 30},
+		{Workload{}, L1{SizeGB: 1}, 64 << 20},
+		{Workload{CapacityChunks: 5}, L1{}, 0},
+	} {
+		if got := c.w.L1Bytes(&c.l); got != c.want {
+			t.Errorf("%+v, %+v: %d, want %d", c.w, c.l, got, c.want)
+		}
+	}
+}
+
+func TestSplitAddr(t *testing.T) {
+	type result struct {
+		Host string
+		Port int
+	}
+	for addr, want := range map[string]result{"localhost:8080": {"localhost", 8080}, ":0": {"", 0}, "[::1]:65535": {"::1", 65535}} {
+		host, port, err := SplitAddr(addr)
+		if diff := cmp.Diff(want, result{host, port}); diff != "" || err != nil {
+			t.Errorf("%s (-want +got):\n%s%v", addr, diff, err)
+		}
+	}
+}
+
+func TestLogger(t *testing.T) {
+	var stderr bytes.Buffer
+	io := &cli.IO{Stderr: &stderr, LookupEnv: func(string) (string, bool) { return "", false }}
+	log, level := (&Log{Level: "WARNING", Format: "json", Color: "auto"}).Logger(io)
+	log.Info("hidden")
+	log.Warn("shown")
+	var record map[string]any
+	if err := json.Unmarshal(stderr.Bytes(), &record); err != nil || record["msg"] != "shown" {
+		t.Errorf("%v: %s", err, stderr.String())
+	}
+	stderr.Reset()
+	log, _ = (&Log{Level: "INFO", Format: "text", Color: "always"}).Logger(io)
+	log.Info("coloured")
+	if !strings.HasPrefix(stderr.String(), "\x1b[32;20m[") {
+		t.Errorf("--log-color always: %q", stderr.String())
+	}
+	if cli.LevelName(level.Level()) != "WARNING" {
+		t.Errorf("level %v", level)
+	}
+}

@@ -1,0 +1,89 @@
+package flags
+
+import (
+	"io/fs"
+	"os"
+	"strconv"
+
+	"github.com/lmcache-go/lmcache/internal/cli"
+)
+
+// L1 holds the flags of the first tier. Eviction belongs to it.
+type L1 struct {
+	SizeGB          cli.Bytes   `name:"l1-size-gb" group:"L1 and eviction" unit:"GiB" above:"0" help:"Size of the cache in host memory, rounded up to 64 MiB ${l1_size_note}"`
+	AlignBytes      int         `name:"l1-align-bytes" group:"L1 and eviction" default:"4096" min:"64" max:"2097152" help:"Alignment of objects in bytes; a power of two"`
+	WriteTTL        cli.Seconds `name:"l1-write-ttl-seconds" group:"L1 and eviction" default:"600" above:"0" help:"How long an unfinished write keeps its memory"`
+	ReadTTL         cli.Seconds `name:"l1-read-ttl-seconds" group:"L1 and eviction" default:"300" above:"0" help:"How long a reader keeps objects from being evicted"`
+	Policy          string      `name:"eviction-policy" group:"L1 and eviction" choices:"LRU,noop" later:"IsolatedLRU" refused:"ARC" help:"Which objects go when memory is needed ${policy_note}"`
+	Mode            string      `name:"eviction-mode" group:"L1 and eviction" default:"exact" choices:"exact" later:"watermark" help:"When objects go: exact evicts only for a write that needs the bytes"`
+	ShutdownTimeout cli.Seconds `name:"shutdown-timeout-seconds" group:"L1 and eviction" default:"30" min:"0" help:"How long a clean stop waits for work in progress"`
+}
+
+// sizeStep is what the size of L1 is rounded up to, in bytes.
+const sizeStep = 64 << 20
+
+// Bytes is the size of L1 after rounding; 0 if none was given.
+func (l *L1) Bytes() int64 { return roundUp(int64(l.SizeGB)) }
+
+func roundUp(n int64) int64 { return (n + sizeStep - 1) / sizeStep * sizeStep }
+
+// Check reports values that do not fit each other or this machine.
+func (l *L1) Check(p *cli.Problems) { l.check(p, os.DirFS("/")) }
+
+func (l *L1) check(p *cli.Problems, root fs.FS) {
+	if n := l.AlignBytes; !p.IsBad("l1-align-bytes") && n&(n-1) != 0 {
+		p.Flag("l1-align-bytes", "must be a power of two, got %d", n)
+	}
+	if l.SizeGB > 0 && !p.IsBad("l1-size-gb") {
+		checkMemory(p, root, l.Bytes())
+	}
+}
+
+// checkMemory compares a size with what the machine has.
+func checkMemory(p *cli.Problems, root fs.FS, size int64) {
+	m, ok := readMemory(root)
+	if !ok {
+		return
+	}
+	if limit := m.limit(); size > limit {
+		p.Machine("l1-size-gb", "%v is more than this machine has (total %v, control group %s); %v would fit",
+			cli.Bytes(size), cli.Bytes(m.total), groupText(m.group), cli.Bytes(m.fitting()))
+		return
+	}
+	if m.available > 0 && size > m.available {
+		p.Warn("--l1-size-gb: %v is more than is available now (%v); the system may run out of memory",
+			cli.Bytes(size), cli.Bytes(m.available))
+	}
+}
+
+func groupText(limit int64) string {
+	if limit == 0 {
+		return "unlimited"
+	}
+	return cli.Bytes(limit).String()
+}
+
+// Require reports that the two flags without default are missing, and what this
+// machine would allow. It is for commands that have no default of their own.
+func (l *L1) Require(p *cli.Problems) { l.require(p, os.DirFS("/")) }
+
+func (l *L1) require(p *cli.Problems, root fs.FS) {
+	noSize := l.SizeGB == 0 && !p.IsBad("l1-size-gb")
+	noPolicy := l.Policy == "" && !p.IsBad("eviction-policy")
+	if !noSize && !noPolicy {
+		return
+	}
+	size := cli.Bytes(1 << 30)
+	if m, ok := readMemory(root); ok {
+		size = cli.Bytes(m.fitting())
+	}
+	p.Usage("--l1-size-gb and --eviction-policy are required (this machine: --l1-size-gb %s --eviction-policy LRU)", flagText(size))
+}
+
+// flagText writes a size as a value of --l1-size-gb.
+func flagText(size cli.Bytes) string {
+	if size >= 1<<30 {
+		return strconv.FormatInt(int64(size>>30), 10)
+	}
+	return strconv.FormatInt(int64(size>>20), 10) + "MiB"
+}

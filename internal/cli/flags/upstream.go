@@ -1,0 +1,130 @@
+package flags
+
+// Upstream holds the flags that LMCache's server has and this one has not, or not
+// yet, and that no other command would have. They are recognised, so that a
+// command line written for LMCache says all that it loses; the tags say what
+// becomes of each. None of the values is read.
+type Upstream struct {
+	// Transports.
+	Transport                      string `name:"transport" treat:"later" why:"there is no ZMQ or gRPC listener" upstream:"zmq"`
+	Host                           string `name:"host" treat:"later" why:"there is no ZMQ or gRPC listener" upstream:"localhost"`
+	Port                           string `name:"port" treat:"later" why:"there is no ZMQ or gRPC listener" upstream:"5555" numeric:""`
+	GRPCPort                       string `name:"grpc-port" treat:"later" why:"there is no ZMQ or gRPC listener" numeric:""`
+	ListenIPC                      string `name:"listen-ipc" treat:"later" why:"there is no ZMQ or gRPC listener"`
+	GRPCServerWorkers              string `name:"grpc-server-workers" treat:"later" why:"there is no gRPC listener" upstream:"32" numeric:""`
+	MaxWorkers                     string `name:"max-workers" treat:"later" why:"there is no ZMQ or gRPC listener" upstream:"1" numeric:""`
+	MaxGPUWorkers                  string `name:"max-gpu-workers" treat:"later" why:"there is no ZMQ or gRPC listener" numeric:""`
+	MaxCPUWorkers                  string `name:"max-cpu-workers" treat:"later" why:"there is no ZMQ or gRPC listener" numeric:""`
+	MaxMessageBytes                string `name:"max-message-bytes" treat:"later" why:"there is no ZMQ or gRPC listener" numeric:""`
+	MaxConnections                 string `name:"max-connections" treat:"later" why:"there is no ZMQ or gRPC listener" numeric:""`
+	KVEventLogSize                 string `name:"kv-event-log-size" treat:"later" why:"there is no ZMQ or gRPC listener" upstream:"32768" numeric:""`
+	WorkerReapTimeoutSeconds       string `name:"worker-reap-timeout-seconds" treat:"later" why:"there is no ZMQ or gRPC listener" upstream:"120" numeric:""`
+	WorkerRegistrationGraceSeconds string `name:"worker-registration-grace-seconds" treat:"later" why:"there is no ZMQ or gRPC listener" upstream:"3600" numeric:""`
+	SupportedTransferMode          string `name:"supported-transfer-mode" treat:"later" why:"there is no ZMQ or gRPC listener" upstream:"lmcache_driven"`
+
+	// Engine.
+	EngineType             string   `name:"engine-type" treat:"refused" why:"CacheBlend serves blend engines in LMCache's Python package only" upstream:"default"`
+	SeparateObjectGroups   bool     `name:"separate-object-groups" treat:"later" why:"all kernel groups are one object group" upstream:"false"`
+	EnableSegmentedPrefix  bool     `name:"enable-segmented-prefix" treat:"refused" why:"it belongs to CacheBlend" upstream:"false"`
+	EnableDedupContent     bool     `name:"enable-dedup-content" treat:"refused" why:"it belongs to CacheBlend" upstream:"false"`
+	EnableBlendReorder     bool     `name:"enable-blend-reorder" treat:"refused" why:"it belongs to CacheBlend" upstream:"false"`
+	Enable                 []string `name:"enable" treat:"refused" why:"no experimental feature of that name is known" upstream:"" nargs:"*"`
+	IsolatedIPC            bool     `name:"isolated-ipc" treat:"refused" why:"device memory is never shared through a helper process" upstream:"false"`
+	RuntimePluginLocations []string `name:"runtime-plugin-locations" treat:"refused" why:"no code is loaded at run time" upstream:"" nargs:"*"`
+	RuntimePluginConfig    string   `name:"runtime-plugin-config" treat:"ignored" why:"there are no runtime plugins" upstream:"{}"`
+	ScriptAllowedImports   []string `name:"script-allowed-imports" treat:"ignored" why:"no script is ever run" upstream:"" nargs:"*"`
+	RunScriptAPIEnabled    bool     `name:"run-script-api-enabled" treat:"refused" why:"nothing received is ever executed" upstream:"false"`
+	ServerModule           []string `name:"server-module" treat:"refused" why:"no code is loaded at run time" upstream:""`
+
+	// HTTP.
+	AdminTokenFile    string   `name:"admin-token-file" treat:"later" why:"there are no administrative routes"`
+	HTTPAuthAll       bool     `name:"http-auth-all" treat:"later" why:"there are no tokens" upstream:"false"`
+	HTTPInsecureAdmin bool     `name:"http-insecure-admin" treat:"later" why:"there are no administrative routes" upstream:"false"`
+	TLSCert           string   `name:"tls-cert" treat:"later"`
+	TLSKey            string   `name:"tls-key" treat:"later"`
+	HTTPAllowedHost   []string `name:"http-allowed-host" treat:"later" upstream:""`
+	HTTPAliases       bool     `name:"http-aliases" treat:"later" upstream:"true"`
+	EnablePprof       bool     `name:"enable-pprof" treat:"later" upstream:"false"`
+
+	// Peers and coordinator.
+	P2PAdvertiseURL                  string `name:"p2p-advertise-url" treat:"refused" why:"servers do not talk to each other" upstream:""`
+	P2PListenURL                     string `name:"p2p-listen-url" treat:"refused" why:"servers do not talk to each other" upstream:""`
+	P2PLookupTimeout                 string `name:"p2p-lookup-timeout" treat:"ignored" why:"servers do not talk to each other" upstream:"30" numeric:""`
+	P2PLoadTimeout                   string `name:"p2p-load-timeout" treat:"ignored" why:"servers do not talk to each other" upstream:"30" numeric:""`
+	P2PTransferEngine                string `name:"p2p-transfer-engine" treat:"ignored" why:"servers do not talk to each other" upstream:"nixl"`
+	CoordinatorURL                   string `name:"coordinator-url" treat:"refused" why:"there is no coordinator"`
+	CoordinatorAdvertiseIP           string `name:"coordinator-advertise-ip" treat:"ignored" why:"there is no coordinator"`
+	CoordinatorHeartbeatInterval     string `name:"coordinator-heartbeat-interval" treat:"ignored" why:"there is no coordinator" numeric:""`
+	CoordinatorEventReporting        bool   `name:"coordinator-event-reporting" treat:"refused" why:"there is no coordinator" upstream:"false"`
+	CoordinatorEventFlushInterval    string `name:"coordinator-event-flush-interval" treat:"ignored" why:"there is no coordinator" numeric:""`
+	CoordinatorEventTransport        string `name:"coordinator-event-transport" treat:"ignored" why:"there is no coordinator" upstream:"http"`
+	CoordinatorKafkaBootstrapServers string `name:"coordinator-kafka-bootstrap-servers" treat:"ignored" why:"there is no coordinator" upstream:""`
+	CoordinatorKafkaTopic            string `name:"coordinator-kafka-topic" treat:"ignored" why:"there is no coordinator" upstream:"lmcache-cache-events"`
+	CoordinatorKafkaDeliveryTimeout  string `name:"coordinator-kafka-delivery-timeout" treat:"ignored" why:"there is no coordinator" upstream:"300" numeric:""`
+	CoordinatorBlendTimeout          string `name:"coordinator-blend-timeout" treat:"ignored" why:"there is no coordinator" upstream:"1" numeric:""`
+	CoordinatorBlendMatchConcurrency string `name:"coordinator-blend-match-concurrency" treat:"ignored" why:"there is no coordinator" upstream:"8" numeric:""`
+	CoordinatorL2EventReporting      bool   `name:"coordinator-l2-event-reporting" treat:"ignored" why:"there is no coordinator" upstream:"false"`
+	CoordinatorL2EventFlushInterval  string `name:"coordinator-l2-event-flush-interval" treat:"ignored" why:"there is no coordinator" numeric:""`
+
+	// Output.
+	Format string `name:"format" treat:"silent" why:"the server prints no report"`
+	Output string `name:"output" treat:"silent" why:"the server prints no report"`
+	Quiet  bool   `name:"quiet" treat:"silent" why:"the server prints no report" upstream:"false" short:"q"`
+}
+
+// UpstreamShared is the same for flags of tiers and observability, which other
+// commands than the server have too.
+type UpstreamShared struct {
+	// L1.
+	SHMName          string   `name:"shm-name" treat:"later" why:"L1 is private memory" upstream:""`
+	SHMMode          string   `name:"shm-mode" treat:"later" why:"L1 is private memory"`
+	L1UseLazy        bool     `name:"l1-use-lazy" treat:"later" why:"L1 always grows lazily" upstream:"true"`
+	L1InitSizeGB     string   `name:"l1-init-size-gb" treat:"later" why:"L1 always grows lazily" upstream:"20" numeric:""`
+	L1UseHugepages   bool     `name:"l1-use-hugepages" treat:"later" upstream:"false"`
+	L1Manager        []string `name:"l1-manager" treat:"refused" why:"host memory is the only first tier" upstream:""`
+	L1DevdaxPath     string   `name:"l1-devdax-path" treat:"refused" why:"host memory is the only first tier" upstream:""`
+	GDSL1Path        string   `name:"gds-l1-path" treat:"refused" why:"host memory is the only first tier" upstream:""`
+	GDSL1UseDirectIO bool     `name:"gds-l1-use-direct-io" treat:"refused" why:"host memory is the only first tier"`
+	GDSL1Backend     string   `name:"gds-l1-backend" treat:"refused" why:"host memory is the only first tier" upstream:"auto"`
+
+	// Eviction.
+	EvictionTriggerWatermark string `name:"eviction-trigger-watermark" treat:"later" why:"memory is used up to its capacity, and a write evicts what it needs" numeric:""`
+	EvictionRatio            string `name:"eviction-ratio" treat:"later" why:"memory is used up to its capacity, and a write evicts what it needs" numeric:""`
+
+	// L2.
+	L2Adapter                  []string `name:"l2-adapter" treat:"later" why:"there is no second tier" upstream:""`
+	L2StorePolicy              string   `name:"l2-store-policy" treat:"later" why:"there is no second tier" upstream:"default"`
+	L2PrefetchPolicy           string   `name:"l2-prefetch-policy" treat:"later" why:"there is no second tier" upstream:"default"`
+	L2PrefetchMaxInFlight      string   `name:"l2-prefetch-max-in-flight" treat:"later" why:"there is no second tier" upstream:"8" numeric:""`
+	L2PrefetchLoadTimeout      string   `name:"l2-prefetch-load-timeout" treat:"later" why:"there is no second tier" numeric:""`
+	L2PrefetchMaxInflightBytes string   `name:"l2-prefetch-max-inflight-bytes" treat:"later" why:"there is no second tier" numeric:""`
+	L2StoreMaxInflightBytes    string   `name:"l2-store-max-inflight-bytes" treat:"later" why:"there is no second tier" numeric:""`
+	L2StoreMaxBacklog          string   `name:"l2-store-max-backlog" treat:"later" why:"there is no second tier" numeric:""`
+	DisableL1Retrieval         bool     `name:"disable-l1-retrieval" treat:"later" why:"there is no second tier" upstream:"false"`
+	PeriodicNotifierIntervalMS string   `name:"periodic-notifier-interval-ms" treat:"silent" why:"nothing is polled" upstream:"5" numeric:""`
+
+	// Observability.
+	DisableLogging                bool   `name:"disable-logging" treat:"silent" why:"there are no logging subscribers" upstream:"false"`
+	DisableGRPCMetrics            bool   `name:"disable-grpc-metrics" treat:"silent" why:"there is no gRPC listener" upstream:"false"`
+	MetricsSampleRate             string `name:"metrics-sample-rate" treat:"later" why:"no sampled metric exists" upstream:"0.01" numeric:""`
+	MetricsCompat                 string `name:"metrics-compat" treat:"later" upstream:"none"`
+	EnableTracing                 bool   `name:"enable-tracing" treat:"later" why:"there are no spans" upstream:"false"`
+	OTLPEndpoint                  string `name:"otlp-endpoint" treat:"later" why:"nothing is pushed; metrics are scraped"`
+	OTLPLogs                      bool   `name:"otlp-logs" treat:"later" why:"nothing is pushed" upstream:"false"`
+	SpanOutput                    string `name:"span-output" treat:"later" why:"there are no spans"`
+	SpanMaxAge                    string `name:"span-max-age" treat:"later" why:"there are no spans" numeric:""`
+	RequestLog                    string `name:"request-log" treat:"later"`
+	RequestLogMaxSize             string `name:"request-log-max-size" treat:"later" numeric:""`
+	RequestLogMaxFiles            string `name:"request-log-max-files" treat:"later" numeric:""`
+	LookupHashLogDir              string `name:"lookup-hash-log-dir" treat:"later" upstream:""`
+	LookupHashLogRotationInterval string `name:"lookup-hash-log-rotation-interval" treat:"later" upstream:"21600" numeric:""`
+	LookupHashLogRotationMaxSize  string `name:"lookup-hash-log-rotation-max-size" treat:"later" upstream:"104857600" numeric:""`
+	LookupHashLogMaxFiles         string `name:"lookup-hash-log-max-files" treat:"later" upstream:"100" numeric:""`
+	EnableExtraLogging            bool   `name:"enable-extra-logging" treat:"later" upstream:"false"`
+	ExtraLoggingInterval          string `name:"extra-logging-interval" treat:"later" upstream:"10" numeric:""`
+	TraceLevel                    string `name:"trace-level" treat:"later" why:"there is no trace recorder"`
+	TraceOutput                   string `name:"trace-output" treat:"later" why:"there is no trace recorder"`
+	EnableGCMonitor               bool   `name:"enable-gc-monitor" treat:"ignored" why:"it watches Python's garbage collector" upstream:"false"`
+	GCMonitorMinPauseMS           string `name:"gc-monitor-min-pause-ms" treat:"ignored" why:"it watches Python's garbage collector" upstream:"1" numeric:""`
+	GCMonitorTopObjects           string `name:"gc-monitor-top-objects" treat:"ignored" why:"it watches Python's garbage collector" upstream:"0" numeric:""`
+}

@@ -1,0 +1,175 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"path"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// LogOptions configures a handler.
+type LogOptions struct {
+	Level  slog.Leveler // nil: INFO
+	JSON   bool
+	Colors bool // text form only
+}
+
+// NewLogHandler returns the handler that the program logs through. The text
+// form is one line per record:
+//
+//	[YYYY-MM-DD HH:MM:SS,mmm] LMCache LEVEL: message (file.go:LINE:package)
+//
+// Messages carry their values, so attributes appear in the JSON form alone,
+// except for errors, which follow the message if it does not quote them. The
+// handler may be used by several goroutines; w gets one Write per record.
+func NewLogHandler(w io.Writer, o LogOptions) slog.Handler {
+	if o.Level == nil {
+		o.Level = slog.LevelInfo
+	}
+	if o.JSON {
+		return slog.NewJSONHandler(w, &slog.HandlerOptions{AddSource: true, Level: o.Level, ReplaceAttr: jsonAttr})
+	}
+	return &logHandler{out: &lineWriter{w: w}, level: o.Level, colors: o.Colors}
+}
+
+// jsonAttr names the levels as the text form does.
+func jsonAttr(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.LevelKey {
+		if l, ok := a.Value.Any().(slog.Level); ok {
+			a.Value = slog.StringValue(LevelName(l))
+		}
+	}
+	return a
+}
+
+// lineWriter lets one line through at a time.
+type lineWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lineWriter) write(line []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, err := l.w.Write(line)
+	return err
+}
+
+type logHandler struct {
+	out    *lineWriter
+	level  slog.Leveler
+	colors bool
+	errs   []slog.Attr // errors among the attributes of the logger
+}
+
+const (
+	colorReset   = "\x1b[0m"
+	colorTrailer = "\x1b[3m"
+)
+
+func levelColor(l slog.Level) string {
+	switch LevelName(l) {
+	case "DEBUG":
+		return "\x1b[1m"
+	case "INFO":
+		return "\x1b[32;20m"
+	case "WARNING":
+		return "\x1b[33;20m"
+	case "ERROR":
+		return "\x1b[31;20m"
+	}
+	return "\x1b[31;1m"
+}
+
+// Enabled implements slog.Handler.
+func (h *logHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.level.Level() }
+
+// WithGroup implements slog.Handler. Groups have no place in the text form.
+func (h *logHandler) WithGroup(string) slog.Handler { return h }
+
+// WithAttrs implements slog.Handler.
+func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	next := *h
+	next.errs = append([]slog.Attr(nil), h.errs...)
+	for _, a := range attrs {
+		if isError(a) {
+			next.errs = append(next.errs, a)
+		}
+	}
+	return &next
+}
+
+// Handle implements slog.Handler.
+func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
+	line := make([]byte, 0, 256)
+	if h.colors {
+		line = append(line, levelColor(r.Level)...)
+	}
+	line = append(line, '[')
+	line = appendTime(line, r.Time)
+	line = append(line, "] LMCache "...)
+	line = append(append(line, LevelName(r.Level)...), ':')
+	if h.colors {
+		line = append(line, colorReset...)
+	}
+	line = append(line, ' ')
+	line = append(line, message(r, h.errs)...)
+	if where := caller(r.PC); where != "" {
+		line = append(line, ' ')
+		if h.colors {
+			line = append(line, colorTrailer...)
+		}
+		line = append(line, where...)
+		if h.colors {
+			line = append(line, colorReset...)
+		}
+	}
+	return h.out.write(append(line, '\n'))
+}
+
+// appendTime writes local time with a comma before the milliseconds.
+func appendTime(b []byte, t time.Time) []byte {
+	b = t.AppendFormat(b, "2006-01-02 15:04:05")
+	ms := strconv.Itoa(t.Nanosecond() / int(time.Millisecond))
+	b = append(b, ",000"[:4-len(ms)]...)
+	return append(b, ms...)
+}
+
+// message is the record's message in one line, with the errors that it does not quote.
+func message(r slog.Record, errs []slog.Attr) string {
+	text := r.Message
+	appendError := func(a slog.Attr) bool {
+		if isError(a) && !strings.Contains(text, a.Value.String()) {
+			text += ": " + a.Value.String()
+		}
+		return true
+	}
+	for _, a := range errs {
+		appendError(a)
+	}
+	r.Attrs(appendError)
+	if strings.ContainsAny(text, "\r\n") {
+		text = strings.NewReplacer("\r", `\r`, "\n", `\n`).Replace(text)
+	}
+	return text
+}
+
+func isError(a slog.Attr) bool {
+	_, ok := a.Value.Any().(error)
+	return ok
+}
+
+// caller is "(file.go:LINE:package)" of the call that logged.
+func caller(pc uintptr) string {
+	if pc == 0 {
+		return ""
+	}
+	frame, _ := runtime.CallersFrames([]uintptr{pc}).Next()
+	pkg, _, _ := strings.Cut(path.Base(frame.Function), ".")
+	return "(" + path.Base(frame.File) + ":" + strconv.Itoa(frame.Line) + ":" + pkg + ")"
+}
