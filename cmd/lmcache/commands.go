@@ -1,0 +1,57 @@
+package main
+
+import (
+	"github.com/alecthomas/kong"
+
+	"github.com/lmcache-go/lmcache/internal/cli"
+)
+
+// grammar is the command line: its flags before any command, and the commands.
+type grammar struct {
+	Config string `name:"config" group:"General" placeholder:"FILE" help:"Configuration file (YAML) with values for flags"`
+
+	Version versionCommand `cmd:"" help:"Print the version, the commit and the platform."`
+	Help    cli.Help       `cmd:"" help:"Print the help of a command."`
+}
+
+// newApp returns the program over the given files and environment.
+func newApp(std *cli.IO) *cli.App {
+	return &cli.App{
+		Name:        "lmcache",
+		Description: "lmcache keeps the KV cache of LLM inference in tiers and gives it back.",
+		New:         func() any { return new(grammar) },
+		Notes:       notes(),
+		Groups:      groups(),
+		IO:          std,
+		Aliases:     map[string]string{"--version": "version"},
+	}
+}
+
+// groups are the titles of flags in the order of the help.
+func groups() []kong.Group {
+	var out []kong.Group
+	for _, title := range []string{"Server", "Workload", "L1 and eviction", "HTTP", "Observability", "Output", "General"} {
+		out = append(out, kong.Group{Key: title, Title: title})
+	}
+	return out
+}
+
+// notes are the commands that are known and not there: those that only LMCache's
+// Python package has, and those that a later version will bring.
+func notes() cli.CommandNotes {
+	const (
+		foreign = "is part of LMCache's Python package and not of lmcache-go"
+		later   = "is not available in this version yet"
+	)
+	n := cli.CommandNotes{}
+	for _, name := range []string{"coordinator", "tool", "mock", "bench engine", "query coordinator", "trace replay-events"} {
+		n[name] = foreign
+	}
+	for _, name := range []string{
+		"ping", "describe", "kvcache", "quota", "query", "trace", "bench server", "bench l1", "bench l2", "bench gpu",
+		"metrics", "top", "doctor", "config", "completion",
+	} {
+		n[name] = later
+	}
+	return n
+}

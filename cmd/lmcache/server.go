@@ -1,0 +1,34 @@
+package main
+
+import (
+	"github.com/lmcache-go/lmcache/internal/cli"
+	"github.com/lmcache-go/lmcache/internal/cli/flags"
+)
+
+// serverCommand is "lmcache server".
+type serverCommand struct {
+	flags.Server
+	flags.L1 `embed:"" set:"l1_size_note=(required)" set:"policy_note=(required)"`
+	flags.HTTP
+	flags.Observability
+	flags.Log
+	flags.Upstream
+	flags.UpstreamShared
+}
+
+// Examples implements cli.Helper.
+func (*serverCommand) Examples() []string {
+	return []string{
+		"lmcache server --l1-size-gb 1 --eviction-policy LRU",
+		"lmcache server --l1-size-gb 512MiB --eviction-policy LRU --http-port 0 --prometheus-port 0 --dry-run",
+	}
+}
+
+// Check implements cli.Checker.
+func (c *serverCommand) Check(p *cli.Problems) {
+	c.Server.Check(p)
+	c.L1.Require(p)
+	c.L1.Check(p)
+	c.Observability.Check(p)
+	flags.CheckListeners(p, c.HTTP.Listener(), c.Observability.Listener())
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/lmcache-go/lmcache/internal/cli"
+)
+
+// withSignals returns a context that the first SIGINT or SIGTERM cancels with a
+// *cli.Interrupted as its cause. The second ends the process at once with the
+// exit code of its kind. stop gives the signals back and waits for the
+// goroutine behind.
+func withSignals(parent context.Context) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals, quit := make(chan os.Signal, 2), make(chan struct{})
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	var wg sync.WaitGroup
+	wg.Go(func() { watchSignals(signals, quit, cancel, os.Exit) })
+	return ctx, sync.OnceFunc(func() {
+		signal.Stop(signals)
+		close(quit)
+		wg.Wait()
+		cancel(context.Canceled)
+	})
+}
+
+// watchSignals cancels on the first signal and exits on the second.
+func watchSignals(signals <-chan os.Signal, quit <-chan struct{}, cancel context.CancelCauseFunc, exit func(int)) {
+	for first := true; ; first = false {
+		select {
+		case s := <-signals:
+			i := &cli.Interrupted{Signal: s}
+			if !first {
+				exit(i.ExitCode())
+				return
+			}
+			cancel(i)
+		case <-quit:
+			return
+		}
+	}
+}

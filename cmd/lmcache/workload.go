@@ -1,0 +1,35 @@
+package main
+
+import (
+	"github.com/lmcache-go/lmcache/internal/cli"
+	"github.com/lmcache-go/lmcache/internal/cli/flags"
+)
+
+// workloadCommand is "lmcache bench workload".
+type workloadCommand struct {
+	flags.Workload
+	flags.L1 `embed:"" set:"l1_size_note=(1 GiB by default)" set:"policy_note=(LRU by default)"`
+	flags.Observability
+	flags.Log
+	flags.UpstreamShared
+	cli.Output
+}
+
+// Examples implements cli.Helper.
+func (*workloadCommand) Examples() []string {
+	return []string{
+		"lmcache bench workload",
+		"lmcache bench workload --l1-capacity-chunks 500 --limit 200 --json",
+	}
+}
+
+// Check implements cli.Checker.
+func (c *workloadCommand) Check(p *cli.Problems) {
+	if c.L1.Policy == "" && !p.IsBad("eviction-policy") {
+		c.L1.Policy = "LRU"
+	}
+	c.Workload.Check(p)
+	c.L1.Check(p)
+	c.Observability.Check(p)
+	c.Output.Check(p)
+}
