@@ -34,12 +34,11 @@ func (m *Manager) placeLocked(w *reservation, i int, phys int64) bool {
 // manager; it keeps the function that the policy's sequence calls, so that a
 // search allocates nothing.
 type demand struct {
-	m     *Manager
-	w     *reservation
-	need  []int32
-	phys  int64
-	take  func(policy.ID) bool
-	fresh bool // something was evicted since the last failed allocation
+	m    *Manager
+	w    *reservation
+	need []int32
+	phys int64
+	take func(policy.ID) bool
 }
 
 // evictForLocked evicts until the positions in need have memory. Leased and
@@ -55,6 +54,9 @@ func (m *Manager) evictForLocked(w *reservation, need []int32, phys int64) {
 	d.w, d.need, d.phys = w, need[:fit], phys
 	if fit > 0 {
 		m.mu.policy.Victims(policy.Need{Bytes: fit * phys})(d.take)
+		if len(d.need) > 0 && m.mu.arena.Reclaim() { // free bytes may lie between objects of other sizes
+			d.place()
+		}
 	}
 	for _, i := range need[int(fit)-len(d.need):] {
 		w.denyLocked(int(i))
@@ -90,10 +92,15 @@ func (d *demand) victim(id policy.ID) bool {
 		}
 		member = next
 	}
-	for len(d.need) > 0 && m.placeLocked(d.w, int(d.need[0]), d.phys) {
+	d.place()
+	return len(d.need) > 0
+}
+
+// place hands out what memory there is.
+func (d *demand) place() {
+	for len(d.need) > 0 && d.m.placeLocked(d.w, int(d.need[0]), d.phys) {
 		d.need = d.need[1:]
 	}
-	return len(d.need) > 0
 }
 
 func evictable(e *entry) bool { return e.is(flagTracked) && !e.is(flagPinned) }
