@@ -14,8 +14,10 @@ type Backend interface {
 	Device() string
 	// Pin page-locks a region of host memory for fast copies. The region must
 	// stay mapped until unpin returns. A region that cannot be pinned is an
-	// error; copies from and to it work all the same, but slowly. A second call
-	// of unpin does nothing.
+	// error; copies from and to it work all the same, but slowly. A region may
+	// be pinned again while it is pinned, for another worker of the device, and
+	// is pinned until the last unpin; one that overlaps it otherwise is refused.
+	// A second call of an unpin does nothing.
 	Pin(region []byte) (unpin func() error, err error)
 	// NewStream opens a queue of device work. It does not wait for the device's
 	// other work.

@@ -129,7 +129,11 @@ func TestPin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, overlap := range [][]byte{region, region[100:200], region[1<<16-1:]} {
+	again, err := r.Pin(region)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, overlap := range [][]byte{region[100:200], region[1<<16-1:], region[:100]} {
 		if _, err := r.Pin(overlap); !errors.Is(err, fake.ErrPinned) {
 			t.Errorf("pin of pinned memory: %v", err)
 		}
@@ -144,6 +148,15 @@ func TestPin(t *testing.T) {
 		if err := unpin(); err != nil {
 			t.Error(err)
 		}
+		if got := r.Stats().PinnedBytes; got != 1<<16 {
+			t.Errorf("%d bytes pinned after one of two unpins, want 65536", got)
+		}
+	}
+	if err := again(); err != nil {
+		t.Error(err)
+	}
+	if got := r.Stats().PinnedBytes; got != 0 {
+		t.Errorf("%d bytes pinned after both unpins", got)
 	}
 	for _, part := range [][]byte{region[:100], region[100:]} {
 		if _, err := r.Pin(part); err != nil {

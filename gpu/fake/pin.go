@@ -8,14 +8,14 @@ import (
 	"github.com/lmcache-go/lmcache/gpu"
 )
 
-// ErrPinned says that a region or a part of it is pinned already.
-var ErrPinned = errors.New("fake: region is pinned already")
+// ErrPinned says that a part of a region is pinned already.
+var ErrPinned = errors.New("fake: part of the region is pinned already")
 
 // pins are the pinned regions. The zero value is empty.
 type pins struct {
 	mu struct {
 		sync.Mutex
-		regions map[*byte]span // by the region's first byte
+		regions map[span]int // how often each is pinned
 		bytes   int64
 	}
 }
@@ -26,35 +26,36 @@ func (p *pins) bytes() int64 {
 	return p.mu.bytes
 }
 
-func (p *pins) add(region []byte) error {
-	s := spanOf(region)
+func (p *pins) add(s span) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, other := range p.mu.regions {
-		if s.overlaps(other) {
-			return ErrPinned
+	if p.mu.regions[s] == 0 {
+		for other := range p.mu.regions {
+			if s.overlaps(other) {
+				return ErrPinned
+			}
 		}
+		p.mu.bytes += s.bytes()
 	}
 	if p.mu.regions == nil {
-		p.mu.regions = map[*byte]span{}
+		p.mu.regions = map[span]int{}
 	}
-	p.mu.regions[&region[0]] = s
-	p.mu.bytes += int64(len(region))
+	p.mu.regions[s]++
 	return nil
 }
 
-func (p *pins) remove(region []byte) {
+func (p *pins) remove(s span) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, ok := p.mu.regions[&region[0]]; ok {
-		delete(p.mu.regions, &region[0])
-		p.mu.bytes -= int64(len(region))
+	if p.mu.regions[s]--; p.mu.regions[s] == 0 {
+		delete(p.mu.regions, s)
+		p.mu.bytes -= s.bytes()
 	}
 }
 
 // Pin keeps count of a region as a real device keeps it page-locked. A region
-// that overlaps one that is pinned, an empty one, and one struck by a Fault are
-// refused.
+// that overlaps another one that is pinned, an empty one, and one struck by a
+// Fault are refused.
 func (d *Device) Pin(region []byte) (unpin func() error, err error) {
 	if d.closed() {
 		d.violate("pin after close")
@@ -72,12 +73,13 @@ func (d *Device) Pin(region []byte) (unpin func() error, err error) {
 	if len(region) == 0 {
 		return nil, errors.New("fake: pin: empty region")
 	}
-	if err := d.pins.add(region); err != nil {
+	where := spanOf(region)
+	if err := d.pins.add(where); err != nil {
 		return nil, fmt.Errorf("fake: pin %d bytes: %w", len(region), err)
 	}
 	var once sync.Once
 	return func() error {
-		once.Do(func() { d.pins.remove(region) })
+		once.Do(func() { d.pins.remove(where) })
 		return nil
 	}, nil
 }

@@ -20,6 +20,13 @@ func pin(b *bench) {
 		if err != nil {
 			b.t.Fatal(err)
 		}
+		again, err := b.dev.Pin(region) // for another user
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if err := again(); err != nil {
+			b.t.Fatal(err)
+		}
 		buf := region[4096 : 4096+size]
 		s.Gather(buf, p, 0, at)
 		b.finish(s)

@@ -30,10 +30,10 @@ func TestReference(t *testing.T) {
 		t.Error("the element is not at byte 670, or not alone")
 	}
 	// With a gap in place of block 4 it stays there; without block 4 it moves.
-	if object := m.Object([]gpu.BlockID{gpu.NoBlock, 2}); object[670] != 0xAB {
+	if gap := m.Object([]gpu.BlockID{gpu.NoBlock, 2}); gap[670] != 0xAB {
 		t.Error("a gap moves what follows it")
 	}
-	if object := m.Object([]gpu.BlockID{2}); object[((1*2)*8+1)*16+14] != 0xAB {
+	if short := m.Object([]gpu.BlockID{2}); short[((1*2)*8+1)*16+14] != 0xAB {
 		t.Error("the element is not at its place in an object of one block")
 	}
 	// The way back, past a gap.
