@@ -1,13 +1,13 @@
 package lmcache
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"log/slog"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,9 +21,9 @@ import (
 var (
 	// ErrClosed says that the engine, the session or the worker was closed.
 	ErrClosed = errors.New("lmcache: closed")
-	// ErrAmbiguousModel says that a request named no model, and that not exactly
-	// one is registered.
-	ErrAmbiguousModel = errors.New("lmcache: the request names no model and not exactly one is registered")
+	// ErrAmbiguousModel says that a request left out the model or the world size,
+	// and that not exactly one registration fits.
+	ErrAmbiguousModel = errors.New("lmcache: the request leaves out model or world size, and not exactly one registration fits")
 	// ErrUnhealthy says that the worker's device has failed for good.
 	ErrUnhealthy = errors.New("lmcache: the worker's device has failed")
 )
@@ -41,7 +41,11 @@ type Engine struct {
 	began  time.Time
 	ops    atomic.Int64 // transfers, for op ids
 	jobs   atomic.Int64 // lookups not delivered
-	mu     struct {
+
+	lookups sync.RWMutex // held for reading by those that run
+	end     sync.Mutex   // of Close, so that all callers wait for it
+
+	mu struct {
 		sync.Mutex
 		closed   bool
 		layouts  map[layoutKey]*layoutEntry
@@ -149,33 +153,31 @@ func (e *Engine) isClosed() bool {
 	return e.mu.closed
 }
 
-// opID names a transfer; it is built only for events.
-func (e *Engine) opID(session string) string {
-	return session + "#" + strconv.FormatInt(e.ops.Add(1), 10)
-}
-
 // Close refuses new work, waits until the transfers that run are done, or ctx
 // ends, detaches all workers, ends all sessions with their events and frees the
-// memory. It is idempotent; the error names what is still lent out. The bus is
-// closed by its owner afterwards.
+// memory. It is idempotent; a second caller waits for the first. If ctx ends first,
+// or somebody still holds memory, the error says who, and the memory stays mapped:
+// a device may be writing to it. The bus is closed by its owner afterwards.
 func (e *Engine) Close(ctx context.Context) error {
+	e.end.Lock()
+	defer e.end.Unlock()
 	e.mu.Lock()
-	if e.mu.closed {
-		e.mu.Unlock()
-		return nil
-	}
+	closed := e.mu.closed
 	e.mu.closed = true
 	workers := slices.Clone(e.mu.workers)
 	e.mu.Unlock()
+	if closed {
+		return nil
+	}
 	var errs []error
 	for _, w := range workers {
-		if err := w.close(ctx); err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, w.close(ctx))
 	}
 	for _, s := range e.openSessions() {
 		errs = append(errs, s.Close())
 	}
+	e.lookups.Lock()   // those that have begun find their sessions closed and give back what they lease
+	e.lookups.Unlock() //nolint:staticcheck // it waits for them
 	errs = append(errs, e.sm.Close(ctx))
 	return errors.Join(errs...)
 }
@@ -188,6 +190,6 @@ func (e *Engine) openSessions() []*Session {
 	for s := range e.mu.sessions {
 		list = append(list, s)
 	}
-	slices.SortFunc(list, func(a, b *Session) int { return int(e.mu.sessions[a]) - int(e.mu.sessions[b]) })
+	slices.SortFunc(list, func(a, b *Session) int { return cmp.Compare(e.mu.sessions[a], e.mu.sessions[b]) })
 	return list
 }

@@ -2,6 +2,7 @@ package lmcache
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 type lane struct {
 	stream gpu.Stream
 	mu     sync.Mutex // order of verbs; use of the stream
+	staged []batch    // of the verb that runs; needs mu
 
 	queue struct {
 		sync.Mutex
@@ -25,6 +27,7 @@ type lane struct {
 	ctx  context.Context    //nolint:containedctx // of waiting for the device, over the life of the lane
 	stop context.CancelFunc // gives it up
 	gone chan struct{}      // the goroutine has ended
+	lost bool               // the device was given up; set before gone is closed
 }
 
 // batch is a point of the stream: when it is reached, a part of a job is done.
@@ -35,13 +38,16 @@ type batch struct {
 	last  bool
 }
 
-// job is a transfer as its lane sees it. Its methods run on the lane's goroutine.
+// job is what hangs on batches. Its methods run on the lane's goroutine, without
+// a lock.
 type job interface {
-	// reached settles the positions below hi, which the device has passed at a
-	// time, or failed with err.
-	reached(hi int, at time.Time, err error)
-	// ended settles the rest after the last batch, and announces the end.
-	ended(at time.Time)
+	// reached settles the positions below hi, which the device has passed, or
+	// failed with err.
+	reached(hi int, err error)
+	// ended settles the rest after the last batch and announces the end. The
+	// device passed the batch at a time, zero if it told none. A lost device may
+	// still be at it: then nothing goes back that it may write to.
+	ended(at time.Time, lost bool)
 }
 
 func newLane(ctx context.Context, b gpu.Backend, p gpu.Priority) (*lane, error) {
@@ -56,15 +62,26 @@ func newLane(ctx context.Context, b gpu.Backend, p gpu.Priority) (*lane, error) 
 	return l, nil
 }
 
-// push queues a batch; it needs mu.
-func (l *lane) push(b batch) {
-	l.queue.Lock()
-	defer l.queue.Unlock()
-	l.queue.items = append(l.queue.items, b)
-	l.queue.cond.Signal()
+// record ends a batch of the verb that runs; it needs mu. The batches are settled
+// from flush on.
+func (l *lane) record(j job, hi int, last bool) gpu.Event {
+	e := l.stream.Record()
+	l.staged = append(l.staged, batch{job: j, event: e, hi: hi, last: last})
+	return e
 }
 
-// pop waits for the next batches, all that there are, and takes them into buf.
+// flush hands the batches of a verb over to the lane's goroutine; it needs mu.
+func (l *lane) flush() {
+	l.queue.Lock()
+	defer l.queue.Unlock()
+	l.queue.items = append(l.queue.items, l.staged...)
+	l.queue.cond.Signal()
+	clear(l.staged)
+	l.staged = l.staged[:0]
+}
+
+// pop waits for the next batches, all that there are, and leaves buf for further
+// ones. None means that the lane is closed.
 func (l *lane) pop(buf []batch) []batch {
 	l.queue.Lock()
 	defer l.queue.Unlock()
@@ -85,24 +102,33 @@ func (l *lane) run() {
 			return
 		}
 		for i := range items {
-			b := &items[i]
-			err := b.event.Wait(l.ctx)
-			at, done, _ := b.event.Done()
-			if !done { // given up: the device never said that it is done
-				at = time.Time{}
-			}
-			b.job.reached(b.hi, at, err)
-			if b.last {
-				b.job.ended(at)
-			}
+			l.settle(&items[i])
 		}
 		clear(items)
 		buf = items
 	}
 }
 
+func (l *lane) settle(b *batch) {
+	err := b.event.Wait(l.ctx)
+	at, done, failure := b.event.Done()
+	if done {
+		err = failure
+	} else {
+		at, err, l.lost = time.Time{}, errLost, true
+	}
+	b.job.reached(b.hi, err)
+	if b.last {
+		b.job.ended(at, !done)
+	}
+}
+
+// errLost is the error of transfers whose device was given up.
+var errLost = fmt.Errorf("%w before the device was done", ErrClosed)
+
 // close waits until everything queued is settled, or ctx ends; then it stops
-// waiting for the device. The stream is closed afterwards.
+// waiting for the device. The stream is closed if the device was not given up: its
+// Close waits for the device too. It may be called again.
 func (l *lane) close(ctx context.Context) error {
 	l.queue.Lock()
 	l.queue.closed = true
@@ -113,33 +139,35 @@ func (l *lane) close(ctx context.Context) error {
 	case <-ctx.Done():
 		l.stop()
 		<-l.gone
-		return ctx.Err() // the stream may never end: its device has to
 	}
 	l.stop()
+	if l.lost {
+		return errLost
+	}
 	return l.stream.Close()
 }
 
-// failure is the error of an event that has been passed. A stream reports a failed
-// wait with the first event behind it, which may be one that only tells the time.
-func failure(e gpu.Event) error {
-	if e == nil {
-		return nil
-	}
-	_, _, err := e.Done()
-	return err
-}
-
-// check asks, after an error, whether the device is lost: then even an event
-// without work fails, and the worker takes no more. It runs on the lane's goroutine.
-func (l *lane) check(w *Worker, err error) {
-	if err == nil || w.failed.Load() {
+// probe asks, behind all that is queued, whether the device still works: then an
+// event without work does not fail. It runs on the lane's goroutine and does not
+// wait: what is queued meanwhile may depend on what its caller still has to settle.
+func (l *lane) probe(w *Worker, err error) {
+	w.e.log.Error("device error during a transfer", slog.String("device", w.device), slog.Any("error", err))
+	if w.failed.Load() {
 		return
 	}
 	l.mu.Lock()
-	probe := l.stream.Record()
-	l.mu.Unlock()
-	sticky := probe.Wait(l.ctx) != nil
-	w.failed.Store(sticky)
-	w.e.log.Error("device error during a transfer",
-		slog.String("device", w.device), slog.Any("error", err), slog.Bool("worker_failed", sticky))
+	defer l.mu.Unlock()
+	l.record(&probe{w: w}, 0, true)
+	l.flush()
 }
+
+// probe is the job that asks.
+type probe struct{ w *Worker }
+
+func (p *probe) reached(_ int, err error) {
+	if err != nil && !p.w.failed.Swap(true) {
+		p.w.e.log.Error("the device has failed for good; its worker takes no more", slog.String("device", p.w.device), slog.Any("error", err))
+	}
+}
+
+func (*probe) ended(time.Time, bool) {}

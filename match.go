@@ -2,10 +2,13 @@ package lmcache
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/lmcache-go/lmcache/l1"
 	"github.com/lmcache-go/lmcache/storage"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
@@ -22,43 +25,71 @@ type Match struct {
 	chain     kv.Chain
 	prefetch  *storage.Prefetch // nil: nothing was asked
 	early     string
-	miss      storage.MissCounts // of an early exit
 	submitted time.Time
 	mu        struct {
 		sync.Mutex
 		void      bool // replaced, or its session has ended
+		freed     bool // Release gave holders back
 		resolved  bool
 		delivered bool
 		chunks    int // found
 		l1Chunks  int
 		miss      storage.MissCounts
 		known     time.Time
-		claimed   map[*Worker]bool
+		claimed   map[*Worker]struct{} // which have had their turn at the holders
 	}
 }
 
 // Lookup asks how much of a prompt is in the cache and leases it for the session.
-// It returns at once. A lookup replaces the one before: what that one still holds
-// is given back. Tokens are kept by value of the call only.
+// It returns at once; ctx bounds nothing but carries values to logs. A lookup
+// replaces the one before: what that one still holds is given back. The tokens
+// are not kept.
 func (s *Session) Lookup(ctx context.Context, tokens []int32) *Match {
 	e := s.e
 	m := &Match{s: s, tokens: len(tokens), submitted: e.sm.Now()}
+	if err := s.usable(); err != nil {
+		m.refused(err)
+		return m
+	}
 	if e.topics.requestStarted.Active() {
 		e.topics.requestStarted.PublishAt(RequestStarted{SessionID: s.r.ID, TraceParent: s.r.TraceParent}, m.submitted)
 	}
 	if e.topics.lookupStarted.Active() {
 		e.topics.lookupStarted.PublishAt(LookupStarted{SessionID: s.r.ID}, m.submitted)
 	}
-	if !s.replace(m) {
-		m.err = ErrClosed
-		m.mu.resolved, m.mu.delivered = true, true
+	e.lookups.RLock()
+	defer e.lookups.RUnlock()
+	e.jobs.Add(1)
+	if !s.replace(m) { // it has ended this very moment
+		m.drop(reasonSessionEnd)
 		return m
 	}
-	e.jobs.Add(1)
 	m.start(ctx, tokens)
 	took := since(e.sm.Now(), m.submitted)
 	s.note(func(r *RequestReceipt) { r.LookupTime += took })
 	return m
+}
+
+// usable says why a lookup cannot begin.
+func (s *Session) usable() error {
+	if s.bad != nil {
+		return s.bad
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed {
+		return ErrClosed
+	}
+	return nil
+}
+
+// refused resolves the match without a lookup. That the engine has closed is a
+// miss and no error.
+func (m *Match) refused(err error) {
+	m.mu.resolved, m.mu.delivered = true, true
+	if !errors.Is(err, ErrClosed) || !m.s.e.isClosed() {
+		m.err = err
+	}
 }
 
 // replace makes m the session's match; false: the session has ended.
@@ -72,7 +103,7 @@ func (s *Session) replace(m *Match) bool {
 	s.mu.match = m
 	s.mu.Unlock()
 	if old != nil {
-		old.drop("replaced")
+		old.drop(reasonReplaced)
 	}
 	return true
 }
@@ -81,22 +112,27 @@ func (s *Session) replace(m *Match) bool {
 func (m *Match) start(ctx context.Context, tokens []int32) {
 	s, e := m.s, m.s.e
 	k, layout, ok, err := e.resolve(s.r.Model, s.r.WorldSize)
-	if err != nil {
-		m.exit("no_gpu_context", storage.MissNoLayout, 0, err)
-		return
-	}
 	m.key, m.layout = k, layout
-	s.mu.Lock()
-	s.mu.layout = k
-	s.mu.Unlock()
-	if !ok {
-		e.log.ErrorContext(ctx, "No GPU context found for model "+k.model+" during lookup!", slog.Int("world_size", k.world))
-		m.exit("no_gpu_context", storage.MissNoLayout, len(tokens)/e.o.ChunkTokens, nil)
+	full := len(tokens) / e.o.ChunkTokens
+	switch {
+	case err != nil:
+		m.exit(exitNoContext, storage.MissNoLayout, full, err)
+		return
+	case e.isClosed():
+		m.exit("", storage.MissClosed, full, nil)
+		return
+	case !ok:
+		e.log.ErrorContext(ctx, fmt.Sprintf("No GPU context found for model %s with world size %d during lookup!", k.model, k.world),
+			slog.String("session", s.r.ID))
+		m.exit(exitNoContext, storage.MissNoLayout, full, nil)
 		return
 	}
 	m.chain = s.hash(tokens)
+	s.mu.Lock()
+	s.mu.layout = k
+	s.mu.Unlock()
 	if m.chain.Len() == 0 {
-		m.exit("empty_chunk_hashes", storage.MissUnderChunkSize, 1, nil)
+		m.exit(exitNoChunk, storage.MissUnderChunkSize, 1, nil)
 		return
 	}
 	if e.topics.lookup.Active() {
@@ -106,18 +142,30 @@ func (m *Match) start(ctx context.Context, tokens []int32) {
 		}, m.submitted)
 	}
 	keys, err := s.request(k, kv.AllWorkers).AppendKeys(make([]kv.Key, 0, m.chain.Len()*k.world), group, m.chain.Hashes())
-	if err == nil {
-		var p *storage.Prefetch
-		p, err = e.sm.SubmitPrefetch(ctx, keys, layout, storage.PrefetchOptions{
-			Owner: s.r.ID, RequestID: s.r.ID, Readers: s.r.Readers,
-		})
-		if err == nil {
-			m.adopt(p)
-			return
-		}
+	if err != nil {
+		m.exit("", storage.MissNone, 0, err)
+		return
 	}
-	m.exit("", storage.MissClosed, m.chain.Len(), err)
+	p, err := e.sm.SubmitPrefetch(ctx, keys, layout, storage.PrefetchOptions{
+		Owner: s.r.ID, RequestID: s.r.ID, Readers: s.r.Readers,
+	})
+	if err != nil {
+		if err = closedError(err); err == ErrClosed { //nolint:errorlint // it is exactly that
+			err = nil
+		}
+		m.exit("", storage.MissClosed, full, err)
+		return
+	}
+	m.adopt(p)
 }
+
+// Early exits and reasons in events.
+const (
+	exitNoContext    = "no_gpu_context"
+	exitNoChunk      = "empty_chunk_hashes"
+	reasonReplaced   = "replaced"
+	reasonSessionEnd = "session_end"
+)
 
 // adopt keeps the handle, unless the match was dropped meanwhile.
 func (m *Match) adopt(p *storage.Prefetch) {
@@ -176,15 +224,9 @@ func (m *Match) usable(chunks int) int {
 // deliver waits for the result and announces it the first time.
 func (m *Match) deliver(ctx context.Context) (int, error) {
 	m.mu.Lock()
-	p, resolved, void := m.prefetch, m.mu.resolved, m.mu.void
+	p, wait := m.prefetch, !m.mu.resolved && !m.mu.void
 	m.mu.Unlock()
-	if void {
-		return 0, nil
-	}
-	if !resolved {
-		if p == nil { // Lookup has not returned yet
-			return 0, m.err
-		}
+	if wait {
 		r, err := p.Wait(ctx)
 		if err != nil {
 			return 0, err
@@ -212,7 +254,7 @@ func (m *Match) deliver(ctx context.Context) (int, error) {
 func (m *Match) settle(p *storage.Prefetch, r storage.PrefetchResult) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.mu.resolved {
+	if m.mu.resolved || m.mu.void {
 		return
 	}
 	m.mu.resolved, m.mu.known = true, m.s.e.sm.Now()
@@ -228,12 +270,9 @@ func (m *Match) settle(p *storage.Prefetch, r storage.PrefetchResult) {
 		}
 	}
 	if m.mu.chunks*world < r.Prefix { // ranks of a chunk that is not whole
-		p.ReleaseRange(storage.Select{Lo: m.mu.chunks * world, Hi: r.Prefix}, maxReaders)
+		p.ReleaseRange(storage.Select{Lo: m.mu.chunks * world, Hi: r.Prefix}, l1.MaxReaders)
 	}
 }
-
-// maxReaders is enough to give back all holders of an object.
-const maxReaders = 1 << 16
 
 // event is the announcement of the result. It needs m.mu.
 func (m *Match) event() LookupEnded {
@@ -265,7 +304,8 @@ func (m *Match) announce(ev LookupEnded) {
 }
 
 // Release gives back the holders on the tokens [from, to) that no transfer has
-// claimed, whole chunks only.
+// claimed, whole chunks only. It counts as asking for the result. What was given
+// back can still be retrieved as long as it stays in the cache.
 func (m *Match) Release(from, to int) {
 	m.mu.Lock()
 	p := m.prefetch
@@ -274,10 +314,20 @@ func (m *Match) Release(from, to int) {
 		return
 	}
 	size, world := m.s.e.o.ChunkTokens, m.key.world
-	lo, hi := (max(from, 0)+size-1)/size, to/size
-	if lo < hi {
-		p.ReleaseRange(storage.Select{Lo: lo * world, Hi: hi * world}, maxReaders)
+	lo, hi := max(from, 0)/size, min(to/size, m.chain.Len())
+	if from > lo*size {
+		lo++
 	}
+	if lo >= hi {
+		return
+	}
+	if _, known := p.Status(); known {
+		_, _ = m.deliver(context.Background()) //nolint:errcheck,forbidigo // does not wait
+	}
+	m.mu.Lock()
+	m.mu.freed = true
+	m.mu.Unlock()
+	p.ReleaseRange(storage.Select{Lo: lo * world, Hi: hi * world}, l1.MaxReaders)
 }
 
 // drop ends the match: what it holds goes back, and it covers nothing any more.

@@ -1,7 +1,6 @@
 package lmcache
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,59 +14,76 @@ import (
 // Retrieve copies what a lookup has found into the worker's blocks. It waits for
 // the match, bounded by ctx, and returns when the work is queued. blocks has one
 // list per engine group that covers the prompt from token 0; after, if not nil, is
-// the event at which the blocks may be overwritten.
+// the event at which the blocks may be overwritten. Neither list is kept.
 //
 // All of the match is delivered or nothing: a miss writes nothing, and then
-// Tokens of the transfer is 0. An error means bad arguments, an ended context, or
-// a closed or failed worker; nothing was queued.
+// Success of the transfer is false and Tokens is 0. A match that covers nothing is
+// delivered at once. An error means bad arguments, an ended context, or a closed
+// or failed worker: nothing was queued, and what the worker would have read goes
+// back, except if the context ended.
 func (w *Worker) Retrieve(ctx context.Context, m *Match, blocks [][]gpu.BlockID, after gpu.Event) (*Transfer, error) {
-	if err := w.enter(); err != nil {
+	if m == nil || m.s.e != w.e {
+		return nil, errors.New("lmcache: the match is of another engine")
+	}
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	defer w.leave()
 	chunks, err := m.deliver(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if w.failed.Load() {
-		return nil, ErrUnhealthy
-	}
-	if m.prefetch != nil && m.key != w.key {
+	if chunks > 0 && m.key != w.key {
 		return nil, fmt.Errorf("lmcache: the match is about model %q and world size %d, the worker about %q and %d",
 			m.key.model, m.key.world, w.key.model, w.key.world)
 	}
+	if err := w.enter(); err != nil {
+		m.refuse(w, chunks)
+		return nil, err
+	}
+	defer w.leave()
+	if w.failed.Load() {
+		m.refuse(w, chunks)
+		return nil, ErrUnhealthy
+	}
 	at := w.e.sm.Now()
 	if chunks == 0 {
-		return finished(at, 0, true), nil
+		return finished(at, 0), nil
 	}
 	if err := w.checkBlocks(blocks, 0, chunks); err != nil {
 		m.refuse(w, chunks)
 		return nil, err
 	}
-	j := &retrieveJob{w: w, m: m, t: newTransfer(), chunks: chunks, at: at}
+	j := &retrieveJob{transferJob: transferJob{w: w, s: m.s, t: newTransfer(), at: at}, m: m, chunks: chunks}
 	j.submit(ctx, blocks, after)
 	return j.t, nil
 }
 
 // refuse gives back what a retrieve by this worker would have claimed.
 func (m *Match) refuse(w *Worker, chunks int) {
-	if m.claim(w) {
+	if chunks > 0 && m.claim(w) {
 		m.prefetch.ReleaseRange(m.rank(w, chunks), 1)
 	}
 }
 
-// claim notes that the worker has had its holders; false: it had before.
+// claim gives a worker its one turn at the holders of its rank; false: it has had
+// it, or none are left.
 func (m *Match) claim(w *Worker) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.mu.claimed[w] {
-		return false
+	turns := 0
+	for c := range m.mu.claimed {
+		if c == w {
+			return false
+		}
+		if c.o.Rank == w.o.Rank {
+			turns++
+		}
 	}
 	if m.mu.claimed == nil {
-		m.mu.claimed = make(map[*Worker]bool)
+		m.mu.claimed = make(map[*Worker]struct{})
 	}
-	m.mu.claimed[w] = true
-	return true
+	m.mu.claimed[w] = struct{}{}
+	return turns < m.s.readers() && !m.mu.freed
 }
 
 // rank selects the objects of a worker's rank.
@@ -75,9 +91,14 @@ func (m *Match) rank(w *Worker, chunks int) storage.Select {
 	return storage.Select{Hi: chunks * m.key.world, Stride: m.key.world, Offset: w.o.Rank}
 }
 
-// read leases the match's objects for a worker: its own holders the first time,
-// fresh ones if it asks again, so that it never uses up those of another reader.
+// read leases the match's objects for a worker: holders of the lookup the first
+// time, if it has any left, and else fresh ones, so that a worker that asks again
+// never uses up those of another reader.
 func (m *Match) read(ctx context.Context, w *Worker, chunks int) (storage.ReadLease, error) {
+	if m.layout.Fingerprint() != w.layout.Fingerprint() {
+		m.refuse(w, chunks)
+		return storage.ReadLease{}, errLayout
+	}
 	if m.isVoid() {
 		return storage.ReadLease{}, errVoid
 	}
@@ -95,7 +116,10 @@ func (m *Match) read(ctx context.Context, w *Worker, chunks int) (storage.ReadLe
 	return again.Read(ctx, storage.Select{Hi: chunks})
 }
 
-var errVoid = errors.New("lmcache: the lookup was replaced or its session has ended")
+var (
+	errVoid   = errors.New("lmcache: the lookup was replaced or its session has ended")
+	errLayout = errors.New("lmcache: the worker's layout is not that of the lookup")
+)
 
 func (m *Match) isVoid() bool {
 	m.mu.Lock()
@@ -103,67 +127,61 @@ func (m *Match) isVoid() bool {
 	return m.mu.void
 }
 
-// retrieveJob is one retrieve on its lane.
+// retrieveJob is one retrieve on its lane. Positions are chunks.
 type retrieveJob struct {
-	w      *Worker
+	transferJob
 	m      *Match
-	t      *Transfer
 	lease  storage.ReadLease
 	chunks int
-	at     time.Time
-	op     string
-	start  gpu.Event
-	done   int
-	err    error
-	missed bool
+	done   int  // chunks below are settled
+	missed bool // nothing was queued
 }
 
 // submit claims the objects and queues the copies.
 func (j *retrieveJob) submit(ctx context.Context, blocks [][]gpu.BlockID, after gpu.Event) {
-	w, e, m := j.w, j.w.e, j.m
-	if e.topics.retrieveEnded.Active() || e.topics.retrieveSubmitted.Active() || e.topics.retrieveStarted.Active() {
-		j.op = e.opID(m.s.r.ID)
-		e.topics.retrieveSubmitted.PublishAt(RetrieveSubmitted{SessionID: m.s.r.ID, Device: w.device, OpID: j.op}, j.at)
-	}
-	var err error
-	if m.layout.Fingerprint() != w.layout.Fingerprint() {
-		err = errors.New("the worker's layout is not that of the lookup")
-	} else {
-		j.lease, err = m.read(ctx, w, j.chunks)
+	w, t := j.w, &j.w.e.topics
+	w.loaded.submitted.Add(1)
+	j.number(t.retrieveSubmitted.Active() || t.retrieveStarted.Active() || t.retrieveEnded.Active())
+	// From here on the caller gets a transfer: an ended context changes nothing.
+	lease, err := j.m.read(context.WithoutCancel(ctx), w, j.chunks)
+	if j.op != "" {
+		t.retrieveSubmitted.PublishAt(RetrieveSubmitted{SessionID: j.s.r.ID, Device: w.device, OpID: j.op}, j.at)
 	}
 	if err != nil {
-		e.log.ErrorContext(ctx, "Some keys not found during retrieve!", slog.String("session", m.s.r.ID), slog.Any("error", err))
+		w.e.log.ErrorContext(ctx, "Some keys not found during retrieve!", slog.String("session", j.s.r.ID), slog.Any("error", err))
 		j.missed = true
-		j.ended(j.at)
+		j.ended(j.at, false)
 		return
 	}
+	j.lease = lease
 	l := w.loads
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if ev := deviceEvent(after); ev != nil {
-		l.stream.Wait(ev)
-	}
-	if e.topics.retrieveStarted.Active() {
+	wait := deviceEvent(after)
+	if j.op != "" && t.retrieveStarted.Active() {
+		l.stream.Wait(wait)
 		j.start = l.stream.Record()
 	}
 	per := w.batchObjects()
-	for i, b := range j.lease.All() {
+	for i, b := range lease.All() {
+		if i%per == 0 {
+			l.stream.Wait(wait) // once per batch: what it fails ends with the next event
+		}
 		for _, p := range w.parts {
 			l.stream.Scatter(b[p.off:p.off+p.size], w.o.Cache, p.group, w.withoutNull(p.of(blocks, i)))
 		}
 		if last := i == j.chunks-1; last || (i+1)%per == 0 {
-			ev := l.stream.Record()
-			j.t.device = ev
-			l.push(batch{job: j, event: ev, hi: i + 1, last: last})
+			j.t.device = l.record(j, i+1, last)
 		}
 	}
-	j.lease.EndScope()
+	lease.EndScope()
+	l.flush()
 }
 
 // reached gives the objects of a batch back.
-func (j *retrieveJob) reached(hi int, _ time.Time, err error) {
+func (j *retrieveJob) reached(hi int, err error) {
 	if j.err == nil {
-		j.err = cmp.Or(err, failure(j.start))
+		j.err = err
 	}
 	if j.err == nil {
 		j.lease.FinishRange(j.done, hi)
@@ -173,52 +191,48 @@ func (j *retrieveJob) reached(hi int, _ time.Time, err error) {
 
 // ended gives back what failed, after the last copy has drained, and announces
 // the end.
-func (j *retrieveJob) ended(at time.Time) {
-	w, e, t, m := j.w, j.w.e, j.t, j.m
-	j.lease.Abort()
+func (j *retrieveJob) ended(at time.Time, lost bool) {
+	w, e, s := j.w, j.w.e, j.s
+	if !lost {
+		j.lease.Abort()
+	}
 	if at.IsZero() {
 		at = e.sm.Now()
 	}
-	size, chunks := e.o.ChunkTokens, j.chunks
-	success := j.err == nil && !j.missed
-	if !success {
-		chunks = 0
-	}
-	bytes := int64(chunks) * w.layout.Size()
-	t.mu.Lock()
-	t.mu.at, t.mu.err, t.mu.success = at, j.err, success
-	t.mu.tokens, t.mu.chunks, t.mu.bytes = m.usable(chunks), chunks, bytes
-	t.mu.Unlock()
-	if success {
-		m.s.setStored(w, m.chain.Hashes(), chunks)
+	size := e.o.ChunkTokens
+	o := outcome{success: j.err == nil && !j.missed}
+	if o.success {
+		o.chunks, o.tokens, o.bytes = j.chunks, j.m.usable(j.chunks), int64(j.chunks)*w.layout.Size()
+		s.setStored(w, j.m.chain.Hashes(), j.chunks)
 	}
 	took := since(e.sm.Now(), j.at)
-	m.s.note(func(r *RequestReceipt) {
-		r.RetrievedChunks += chunks
-		r.BytesIn += bytes
+	s.note(func(r *RequestReceipt) {
+		r.RetrievedChunks += o.chunks
+		r.BytesIn += o.bytes
 		r.RetrieveTime += took
-		if !success {
-			r.Outcome = "failed"
+		if !o.success {
+			r.Outcome = outcomeFailed
 		}
 	})
-	if success {
-		w.logTransfer("Retrieved", chunks*size, took)
+	if o.success {
+		w.logTransfer("Retrieved", j.chunks*size, took)
 	}
-	w.loads.check(w, j.err)
-	if j.start != nil && !j.missed {
-		if began, ok, _ := j.start.Done(); ok {
-			e.topics.retrieveStarted.PublishAt(RetrieveStarted{
-				SessionID: m.s.r.ID, Device: w.device, EngineID: w.id, Model: w.key.model, OpID: j.op,
-			}, began)
-		}
+	if began, ok := j.began(); ok {
+		e.topics.retrieveStarted.PublishAt(RetrieveStarted{
+			SessionID: s.r.ID, Device: w.device, EngineID: w.id, Model: w.key.model, OpID: j.op,
+		}, began)
 	}
 	if j.op != "" {
 		e.topics.retrieveEnded.PublishAt(RetrieveEnded{
-			SessionID: m.s.r.ID, Device: w.device, EngineID: w.id, Model: w.key.model, Salt: m.s.r.Salt, OpID: j.op,
-			RetrievedCount: chunks, TotalBytes: bytes, NumTokens: chunks * size, Success: success, SubmittedAt: j.at,
+			SessionID: s.r.ID, Device: w.device, EngineID: w.id, Model: w.key.model, Salt: s.r.Salt, OpID: j.op,
+			RetrievedCount: o.chunks, TotalBytes: o.bytes, NumTokens: o.chunks * size, Success: o.success, SubmittedAt: j.at,
 		}, at)
 	}
-	close(t.done)
+	w.loaded.finished.Add(1)
+	j.t.finish(at, j.err, o)
+	if j.err != nil && !lost {
+		w.loads.probe(w, j.err)
+	}
 }
 
 // logTransfer writes the line of a finished transfer.

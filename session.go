@@ -2,10 +2,11 @@ package lmcache
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
-	"github.com/lmcache-go/lmcache/storage"
+	"github.com/lmcache-go/lmcache/l1"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
@@ -15,7 +16,7 @@ type Request struct {
 	Model       string // may be empty if one model is registered
 	WorldSize   int    // ranks with different KV; 0: that of the model's registration
 	Salt        string // tenant: objects with different salts are never shared
-	Readers     int    // workers that read each object; 0 means 1
+	Readers     int    // workers that read each object; 0 means 1, more than 128 mean 128
 	TraceParent string // W3C trace context, passed on to RequestStarted
 }
 
@@ -23,14 +24,16 @@ type Request struct {
 // end. It owns what the lookup has leased. Its methods are safe for concurrent
 // use. Close it when the request ends, whatever else failed.
 type Session struct {
-	e  *Engine
-	r  Request
-	mu struct {
+	e   *Engine
+	r   Request
+	bad error      // what is wrong with the request
+	end sync.Mutex // of Close, so that all callers wait for it
+	mu  struct {
 		sync.Mutex
 		closed  bool
 		chain   kv.Chain
 		match   *Match            // of the current lookup
-		stored  map[*Worker]known // what each worker's cache has in the store
+		stored  map[*Worker]known // what each worker is known to have stored; nil: nothing
 		layout  layoutKey         // of the last operation
 		receipt RequestReceipt
 	}
@@ -42,10 +45,10 @@ type known struct {
 	last   kv.Hash
 }
 
-// Session opens a session. It takes no memory until it is used.
+// Session opens a session. It takes no memory until it is used. What is wrong with
+// the request is the error of the verbs that use it.
 func (e *Engine) Session(r Request) *Session {
-	s := &Session{e: e, r: r}
-	s.mu.stored = make(map[*Worker]known)
+	s := &Session{e: e, r: r, bad: r.validate()}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.mu.closed {
@@ -56,6 +59,28 @@ func (e *Engine) Session(r Request) *Session {
 	e.mu.sessions[s] = e.mu.opened
 	return s
 }
+
+// validate reports all that is wrong with r at once.
+func (r Request) validate() error {
+	var errs []error
+	bad := func(field string, err error) { errs = append(errs, fmt.Errorf("lmcache: Request.%s: %w", field, err)) }
+	if err := kv.ValidateModel(r.Model); err != nil {
+		bad("Model", err)
+	}
+	if err := kv.ValidateSalt(r.Salt); err != nil {
+		bad("Salt", err)
+	}
+	if r.WorldSize < 0 || r.WorldSize > kv.MaxWorldSize {
+		bad("WorldSize", fmt.Errorf("must be from 0 to %d, got %d", kv.MaxWorldSize, r.WorldSize))
+	}
+	if r.Readers < 0 {
+		bad("Readers", fmt.Errorf("must not be negative, got %d", r.Readers))
+	}
+	return errors.Join(errs...)
+}
+
+// readers is how many workers read each object.
+func (s *Session) readers() int { return min(max(s.r.Readers, 1), l1.MaxReaders) }
 
 // ID is the request's id.
 func (s *Session) ID() string { return s.r.ID }
@@ -87,6 +112,8 @@ const group = 0
 // chunks become the most recently used. Transfers that run end by themselves.
 // Closing twice does nothing.
 func (s *Session) Close() error {
+	s.end.Lock()
+	defer s.end.Unlock()
 	s.mu.Lock()
 	if s.mu.closed {
 		s.mu.Unlock()
@@ -103,7 +130,7 @@ func (s *Session) Close() error {
 		e.topics.sessionEnding.PublishAt(SessionEnding{RequestID: s.r.ID}, at)
 	}
 	if match != nil {
-		match.drop("session_end")
+		match.drop(reasonSessionEnd)
 	}
 	var err error
 	if chain.Len() > 0 && k.world > 0 {
@@ -120,9 +147,6 @@ func (s *Session) Close() error {
 	}
 	if e.topics.requestReceipt.Active() {
 		e.topics.requestReceipt.PublishAt(s.receipt(k), at)
-	}
-	if errors.Is(err, storage.ErrClosed) {
-		err = nil
 	}
 	return err
 }
@@ -147,6 +171,8 @@ func (s *Session) receipt(k layoutKey) RequestReceipt {
 	return r
 }
 
+const outcomeFailed = "failed"
+
 // note changes the receipt.
 func (s *Session) note(f func(*RequestReceipt)) {
 	s.mu.Lock()
@@ -167,14 +193,21 @@ func (s *Session) storedBy(w *Worker, hashes []kv.Hash) int {
 }
 
 // setStored notes that the first n chunks of the chain are in the store.
+// More that is known of the same prompt is kept.
 func (s *Session) setStored(w *Worker, hashes []kv.Hash, n int) {
 	if n == 0 {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if k := s.mu.stored[w]; k.chunks >= n && k.chunks <= len(hashes) && hashes[k.chunks-1] == k.last {
+		return
+	}
+	if s.mu.stored == nil {
+		s.mu.stored = make(map[*Worker]known)
+	}
 	s.mu.stored[w] = known{n, hashes[n-1]}
 }
 
-// seconds since a time, never negative.
+// since is the time from then to now, never negative.
 func since(now, then time.Time) time.Duration { return max(now.Sub(then), 0) }

@@ -1,8 +1,8 @@
 package lmcache
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,6 +15,7 @@ import (
 // Store copies the full chunks of a prompt that are not in the cache yet from the
 // worker's blocks. blocks has one list per engine group that covers the prompt
 // from token 0; after, if not nil, is the event at which the blocks are filled.
+// Neither list is kept.
 //
 // The call returns when the work is queued. The blocks may be reused when the
 // transfer is done; its objects can be found by then. Lack of memory stores a
@@ -32,19 +33,17 @@ func (w *Worker) Store(ctx context.Context, s *Session, tokens []int32, blocks [
 		return nil, err
 	}
 	at := w.e.sm.Now()
-	chain := s.hash(tokens)
-	n := chain.Len()
-	from := s.storedBy(w, chain.Hashes())
-	if err := w.checkBlocks(blocks, from, n); err != nil {
+	hashes := s.hash(tokens).Hashes()
+	from := s.storedBy(w, hashes)
+	if from == len(hashes) {
+		return finished(at, from*w.e.o.ChunkTokens), nil
+	}
+	if err := w.checkBlocks(blocks, from, len(hashes)); err != nil {
 		return nil, err
 	}
-	size := w.e.o.ChunkTokens
-	if from == n {
-		return finished(at, n*size, true), nil
-	}
-	j := &storeJob{w: w, s: s, t: newTransfer(), from: from, at: at, chain: chain.Hashes()[:n]}
+	j := &storeJob{transferJob: transferJob{w: w, s: s, t: newTransfer(), at: at}, hashes: hashes, from: from}
 	var err error
-	if j.lease, err = w.reserve(ctx, s, j.chain, from); err != nil {
+	if j.lease, err = w.reserve(ctx, s, hashes, from); err != nil {
 		return nil, err
 	}
 	j.plan(blocks)
@@ -54,6 +53,12 @@ func (w *Worker) Store(ctx context.Context, s *Session, tokens []int32, blocks [
 
 // serves reports whether the session is about this worker's model.
 func (w *Worker) serves(s *Session) error {
+	if s == nil || s.e != w.e {
+		return errors.New("lmcache: the session is of another engine")
+	}
+	if s.bad != nil {
+		return s.bad
+	}
 	k, _, _, err := w.e.resolve(s.r.Model, s.r.WorldSize)
 	if err != nil {
 		return err
@@ -64,113 +69,119 @@ func (w *Worker) serves(s *Session) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.mu.closed {
+		return ErrClosed
+	}
 	s.mu.layout = k
 	return nil
 }
 
 // reserve stages memory for the chunks from on.
 func (w *Worker) reserve(ctx context.Context, s *Session, hashes []kv.Hash, from int) (storage.WriteLease, error) {
-	req := s.request(w.key, w.o.Rank)
-	keys, err := req.AppendKeys(make([]kv.Key, 0, len(hashes)-from), group, hashes[from:])
+	// The chunk before the first one is expanded with them, for its key.
+	lo := max(from-1, 0)
+	keys, err := s.request(w.key, w.o.Rank).AppendKeys(make([]kv.Key, 0, len(hashes)-lo), group, hashes[lo:])
 	if err != nil {
 		return storage.WriteLease{}, err
 	}
 	o := storage.WriteOptions{Owner: s.r.ID}
-	if from > 0 {
-		prev, err := req.AppendKeys(nil, group, hashes[from-1:from])
-		if err != nil {
-			return storage.WriteLease{}, err
-		}
-		o.After = prev[0]
+	if lo < from {
+		o.After = keys[0]
 	}
-	return w.e.sm.ReserveWrite(ctx, keys, w.layout, storage.New, o)
+	l, err := w.e.sm.ReserveWrite(ctx, keys[from-lo:], w.layout, storage.New, o)
+	return l, closedError(err)
 }
 
-// storeJob is one store on its lane.
+// closedError is err, with the engine's own error for a closed storage.
+func closedError(err error) error {
+	if errors.Is(err, storage.ErrClosed) {
+		return ErrClosed
+	}
+	return err
+}
+
+// storeJob is one store on its lane. Positions count from the chunk from.
 type storeJob struct {
-	w      *Worker
-	s      *Session
-	t      *Transfer
+	transferJob
 	lease  storage.WriteLease
-	chain  []kv.Hash
-	from   int // first chunk of the range
-	at     time.Time
-	op     string
-	start  gpu.Event // reached when the copies begin; nil: nobody wants to know
-	todo   []int32   // positions of the lease that are copied
-	whole  bool      // every chunk is present, staged by another, skipped, or copied by us
-	loose  bool      // a chunk was skipped: the range is not all in the cache
-	done   int       // positions of todo that are settled
-	err    error
-	tokens int
+	hashes []kv.Hash
+	from   int     // first chunk of the range
+	todo   []int32 // positions to copy
+	whole  bool    // every chunk is present, staged by another, left out on purpose, or to be copied by us
+	backed int     // leading positions that are in the cache, or will be with todo or by another writer
+	ours   int     // leading positions that are in todo
+	done   int     // index in todo: what comes before is settled
+	stored int     // chunks that became readable
 }
 
 // plan decides which of the reserved chunks are copied.
 func (j *storeJob) plan(blocks [][]gpu.BlockID) {
-	j.whole = true
-	keys := j.lease.Keys()
-	for i := range len(j.chain) - j.from {
-		code := l1.KeyNotWritable
-		if keys != nil {
-			code = j.lease.Code(i)
-		}
-		switch {
+	n := len(j.hashes) - j.from
+	j.whole, j.backed, j.ours = true, n, n
+	j.todo = make([]int32, 0, n)
+	var null []int
+	for i := range n {
+		switch code := j.lease.Code(i); {
+		case code == l1.Success && j.w.hasNull(blocks, j.from+i):
+			null = append(null, i)
+			j.backed = min(j.backed, i)
+		case code == l1.Success:
+			j.todo = append(j.todo, int32(i))
+			continue
 		case code == l1.OutOfMemory:
 			j.whole = false
-		case code != l1.Success:
-		case j.w.hasNull(blocks, j.from+i):
-			j.lease.Drop(i)
-			j.loose = true
-		default:
-			j.todo = append(j.todo, int32(i))
+			j.backed = min(j.backed, i)
 		}
+		j.ours = min(j.ours, i)
+	}
+	for _, i := range null { // not above: a lease that has ended forgets its codes
+		j.lease.Drop(i)
 	}
 }
 
 // submit queues the copies.
 func (j *storeJob) submit(blocks [][]gpu.BlockID, after gpu.Event) {
-	w, e := j.w, j.w.e
-	announce := e.topics.storeEnded.Active() || e.topics.storeSubmitted.Active() || e.topics.storeStarted.Active()
-	if announce {
-		j.op = e.opID(j.s.r.ID)
-		e.topics.storeSubmitted.PublishAt(StoreSubmitted{SessionID: j.s.r.ID, Device: w.device, OpID: j.op}, j.at)
+	w, t := j.w, &j.w.e.topics
+	w.stored.submitted.Add(1)
+	j.number(t.storeSubmitted.Active() || t.storeStarted.Active() || t.storeEnded.Active())
+	if j.op != "" {
+		t.storeSubmitted.PublishAt(StoreSubmitted{SessionID: j.s.r.ID, Device: w.device, OpID: j.op}, j.at)
 	}
 	if len(j.todo) == 0 {
-		j.ended(j.at)
+		j.ended(j.at, false)
 		return
-	}
-	buffers := make([][]byte, len(j.chain)-j.from)
-	for i, b := range j.lease.All() {
-		buffers[i] = b
 	}
 	l := w.stores
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if ev := deviceEvent(after); ev != nil {
-		l.stream.Wait(ev)
-	}
-	if e.topics.storeStarted.Active() {
+	wait := deviceEvent(after)
+	if j.op != "" && t.storeStarted.Active() {
+		l.stream.Wait(wait)
 		j.start = l.stream.Record()
 	}
-	per := w.batchObjects()
-	for lo := 0; lo < len(j.todo); lo += per {
-		hi := min(lo+per, len(j.todo))
-		for _, i := range j.todo[lo:hi] {
-			for _, p := range w.parts {
-				l.stream.Gather(buffers[i][p.off:p.off+p.size], w.o.Cache, p.group, p.of(blocks, j.from+int(i)))
-			}
+	per, next := w.batchObjects(), 0
+	for i, b := range j.lease.All() {
+		if next == len(j.todo) || int(j.todo[next]) != i {
+			continue // left out
 		}
-		ev := l.stream.Record()
-		j.t.device = ev
-		l.push(batch{job: j, event: ev, hi: hi, last: hi == len(j.todo)})
+		if next%per == 0 {
+			l.stream.Wait(wait) // once per batch: what it fails ends with the next event
+		}
+		for _, p := range w.parts {
+			l.stream.Gather(b[p.off:p.off+p.size], w.o.Cache, p.group, p.of(blocks, j.from+i))
+		}
+		if next++; next == len(j.todo) || next%per == 0 {
+			j.t.device = l.record(j, next, next == len(j.todo))
+		}
 	}
+	l.flush()
 }
 
 // reached makes the objects of a batch readable. After a failure nothing more is:
 // a chunk behind a gap would be of no use.
-func (j *storeJob) reached(hi int, _ time.Time, err error) {
+func (j *storeJob) reached(hi int, err error) {
 	if j.err == nil {
-		j.err = cmp.Or(err, failure(j.start))
+		j.err = err
 	}
 	if j.err != nil {
 		return // the leases go back when the last copy has drained
@@ -181,62 +192,63 @@ func (j *storeJob) reached(hi int, _ time.Time, err error) {
 			end++
 		}
 		r := j.lease.FinishRange(int(j.todo[lo]), int(j.todo[end-1])+1)
-		j.t.mu.Lock()
-		j.t.mu.chunks += len(r.Finished)
-		j.t.mu.Unlock()
-		if len(r.Failed) > 0 {
+		j.stored += len(r.Finished)
+		if len(r.Failed) > 0 { // the lease has expired, and with it all that is left
 			j.whole = false
+			j.cut(int(j.todo[lo]))
 		}
 		lo = end
 	}
 	j.done = hi
 }
 
+// cut notes that the chunk at a position is not in the cache.
+func (j *storeJob) cut(position int) {
+	j.backed, j.ours = min(j.backed, position), min(j.ours, position)
+}
+
 // ended discards what failed and announces the end.
-func (j *storeJob) ended(at time.Time) {
-	w, e, t := j.w, j.w.e, j.t
-	j.lease.Abort()
+func (j *storeJob) ended(at time.Time, lost bool) {
+	w, e, s := j.w, j.w.e, j.s
+	if !lost {
+		j.lease.Abort()
+	}
 	if at.IsZero() {
 		at = e.sm.Now()
 	}
+	if j.done < len(j.todo) {
+		j.cut(int(j.todo[j.done]))
+	}
 	size := e.o.ChunkTokens
-	t.mu.Lock()
-	t.mu.at, t.mu.err = at, j.err
-	t.mu.success = j.whole && j.err == nil
-	t.mu.bytes = int64(t.mu.chunks) * w.layout.Size()
-	if t.mu.success {
-		t.mu.tokens = len(j.chain) * size
-	}
-	chunks, bytes, success := t.mu.chunks, t.mu.bytes, t.mu.success
-	t.mu.Unlock()
-	if success && !j.loose {
-		j.s.setStored(w, j.chain, len(j.chain))
-	}
+	bytes := int64(j.stored) * w.layout.Size()
+	success := j.whole && j.err == nil
+	s.setStored(w, j.hashes, j.from+j.ours)
 	took := since(e.sm.Now(), j.at)
-	j.s.note(func(r *RequestReceipt) {
-		r.StoredChunks += chunks
+	s.note(func(r *RequestReceipt) {
+		r.StoredChunks += j.stored
 		r.BytesOut += bytes
 		r.StoreTime += took
 		if j.err != nil {
-			r.Outcome = "failed"
+			r.Outcome = outcomeFailed
 		}
 	})
-	if chunks > 0 {
-		w.logTransfer("Stored", chunks*size, took)
+	if j.stored > 0 {
+		w.logTransfer("Stored", j.stored*size, took)
 	}
-	w.stores.check(w, j.err)
-	if j.start != nil && len(j.todo) > 0 {
-		if began, ok, _ := j.start.Done(); ok {
-			e.topics.storeStarted.PublishAt(StoreStarted{
-				SessionID: j.s.r.ID, Device: w.device, EngineID: w.id, Model: w.key.model, OpID: j.op,
-			}, began)
-		}
+	if began, ok := j.began(); ok {
+		e.topics.storeStarted.PublishAt(StoreStarted{
+			SessionID: s.r.ID, Device: w.device, EngineID: w.id, Model: w.key.model, OpID: j.op,
+		}, began)
 	}
 	if j.op != "" {
 		e.topics.storeEnded.PublishAt(StoreEnded{
-			SessionID: j.s.r.ID, Device: w.device, EngineID: w.id, Model: w.key.model, OpID: j.op,
-			StoredCount: chunks, TotalBytes: bytes, NumTokens: chunks * size, Success: success, SubmittedAt: j.at,
+			SessionID: s.r.ID, Device: w.device, EngineID: w.id, Model: w.key.model, OpID: j.op,
+			StoredCount: j.stored, TotalBytes: bytes, NumTokens: j.stored * size, Success: success, SubmittedAt: j.at,
 		}, at)
 	}
-	close(t.done)
+	w.stored.finished.Add(1)
+	j.t.finish(at, j.err, outcome{tokens: (j.from + j.backed) * size, chunks: j.stored, bytes: bytes, success: success})
+	if j.err != nil && !lost {
+		w.stores.probe(w, j.err)
+	}
 }

@@ -2,6 +2,7 @@ package lmcache
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"time"
 
@@ -18,23 +19,41 @@ type Transfer struct {
 	device gpu.Event // of the last copy; nil: no device work
 	mu     struct {
 		sync.Mutex
-		at      time.Time
-		err     error
-		tokens  int
-		chunks  int
-		bytes   int64
-		success bool
+		at  time.Time
+		err error
+		outcome
 	}
+}
+
+// outcome is what a transfer did.
+type outcome struct {
+	tokens  int
+	chunks  int
+	bytes   int64
+	success bool
 }
 
 func newTransfer() *Transfer { return &Transfer{done: make(chan struct{})} }
 
-// finished is a transfer that had nothing to copy.
-func finished(at time.Time, tokens int, success bool) *Transfer {
+// finished is a transfer that had nothing to do.
+func finished(at time.Time, tokens int) *Transfer {
 	t := newTransfer()
-	t.mu.tokens, t.mu.success, t.mu.at = tokens, success, at
-	close(t.done)
+	t.finish(at, nil, outcome{tokens: tokens, success: true})
 	return t
+}
+
+// finish makes the transfer done, once.
+func (t *Transfer) finish(at time.Time, err error, o outcome) {
+	t.mu.Lock()
+	t.mu.at, t.mu.err, t.mu.outcome = at, err, o
+	t.mu.Unlock()
+	close(t.done)
+}
+
+func (t *Transfer) outcome() outcome {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.mu.outcome
 }
 
 // Done reports whether the transfer is done, when the device was done with it, and
@@ -51,7 +70,7 @@ func (t *Transfer) Done() (at time.Time, done bool, err error) {
 }
 
 // Wait blocks until the transfer is done and returns the device's error, or until
-// ctx ends and returns the context's error.
+// ctx ends and returns the context's error. A transfer that is done wins.
 func (t *Transfer) Wait(ctx context.Context) error {
 	select {
 	case <-t.done:
@@ -74,45 +93,58 @@ func (t *Transfer) Err() error {
 	return t.mu.err
 }
 
-// Tokens is, once the transfer is done, the number of tokens of its range that
-// are backed by the cache: 0 for a retrieve that missed.
-func (t *Transfer) Tokens() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.mu.tokens
-}
+// Tokens is, once the transfer is done, the number of leading tokens of its range
+// that are backed by the cache. For a retrieve they are in the blocks now, all of
+// the match's or 0; for a store they are in the cache, or another is writing them.
+func (t *Transfer) Tokens() int { return t.outcome().tokens }
 
 // Chunks is, once the transfer is done, the number of chunks that it copied.
-func (t *Transfer) Chunks() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.mu.chunks
-}
+func (t *Transfer) Chunks() int { return t.outcome().chunks }
 
 // Bytes is, once the transfer is done, the number of bytes that it copied.
-func (t *Transfer) Bytes() int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.mu.bytes
-}
+func (t *Transfer) Bytes() int64 { return t.outcome().bytes }
 
 // Success is, once the transfer is done: for a retrieve, whether all of its range
 // was delivered; for a store, whether every chunk of its range is in the cache,
 // being written by another, or was left out on purpose (null blocks).
-func (t *Transfer) Success() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.mu.success
-}
+func (t *Transfer) Success() bool { return t.outcome().success }
 
 // deviceEvent is what a stream can wait for in place of e: a transfer is unwrapped
 // to the event of its last copy, so that two transfers cannot wait in a circle.
+// Nil is no wait.
 func deviceEvent(e gpu.Event) gpu.Event {
 	if t, ok := e.(*Transfer); ok {
-		if t == nil || t.device == nil {
+		if t == nil {
 			return nil
 		}
 		return t.device
 	}
 	return e
+}
+
+// transferJob is what stores and retrieves have in common.
+type transferJob struct {
+	w     *Worker
+	s     *Session
+	t     *Transfer
+	at    time.Time // of the call
+	op    string    // in events; empty: nobody listened at the call
+	start gpu.Event // reached when the copies may begin; nil: nobody wants to know
+	err   error     // of the device, the first one
+}
+
+// number counts the transfer. Its name is built for events only.
+func (j *transferJob) number(listening bool) {
+	if n := j.w.e.ops.Add(1); listening {
+		j.op = j.s.r.ID + "#" + strconv.FormatInt(n, 10)
+	}
+}
+
+// began is when the device reached the copies; false: it did not, or nobody asked.
+func (j *transferJob) began() (at time.Time, ok bool) {
+	if j.start == nil {
+		return time.Time{}, false
+	}
+	at, ok, _ = j.start.Done()
+	return at, ok && !at.IsZero()
 }

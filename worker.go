@@ -43,9 +43,10 @@ type Worker struct {
 	stored, loaded   transfers // counts
 
 	closing struct {
-		sync.RWMutex
-		closed bool
+		sync.RWMutex // held for reading by verbs that run
+		closed       bool
 	}
+	end sync.Mutex // of freeing what open has opened
 }
 
 // part is the bytes of one kernel group in an object.
@@ -172,39 +173,52 @@ func (w *Worker) ID() string { return w.id }
 func (w *Worker) ObjectBytes() int64 { return w.layout.Size() }
 
 // Close detaches the worker: it refuses new work, waits until what runs is done,
-// and frees the streams. It is idempotent.
+// and frees the streams. It is idempotent; a second caller waits for the first.
 func (w *Worker) Close() error {
 	return w.close(context.Background()) //nolint:forbidigo // waits for the device; Engine.Close has a deadline
 }
 
+// close is Close until ctx ends. A call with an earlier deadline gives the device
+// up for one that waits.
 func (w *Worker) close(ctx context.Context) error {
 	w.closing.Lock()
-	closed := w.closing.closed
+	first := !w.closing.closed
 	w.closing.closed = true
 	w.closing.Unlock()
-	if closed {
-		return nil
-	}
 	err := w.shut(ctx)
+	if !first {
+		return err
+	}
 	e := w.e
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.mu.workers = slices.DeleteFunc(e.mu.workers, func(o *Worker) bool { return o == w })
 	e.unregisterLocked(w.key)
-	e.mu.Unlock()
 	return err
 }
 
-// shut frees what open has opened.
+// shut frees what open has opened, except what a device that was given up may
+// still use. It may be called again.
 func (w *Worker) shut(ctx context.Context) error {
 	var errs []error
+	lost := false
 	for _, l := range []*lane{w.stores, w.loads} {
-		if l != nil {
-			errs = append(errs, l.close(ctx))
+		if l == nil {
+			continue
 		}
+		err := l.close(ctx)
+		lost = lost || l.lost
+		errs = append(errs, err)
 	}
+	if lost {
+		return fmt.Errorf("lmcache: worker %s: device %s was given up; its leases stay: %w", w.id, w.device, errors.Join(context.Cause(ctx), errors.Join(errs...)))
+	}
+	w.end.Lock()
+	defer w.end.Unlock()
 	for _, unpin := range w.unpin {
 		errs = append(errs, unpin())
 	}
+	w.unpin = nil
 	return errors.Join(errs...)
 }
 

@@ -1,0 +1,301 @@
+package lmcache_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/lmcache-go/lmcache"
+
+// layer is what one package may import from this module and from other modules.
+// Everything else is banned, for the reason given. Paths are relative to the
+// module; "." is its root, and "x/..." is x and all below it.
+type layer struct {
+	level   int // an import never goes to a higher one
+	pkg     string
+	inside  []string
+	outside []string
+	why     string
+}
+
+var layers = []layer{
+	// 0: words and seams that everybody shares.
+	{0, "eventbus", nil, nil, "the bus knows no event: events belong to the packages that publish them"},
+	{0, "eventbus/eventbustest", []string{"eventbus"}, nil, "it tests any publisher and any subscriber, so it knows none"},
+	{0, "storage/kv", nil, []string{"github.com/zeebo/blake3"}, "a leaf: keys are shared by all, so whatever it imports everybody links"},
+	{0, "internal/runtime", nil, nil, "a leaf: the seam to time and work that all deciding code stands on"},
+	{0, "internal/invariants", nil, nil, "a leaf: one constant"},
+	{0, "internal/leak", nil, nil, "a leaf: every test may use it"},
+	{0, "internal/mooncake", nil, nil, "a leaf: a file format, for tests and benchmarks"},
+	{0, "internal/belady", nil, nil, "a leaf: a bound that must not be computed with the code that it judges"},
+
+	// 1: siblings, none of which imports another.
+	{1, "l1/internal/slab", nil, nil, "a data structure; it knows nothing of objects"},
+	{
+		1, "l1/internal/arena",
+		[]string{"internal/invariants", "l1/internal/slab"},
+		[]string{"golang.org/x/sys/unix"},
+		"memory knows nothing of what is stored in it",
+	},
+	{1, "l1/policy", []string{"l1/internal/slab"}, nil, "a policy orders numbers; it knows no key, no memory and no lease"},
+	{1, "l1/policy/policytest", []string{"l1/policy"}, nil, "the contract that every policy passes"},
+	{
+		1, "l1",
+		[]string{"eventbus", "internal/invariants", "internal/runtime", "l1/internal/...", "l1/policy", "storage/kv"},
+		[]string{"golang.org/x/sys/unix"},
+		"l1, l2 and gpu are siblings: the storage manager and the engine introduce them to each other",
+	},
+	{
+		1, "gpu", []string{"storage/kv"}, nil,
+		"a device knows no bus, no lease and no object: the engine asks l1 for memory and the device to copy",
+	},
+
+	// 2: what is built on one or several siblings.
+	{2, "gpu/fake", []string{"gpu", "internal/invariants", "storage/kv"}, nil, "a device knows only the seam that it implements"},
+	{2, "gpu/gputest", []string{"gpu", "storage/kv"}, nil, "the contract that every device passes"},
+	{
+		2, "storage",
+		[]string{"eventbus", "internal/invariants", "internal/runtime", "l1", "storage/kv"}, nil,
+		"objects, not tokens and not devices: those are the engine's; concrete adapters are handed in by the program",
+	},
+
+	// 3: the engine.
+	{
+		3, ".",
+		[]string{"eventbus", "gpu", "internal/invariants", "internal/runtime", "l1", "storage", "storage/kv"}, nil,
+		"the product links no concrete device, no adapter, no exporter and no command line that its user did not name",
+	},
+
+	// 4 and 5: what listens, and what is connected to. Nobody imports observe.
+	{
+		4, "observe",
+		[]string{".", "eventbus", "l1", "storage", "storage/kv"},
+		[]string{"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/metric"},
+		"it listens; the OTel API is all it needs, so that users bring the SDK of their choice",
+	},
+	{
+		5, "observe/export",
+		[]string{"observe"},
+		[]string{
+			"github.com/google/uuid", "github.com/prometheus/client_golang/...",
+			"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/exporters/...", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/sdk/...",
+		},
+		"the only place of the OTel SDK; it carries measurements and knows no engine",
+	},
+	{
+		5, "server/http",
+		[]string{".", "gpu", "l1", "storage", "storage/kv"}, nil,
+		"a front end of one engine; the metrics handler is handed in",
+	},
+
+	// 6: programs, and what only they use.
+	{
+		6, "internal/cli", nil,
+		[]string{"github.com/alecthomas/kong", "github.com/schollz/progressbar/v3", "go.yaml.in/yaml/v3", "golang.org/x/term"},
+		"it knows no part of the cache: commands turn flags into options",
+	},
+	{6, "internal/cli/flags", []string{"internal/cli"}, nil, "flags are texts and numbers; commands turn them into options"},
+	{
+		6, "internal/workload",
+		[]string{
+			".", "eventbus", "gpu", "gpu/fake", "internal/belady", "internal/invariants", "internal/mooncake", "internal/runtime",
+			"l1", "storage", "storage/kv",
+		},
+		nil,
+		"it uses the engine as any embedder would, over the fake device",
+	},
+	{
+		6, "cmd/lmcache",
+		[]string{
+			".", "eventbus", "gpu", "gpu/fake", "internal/belady", "internal/cli", "internal/cli/flags", "internal/mooncake", "internal/workload",
+			"l1", "observe", "observe/export", "server/http", "storage", "storage/kv",
+		},
+		[]string{"github.com/alecthomas/kong", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/metric/noop"},
+		"a program assembles packages and holds no logic of its own",
+	},
+	{
+		6, "examples/...",
+		[]string{".", "eventbus", "gpu", "gpu/fake", "l1", "observe", "observe/export", "server/http", "storage", "storage/kv"}, nil,
+		"an example uses what users can import, and nothing internal",
+	},
+}
+
+// restricted are packages that only the named packages may import.
+var restricted = []struct {
+	pkg string
+	to  []string
+	why string
+}{
+	{"unsafe", []string{"l1/internal/arena"}, "one place hands out memory that the garbage collector does not know"},
+	{"reflect", []string{"eventbus", "internal/cli"}, "types are known where they are used; the bus looks them up once, and kong's mappers speak reflect"},
+	{"testing", []string{"eventbus/eventbustest", "gpu/gputest", "l1/policy/policytest"}, "shipped code must not carry the flags of package testing"},
+	{"net/http", []string{"server/http", "observe/export", "cmd/lmcache", "internal/cli"}, "the library opens no port"},
+	{"net/http/pprof", nil, "it registers handlers in a global when it is imported"},
+	{"expvar", nil, "it registers a handler in a global when it is imported"},
+	{"flag", nil, "the command line is kong's"},
+	{"log", nil, "logs go through the configured slog.Logger"},
+	{"math/rand", nil, "math/rand/v2 has no global seed"},
+	{"plugin", nil, "no code is loaded at run time"},
+	{"C", nil, "everything builds without cgo"},
+	{"os/exec", nil, "nothing starts a process"},
+}
+
+// banned may not be imported even by tests.
+var banned = map[string]string{
+	"github.com/stretchr/testify/...": "tests use package testing and go-cmp",
+	"math/rand":                       "math/rand/v2 has no global seed",
+}
+
+// listed is one package as the go command describes it.
+type listed struct {
+	ImportPath   string
+	Standard     bool
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+}
+
+// list asks the go command.
+func list(t *testing.T, args ...string) []listed {
+	t.Helper()
+	fields := "-json=ImportPath,Standard,Imports,TestImports,XTestImports"
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-e", fields}, args...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	var all []listed
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+// relative is a path inside the module; ok is false for one outside.
+func relative(path string) (rel string, ok bool) {
+	if path == module {
+		return ".", true
+	}
+	return strings.CutPrefix(path, module+"/")
+}
+
+// covers tells whether a path is that of a pattern.
+func covers(pattern, path string) bool {
+	if tree, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return path == tree || strings.HasPrefix(path, tree+"/")
+	}
+	return path == pattern
+}
+
+func coveredBy(patterns []string, path string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return covers(p, path) })
+}
+
+func layerOf(pkg string) (layer, bool) {
+	for _, l := range layers {
+		if covers(l.pkg, pkg) {
+			return l, true
+		}
+	}
+	return layer{}, false
+}
+
+// isStandard tells a package of the standard library: its first element has no dot.
+func isStandard(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return !strings.Contains(first, ".")
+}
+
+func TestLayers(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		pkg, _ := relative(p.ImportPath)
+		l, ok := layerOf(pkg)
+		if !ok {
+			t.Errorf("%s is not in the table of layers_test.go: say which layer it belongs to and what it may import", pkg)
+			continue
+		}
+		for _, path := range p.Imports {
+			checkImport(t, pkg, l, path)
+		}
+		for _, path := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
+			for pattern, why := range banned {
+				if covers(pattern, path) {
+					t.Errorf("%s imports %s: %s", pkg, path, why)
+				}
+			}
+		}
+	}
+}
+
+func checkImport(t *testing.T, pkg string, l layer, path string) {
+	t.Helper()
+	for _, r := range restricted {
+		if path == r.pkg && !slices.Contains(r.to, pkg) {
+			t.Errorf("%s imports %s: %s", pkg, path, r.why)
+		}
+	}
+	if rel, inside := relative(path); inside {
+		to, known := layerOf(rel)
+		switch {
+		case !coveredBy(l.inside, rel):
+			t.Errorf("%s imports %s: %s", pkg, rel, l.why)
+		case known && to.level > l.level:
+			t.Errorf("%s (layer %d) imports %s (layer %d): an arrow never points upwards", pkg, l.level, rel, to.level)
+		}
+	} else if !isStandard(path) && !coveredBy(l.outside, path) {
+		t.Errorf("%s imports %s: %s", pkg, path, l.why)
+	}
+}
+
+// The table itself: levels are in order, no row is written twice, and what a row
+// allows is in the table and not above it.
+func TestLayerTable(t *testing.T) {
+	seen := map[string]bool{}
+	for i, l := range layers {
+		if i > 0 && l.level < layers[i-1].level {
+			t.Errorf("%s: the rows are not in the order of the layers", l.pkg)
+		}
+		if seen[l.pkg] {
+			t.Errorf("%s has two rows", l.pkg)
+		}
+		seen[l.pkg] = true
+		if l.why == "" {
+			t.Errorf("%s: the reason is missing", l.pkg)
+		}
+		for _, pattern := range l.inside {
+			if strings.HasSuffix(pattern, "/...") {
+				continue
+			}
+			if to, known := layerOf(pattern); !known || to.level > l.level {
+				t.Errorf("%s may import %s, which is not in the table or above it", l.pkg, pattern)
+			}
+		}
+	}
+}
+
+// Who embeds the engine links the hash function, what that needs, and nothing
+// else from outside.
+func TestEmbedderLinksLittle(t *testing.T) {
+	allowed := []string{"github.com/zeebo/blake3/...", "github.com/klauspost/cpuid/v2/...", "golang.org/x/sys/..."}
+	for _, p := range list(t, "-deps", ".", "./gpu/fake") {
+		if _, inside := relative(p.ImportPath); p.Standard || inside {
+			continue
+		}
+		if !coveredBy(allowed, p.ImportPath) {
+			t.Errorf("the engine links %s", p.ImportPath)
+		}
+	}
+}
