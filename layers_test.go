@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os/exec"
 	"slices"
@@ -228,7 +229,9 @@ func TestLayers(t *testing.T) {
 			continue
 		}
 		for _, path := range p.Imports {
-			checkImport(t, pkg, l, path)
+			if wrong := violation(pkg, l, path); wrong != "" {
+				t.Error(wrong)
+			}
 		}
 		for _, path := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
 			for pattern, why := range banned {
@@ -240,23 +243,60 @@ func TestLayers(t *testing.T) {
 	}
 }
 
-func checkImport(t *testing.T, pkg string, l layer, path string) {
-	t.Helper()
+// violation says what is wrong with an import; empty if nothing is.
+func violation(pkg string, l layer, path string) string {
 	for _, r := range restricted {
 		if path == r.pkg && !slices.Contains(r.to, pkg) {
-			t.Errorf("%s imports %s: %s", pkg, path, r.why)
+			return fmt.Sprintf("%s imports %s: %s", pkg, path, r.why)
 		}
 	}
 	if rel, inside := relative(path); inside {
-		to, known := layerOf(rel)
-		switch {
-		case !coveredBy(l.inside, rel):
-			t.Errorf("%s imports %s: %s", pkg, rel, l.why)
-		case known && to.level > l.level:
-			t.Errorf("%s (layer %d) imports %s (layer %d): an arrow never points upwards", pkg, l.level, rel, to.level)
+		if !coveredBy(l.inside, rel) {
+			return fmt.Sprintf("%s imports %s: %s", pkg, rel, l.why)
 		}
-	} else if !isStandard(path) && !coveredBy(l.outside, path) {
-		t.Errorf("%s imports %s: %s", pkg, path, l.why)
+		if to, known := layerOf(rel); known && to.level > l.level {
+			return fmt.Sprintf("%s (layer %d) imports %s (layer %d): an arrow never points upwards", pkg, l.level, rel, to.level)
+		}
+		return ""
+	}
+	if !isStandard(path) && !coveredBy(l.outside, path) {
+		return fmt.Sprintf("%s imports %s: %s", pkg, path, l.why)
+	}
+	return ""
+}
+
+// The judge of imports finds each kind of ban and accepts what is allowed.
+func TestViolation(t *testing.T) {
+	for _, c := range []struct {
+		pkg, path string
+		bad       bool
+	}{
+		{"storage", module + "/l1", false},
+		{"storage", "slices", false},
+		{"storage", module + "/observe", true},
+		{"storage", module + "/gpu", true},
+		{"storage", module, true},
+		{"storage", "go.opentelemetry.io/otel/metric", true},
+		{"storage", "unsafe", true},
+		{"storage/kv", "github.com/zeebo/blake3", false},
+		{"storage/kv", "net/http", true},
+		{"l1", module + "/l1/internal/slab", false},
+		{"l1", module + "/gpu", true},
+		{".", module + "/gpu/fake", true},
+		{".", "os/exec", true},
+		{"observe", "go.opentelemetry.io/otel/sdk/metric", true},
+		{"observe/export", "go.opentelemetry.io/otel/sdk/metric", false},
+		{"examples/embed", module + "/gpu/fake", false},
+		{"examples/embed", module + "/internal/leak", true},
+		{"eventbus", "reflect", false},
+	} {
+		l, ok := layerOf(c.pkg)
+		if !ok {
+			t.Fatalf("%s is not in the table", c.pkg)
+		}
+		if got := violation(c.pkg, l, c.path); (got != "") != c.bad {
+			t.Errorf("%s imports %s: %q, want a violation: %v", c.pkg, c.path, got, c.bad)
+		}
 	}
 }
 
