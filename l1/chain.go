@@ -54,6 +54,14 @@ type scratch struct {
 func (m *Manager) prepareLocked(keys []kv.Key, n *namer) {
 	s := &m.mu.scratch
 	warm := uint32(0)
+	if a := &m.mu.absent; a.n >= max(minAbsent, m.mu.indexed) { // new families will push out old ones
+		id := a.head
+		for range keys {
+			f := m.mu.families.At(id)
+			warm += m.mu.index.touch(f.fp)
+			id = f.next
+		}
+	}
 	for i := range keys {
 		fp := n.family(&keys[i])
 		s.fp[i] = fp

@@ -3,9 +3,11 @@ package l1
 // names interns model names or salts as small reference-counted ids, so that
 // index records hold no pointers. Id 0 is never given out.
 type names struct {
-	ids  map[string]uint32
-	recs []name
-	free []uint32
+	ids    map[string]uint32
+	recs   []name
+	free   []uint32
+	last   string // text looked up last, and its id: the keys of a call have one
+	lastID uint32
 }
 
 type name struct {
@@ -17,12 +19,19 @@ type name struct {
 func newNames() names { return names{ids: make(map[string]uint32), recs: make([]name, 1)} }
 
 // lookup is the id of text, or 0.
-func (n *names) lookup(text string) uint32 { return n.ids[text] }
+func (n *names) lookup(text string) uint32 {
+	if n.lastID != 0 && n.last == text {
+		return n.lastID
+	}
+	id := n.ids[text]
+	n.last, n.lastID = text, id
+	return id
+}
 
 // ref is the id of text, one reference more.
 func (n *names) ref(text string) uint32 {
-	id, ok := n.ids[text]
-	if !ok {
+	id := n.lookup(text)
+	if id == 0 {
 		if k := len(n.free); k > 0 {
 			id, n.free = n.free[k-1], n.free[:k-1]
 		} else {
@@ -31,6 +40,7 @@ func (n *names) ref(text string) uint32 {
 		}
 		n.recs[id] = name{text: text}
 		n.ids[text] = id
+		n.last, n.lastID = text, id
 	}
 	n.recs[id].refs++
 	return id
@@ -43,6 +53,7 @@ func (n *names) unref(id uint32) {
 		return
 	}
 	delete(n.ids, r.text)
+	n.lastID = 0
 	*r = name{}
 	n.free = append(n.free, id)
 }
