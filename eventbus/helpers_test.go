@@ -182,9 +182,11 @@ func (j *journal) texts() []string {
 	return out
 }
 
-// consumers counts the goroutines of buses, by their stacks.
+// consumers counts the goroutines of buses.
 func consumers(t testing.TB) int {
 	t.Helper()
 	buf := make([]byte, 1<<20)
-	return strings.Count(string(buf[:runtime.Stack(buf, true)]), "eventbus.(*lane).run(")
+	return strings.Count(string(buf[:runtime.Stack(buf, true)]), "created by github.com/lmcache-go/lmcache/eventbus.(*lane)")
 }
+
+func newLogger(j *journal) *slog.Logger { return slog.New(j) }

@@ -101,7 +101,7 @@ func (s *Subscription) AfterBatch(f func()) {
 // are late are not made up for. Call it in Subscriber.Subscribe.
 func (s *Subscription) Every(d time.Duration, f func(now time.Time)) {
 	if f == nil || d <= 0 {
-		s.fail(fmt.Errorf("Every(%v) needs a positive interval and a function", d))
+		s.fail(fmt.Errorf("every %v needs a positive interval and a function", d))
 		return
 	}
 	if s.open(everyName) {
