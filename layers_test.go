@@ -53,7 +53,9 @@ var layers = []layer{
 		"l1, l2 and gpu are siblings: the storage manager and the engine introduce them to each other",
 	},
 	{
-		1, "gpu", []string{"storage/kv"}, nil,
+		1, "gpu",
+		[]string{"storage/kv"},
+		nil,
 		"a device knows no bus, no lease and no object: the engine asks l1 for memory and the device to copy",
 	},
 
@@ -62,14 +64,16 @@ var layers = []layer{
 	{2, "gpu/gputest", []string{"gpu", "storage/kv"}, nil, "the contract that every device passes"},
 	{
 		2, "storage",
-		[]string{"eventbus", "internal/invariants", "internal/runtime", "l1", "storage/kv"}, nil,
+		[]string{"eventbus", "internal/invariants", "internal/runtime", "l1", "storage/kv"},
+		nil,
 		"objects, not tokens and not devices: those are the engine's; concrete adapters are handed in by the program",
 	},
 
 	// 3: the engine.
 	{
 		3, ".",
-		[]string{"eventbus", "gpu", "internal/invariants", "internal/runtime", "l1", "storage", "storage/kv"}, nil,
+		[]string{"eventbus", "gpu", "internal/invariants", "internal/runtime", "l1", "storage", "storage/kv"},
+		nil,
 		"the product links no concrete device, no adapter, no exporter and no command line that its user did not name",
 	},
 
@@ -91,7 +95,8 @@ var layers = []layer{
 	},
 	{
 		5, "server/http",
-		[]string{".", "gpu", "l1", "storage", "storage/kv"}, nil,
+		[]string{".", "gpu", "l1", "storage", "storage/kv"},
+		nil,
 		"a front end of one engine; the metrics handler is handed in",
 	},
 
@@ -122,7 +127,8 @@ var layers = []layer{
 	},
 	{
 		6, "examples/...",
-		[]string{".", "eventbus", "gpu", "gpu/fake", "l1", "observe", "observe/export", "server/http", "storage", "storage/kv"}, nil,
+		[]string{".", "eventbus", "gpu", "gpu/fake", "l1", "observe", "observe/export", "server/http", "storage", "storage/kv"},
+		nil,
 		"an example uses what users can import, and nothing internal",
 	},
 }

@@ -26,6 +26,7 @@ type Match struct {
 	prefetch  *storage.Prefetch // nil: nothing was asked
 	early     string
 	submitted time.Time
+	clears    int64 // of the engine, before the lookup
 	mu        struct {
 		sync.Mutex
 		void      bool // replaced, or its session has ended
@@ -146,6 +147,7 @@ func (m *Match) start(ctx context.Context, tokens []int32) {
 		m.exit("", storage.MissNone, 0, err)
 		return
 	}
+	m.clears = e.clears.Load()
 	p, err := e.sm.SubmitPrefetch(ctx, keys, layout, storage.PrefetchOptions{
 		Owner: s.r.ID, RequestID: s.r.ID, Readers: s.r.Readers,
 	})

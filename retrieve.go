@@ -103,6 +103,9 @@ func (m *Match) read(ctx context.Context, w *Worker, chunks int) (storage.ReadLe
 		return storage.ReadLease{}, errVoid
 	}
 	s := m.rank(w, chunks)
+	if m.clears != w.e.clears.Load() {
+		m.refuse(w, chunks) // the objects it was about are gone, though their bytes may not be
+	}
 	if m.claim(w) {
 		return m.prefetch.Read(ctx, s)
 	}
@@ -162,7 +165,7 @@ func (j *retrieveJob) submit(ctx context.Context, blocks [][]gpu.BlockID, after 
 		l.stream.Wait(wait)
 		j.start = l.stream.Record()
 	}
-	per := w.batchObjects()
+	per := w.batch
 	for i, b := range lease.All() {
 		if i%per == 0 {
 			l.stream.Wait(wait) // once per batch: what it fails ends with the next event

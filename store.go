@@ -159,7 +159,7 @@ func (j *storeJob) submit(blocks [][]gpu.BlockID, after gpu.Event) {
 		l.stream.Wait(wait)
 		j.start = l.stream.Record()
 	}
-	per, next := w.batchObjects(), 0
+	per, next := w.batch, 0
 	for i, b := range j.lease.All() {
 		if next == len(j.todo) || int(j.todo[next]) != i {
 			continue // left out

@@ -32,6 +32,7 @@ type Worker struct {
 	key    layoutKey
 	layout kv.Layout
 	parts  []part // of an object, one per kernel group
+	batch  int    // objects copied between two events
 	id     string // engine_id in events
 	device string
 	stores *lane
@@ -140,7 +141,7 @@ func (w *Worker) validate() error {
 	if limit := w.e.o.L1.Bytes; layout.Size() > limit {
 		bad("Cache", "an object of one chunk has %d bytes, more than the %d bytes of L1", layout.Size(), limit)
 	}
-	w.layout = layout
+	w.layout, w.batch = layout, int(max(1, batchBytes/layout.Size()))
 	return errors.Join(errs...)
 }
 
@@ -297,8 +298,7 @@ func (w *Worker) withoutNull(ids []gpu.BlockID) []gpu.BlockID {
 	return ids
 }
 
-// Objects of one batch: enough bytes that the batch costs nothing, few enough that
-// early chunks of a long transfer are settled while later ones are copied.
+// batchBytes is the size of a batch: enough that a batch costs nothing, little
+// enough that early chunks of a long transfer are settled while later ones are
+// copied.
 const batchBytes = 8 << 20
-
-func (w *Worker) batchObjects() int { return int(max(1, batchBytes/w.layout.Size())) }
