@@ -1,0 +1,212 @@
+package httpserver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/lmcache-go/lmcache"
+)
+
+// protocolVersion is the LMCache release whose HTTP interface this follows.
+const protocolVersion = "0.5.6"
+
+// handler is everything a request passes through.
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	get := func(path string, h http.HandlerFunc) { mux.Handle("GET "+path, deadline(h)) }
+	get("/{$}", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, r, http.StatusOK, struct {
+			Status  string `json:"status"`
+			Service string `json:"service"`
+		}{"ok", "LMCache HTTP API"})
+	})
+	get("/healthcheck", s.health)
+	get("/status", s.status)
+	get("/livez", func(w http.ResponseWriter, r *http.Request) {
+		var checks []Check
+		if s.o.Live != nil {
+			checks = s.o.Live(r.Context())
+		}
+		probe(w, r, checks)
+	})
+	get("/readyz", func(w http.ResponseWriter, r *http.Request) {
+		probe(w, r, s.readiness(r.Context(), s.o.Engine.Stats()))
+	})
+	version := s.o.Version
+	if s.o.Commit != "" {
+		version += "-" + s.o.Commit
+	}
+	for path, text := range map[string]string{"/version": version, "/lmc_version": protocolVersion, "/commit_id": s.o.Commit} {
+		get(path, func(w http.ResponseWriter, r *http.Request) { answer(w, r, http.StatusOK, text) })
+	}
+	if s.o.Metrics != nil {
+		mux.Handle("GET /metrics", deadline(s.o.Metrics))
+	}
+	return s.logged(s.safely(s.check(route(mux))))
+}
+
+// health says whether the engine can be used.
+func (s *Server) health(w http.ResponseWriter, r *http.Request) {
+	type health struct {
+		Status string `json:"status"`
+		Reason string `json:"reason,omitempty"`
+	}
+	if ok, why := healthy(s.o.Engine.Stats()); !ok {
+		answer(w, r, http.StatusServiceUnavailable, health{"unhealthy", why})
+		return
+	}
+	answer(w, r, http.StatusOK, health{Status: "healthy"})
+}
+
+// status answers /status.
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.panicked(r, v)
+			answer(w, r, http.StatusServiceUnavailable, struct {
+				Error string `json:"error"`
+			}{"the engine's state cannot be read"})
+		}
+	}()
+	stats := s.o.Engine.Stats()
+	st := newStatus(stats, time.Now())
+	st.Version, st.Ready = s.o.Version, allOK(s.readiness(r.Context(), stats))
+	st.Listeners = map[string]string{"http": s.URL()}
+	maps.Copy(st.Listeners, s.o.Listeners)
+	answerIndented(w, r, http.StatusOK, st)
+}
+
+// readiness are the conditions for taking requests.
+func (s *Server) readiness(ctx context.Context, stats lmcache.Stats) []Check {
+	ok, why := healthy(stats)
+	server := Check{Name: "server", OK: !s.closing.Load()}
+	if !server.OK {
+		server.Detail = "closing"
+	}
+	checks := []Check{{Name: "engine", OK: ok, Detail: why}, server}
+	if s.o.Ready != nil {
+		checks = append(checks, s.o.Ready(ctx)...)
+	}
+	return checks
+}
+
+func allOK(checks []Check) bool {
+	return !slices.ContainsFunc(checks, func(c Check) bool { return !c.OK })
+}
+
+// probe answers 200 if all checks are good.
+func probe(w http.ResponseWriter, r *http.Request, checks []Check) {
+	type verdict struct {
+		Status string  `json:"status"`
+		Checks []Check `json:"checks,omitempty"`
+	}
+	if !allOK(checks) {
+		answer(w, r, http.StatusServiceUnavailable, verdict{"not ready", checks})
+		return
+	}
+	answer(w, r, http.StatusOK, verdict{Status: "ok"})
+}
+
+// deadline bounds the time of h. Its answer is held back until it is complete.
+func deadline(h http.Handler) http.Handler {
+	timed := http.TimeoutHandler(h, handlerTimeout, `{"detail":"the handler took too long"}`)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json") // of the timeout; an answer brings its own
+		timed.ServeHTTP(w, r)
+	})
+}
+
+// route gives the errors of mux the shape of the others.
+func route(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		refusal := refusal{header: make(http.Header), status: http.StatusOK}
+		h.ServeHTTP(&refusal, r)
+		if allow := refusal.header.Get("Allow"); allow != "" {
+			w.Header().Set("Allow", allow)
+		}
+		answer(w, r, refusal.status, detail{http.StatusText(refusal.status)})
+	})
+}
+
+// refusal takes down what a handler would answer.
+type refusal struct {
+	header http.Header
+	status int
+}
+
+func (f *refusal) Header() http.Header         { return f.header }
+func (f *refusal) Write(b []byte) (int, error) { return len(b), nil }
+func (f *refusal) WriteHeader(status int)      { f.status = status }
+
+// check refuses requests that were not meant for this listener.
+func (s *Server) check(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ok, why := s.guard.allows(r); !ok {
+			answer(w, r, http.StatusForbidden, detail{why})
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// safely keeps one broken request from the others.
+func (s *Server) safely(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			switch v := recover(); v {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(v)
+			default:
+				s.panicked(r, v)
+				answer(w, r, http.StatusInternalServerError, detail{"internal error"})
+			}
+		}()
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) panicked(r *http.Request, v any) {
+	s.o.Logger.ErrorContext(r.Context(), fmt.Sprintf("HTTP %s %s: %v", r.Method, r.URL.Path, v), slog.String("stack", string(debug.Stack())))
+}
+
+// logged writes one line per request at DEBUG.
+func (s *Server) logged(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.o.Logger.Enabled(r.Context(), slog.LevelDebug) {
+			h.ServeHTTP(w, r)
+			return
+		}
+		start := time.Now()
+		seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		h.ServeHTTP(seen, r)
+		s.o.Logger.DebugContext(r.Context(), fmt.Sprintf("HTTP %s %s %d", r.Method, r.URL.Path, seen.status),
+			slog.Duration("took", time.Since(start)), slog.String("peer", r.RemoteAddr))
+	})
+}
+
+// statusWriter remembers the status.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader passes the status on.
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController find the writer below.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
