@@ -15,6 +15,7 @@ type ReadOptions struct {
 	Owner   string // for events and logs
 	Readers int    // holders per object, 1 to MaxReaders; values outside are clipped
 	Promise bool   // the buffers are used through Take only: expiry lets go of them
+	Look    bool   // lease nothing: the codes say what could be leased
 }
 
 // ReadLease is borrowed memory of resident objects, which are not evicted while
@@ -37,7 +38,7 @@ func (m *Manager) ReserveRead(at time.Time, keys []kv.Key, layout kv.Layout, o R
 	readers := uint32(min(max(o.Readers, 1), MaxReaders))
 	l := m.newLease(LeaseRead, keys, layout, o.Owner, at)
 	l.promise = o.Promise
-	r := lookup{m: m, l: l, readers: readers, fp: layout.Fingerprint()}
+	r := lookup{m: m, l: l, readers: readers, look: o.Look, fp: layout.Fingerprint()}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for lo := 0; lo < len(keys); lo += maxHold {
@@ -65,6 +66,7 @@ type lookup struct {
 	m       *Manager
 	l       *lease
 	readers uint32
+	look    bool
 	fp      kv.Fingerprint
 	namer   namer
 	chain   chain
@@ -93,7 +95,7 @@ func (r *lookup) hold(lo, hi int, at time.Time) {
 func (r *lookup) grant(i int, id, fam uint32) {
 	m, it := r.m, &r.l.items[i]
 	it.code, it.detail = m.readableLocked(id, fam, r.fp)
-	if it.code != Success {
+	if it.code != Success || r.look {
 		return
 	}
 	e := m.mu.entries.At(id)

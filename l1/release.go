@@ -1,6 +1,7 @@
 package l1
 
 import (
+	"math"
 	"time"
 
 	"github.com/lmcache-go/lmcache/storage/kv"
@@ -14,17 +15,17 @@ type ReleaseResult struct {
 
 // Finish gives back all holders and ends the lease.
 func (r ReadLease) Finish(at time.Time, cause ReadCause) ReleaseResult {
-	return r.Release(at, All(len(r.Keys())), MaxReaders, cause)
+	return r.Release(at, All(math.MaxInt), MaxReaders, cause)
 }
 
 // Release gives back up to holders holders of each selected position. CauseRead
 // makes the objects the most recently used, the first key of the list last.
 // Temporary objects without holders vanish.
 func (r ReadLease) Release(at time.Time, s Select, holders int, cause ReadCause) (res ReleaseResult) {
-	if r.l == nil || r.l.gen.Load() != r.gen || holders <= 0 {
+	if r.l == nil || holders <= 0 {
 		return res
 	}
-	s = s.clip(len(r.l.keys))
+	s = s.clip(math.MaxInt) // pieces knows the length of the list
 	l := r.l
 	pieces(l, r.gen, s.Lo, s.Hi, func(lo, hi int) {
 		l.m.releaseLocked(l, at, lo, hi, s, uint32(holders), cause)

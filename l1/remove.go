@@ -123,6 +123,12 @@ func (m *Manager) Delete(at time.Time, keys []kv.Key, force bool) []Code {
 func (m *Manager) deleteHold(at time.Time, keys []kv.Key, out []Code, lo, hi int, force bool, n *namer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.mu.closed {
+		for i := lo; i < hi; i++ {
+			out[i] = KeyNotExist
+		}
+		return
+	}
 	m.enterLocked(at)
 	for i := lo; i < hi; i++ {
 		id := m.seekLocked(&keys[i], n)
@@ -170,6 +176,9 @@ func (m *Manager) Clear(at time.Time, force bool) int {
 func (m *Manager) clearHold(at time.Time, from uint32, force bool) (removed int, next uint32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.mu.closed {
+		return 0, 0
+	}
 	m.enterLocked(at)
 	limit := m.mu.entryLimit
 	handled := 0

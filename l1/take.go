@@ -10,16 +10,23 @@ import (
 // the selected keys in order, and reports how many of them could not be had.
 // Nothing is released or announced. A position whose lease has expired is leased
 // again if the object is still there; one that was never leased, or whose holders
-// have all been taken, is KeyNotReadable.
+// have all been taken, is KeyNotReadable. If the lease itself has ended, taken is
+// the zero value and bad is 0.
 func (r ReadLease) Take(at time.Time, s Select) (taken ReadLease, bad int) {
 	l := r.l
-	if l == nil || l.gen.Load() != r.gen {
-		return ReadLease{}, s.Len(s.Hi)
+	if l == nil {
+		return ReadLease{}, 0
 	}
-	s = s.clip(len(l.keys))
-	t := l.m.newLease(LeaseRead, s.Pick(l.keys), l.layout, l.owner, at)
-	tk := taking{m: l.m, from: l, to: t, s: s}
 	m := l.m
+	m.mu.Lock()
+	live, keys, layout, owner := l.gen.Load() == r.gen, l.keys, l.layout, l.owner
+	m.mu.Unlock()
+	if !live {
+		return ReadLease{}, 0
+	}
+	s = s.clip(len(keys))
+	t := m.newLease(LeaseRead, s.Pick(keys), layout, owner, at)
+	tk := taking{m: m, from: l, to: t, s: s}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for j := 0; j < len(t.keys); j += maxHold {
@@ -112,6 +119,9 @@ func (t *taking) position(i, j int) bool {
 			m.settleLocked(t.from, it)
 		}
 		return true
+	case it.state == itemLost && it.holders > 0 && m.mu.closed:
+		to.code, to.detail = KeyNotExist, DetailAbsent
+		return false
 	case it.state == itemLost && it.holders > 0: // expired: lease it again if it is still there
 		id := t.find(i)
 		if to.code, to.detail = m.readableLocked(id, 0, t.from.layout.Fingerprint()); to.code != Success {

@@ -310,9 +310,13 @@ func (w WriteLease) Abort(at time.Time, cause AbortCause) {
 	w.AbortRange(at, 0, len(w.Keys()), cause)
 }
 
-// AbortRange is Abort for the positions [lo, hi).
-func (w WriteLease) AbortRange(at time.Time, lo, hi int, cause AbortCause) {
-	w.pieces(lo, hi, func(lo, hi int) { w.l.m.abortLocked(w.l, at, lo, hi, cause) }, nil)
+// AbortRange is Abort for the positions [lo, hi). It returns the keys that were
+// still staged, in request order.
+func (w WriteLease) AbortRange(at time.Time, lo, hi int, cause AbortCause) (aborted []kv.Key) {
+	w.pieces(lo, hi, func(lo, hi int) { w.l.m.abortLocked(w.l, at, lo, hi, cause) }, func(lo, hi int) {
+		aborted = run(w.l.keys, lo, hi, func(i int) bool { return w.l.items[i].result == Success && w.l.items[i].state == itemSettled })
+	})
+	return aborted
 }
 
 // Renew starts the lease's time anew; false: it is no longer live.
