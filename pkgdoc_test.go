@@ -15,6 +15,24 @@ import (
 // maxLines is the length of a source file above which it has to be split.
 const maxLines = 500
 
+// Tests wait for what they wait for. A file that calls time.Sleep runs it in a
+// bubble of package synctest, where it costs no time.
+func TestSleepOnlyInSynctest(t *testing.T) {
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") || path == "pkgdoc_test.go" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if bytes.Contains(text, []byte("time.Sleep(")) && !bytes.Contains(text, []byte(`"testing/synctest"`)) {
+			t.Errorf("%s calls time.Sleep and does not use testing/synctest", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // source is one file of shipped code.
 type source struct {
 	path string
