@@ -25,7 +25,7 @@ func TestREQ_C9_NearestNames(t *testing.T) {
 		code int
 		want string
 	}{
-		{"versoin", cli.ExitUsage, `unknown command "versoin"; did you mean "version"?`},
+		{"versio", cli.ExitUsage, `unknown command "versio"; did you mean "version"?`},
 		{"servre", cli.ExitUsage, `unknown command "servre"; did you mean "server"?`},
 		{"bench worklaod", cli.ExitUsage, `unknown command "bench worklaod"; did you mean "bench workload"?`},
 		{"workload", cli.ExitUsage, `unknown command "workload"; did you mean "bench workload"?`},
@@ -187,7 +187,7 @@ func TestSignals(t *testing.T) {
 	}()
 	signals <- syscall.SIGINT
 	<-ctx.Done()
-	var cause *cli.Interrupted
+	var cause *cli.InterruptedError
 	if !errors.As(context.Cause(ctx), &cause) || cause.Signal != syscall.SIGINT {
 		t.Errorf("cause = %v", context.Cause(ctx))
 	}
@@ -205,7 +205,7 @@ func TestWithSignals(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-ctx.Done()
-	var cause *cli.Interrupted
+	var cause *cli.InterruptedError
 	if !errors.As(context.Cause(ctx), &cause) || cause.Signal != syscall.SIGTERM {
 		t.Errorf("cause = %v", context.Cause(ctx))
 	}

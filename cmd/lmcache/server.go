@@ -8,7 +8,7 @@ import (
 // serverCommand is "lmcache server".
 type serverCommand struct {
 	flags.Server
-	flags.L1 `embed:"" set:"l1_size_note=(required)" set:"policy_note=(required)"`
+	flags.L1 `kong:"embed,set='l1_size_note=(required)',set='policy_note=(required)'"`
 	flags.HTTP
 	flags.Observability
 	flags.Log

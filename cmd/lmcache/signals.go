@@ -11,7 +11,7 @@ import (
 )
 
 // withSignals returns a context that the first SIGINT or SIGTERM cancels with a
-// *cli.Interrupted as its cause. The second ends the process at once with the
+// *cli.InterruptedError as its cause. The second ends the process at once with the
 // exit code of its kind. stop gives the signals back and waits for the
 // goroutine behind.
 func withSignals(parent context.Context) (ctx context.Context, stop func()) {
@@ -33,7 +33,7 @@ func watchSignals(signals <-chan os.Signal, quit <-chan struct{}, cancel context
 	for first := true; ; first = false {
 		select {
 		case s := <-signals:
-			i := &cli.Interrupted{Signal: s}
+			i := &cli.InterruptedError{Signal: s}
 			if !first {
 				exit(i.ExitCode())
 				return

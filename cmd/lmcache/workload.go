@@ -8,7 +8,7 @@ import (
 // workloadCommand is "lmcache bench workload".
 type workloadCommand struct {
 	flags.Workload
-	flags.L1 `embed:"" set:"l1_size_note=(1 GiB by default)" set:"policy_note=(LRU by default)"`
+	flags.L1 `kong:"embed,set='l1_size_note=(1 GiB by default)',set='policy_note=(LRU by default)'"`
 	flags.Observability
 	flags.Log
 	flags.UpstreamShared

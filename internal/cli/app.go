@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -112,7 +113,7 @@ func (a *App) fill(parser *kong.Kong, line commandLine, problems *Problems) {
 		return
 	}
 	treatUpstream(chainFlags(line.node), problems)
-	if c, ok := line.node.Target.Addr().Interface().(Checker); ok {
+	if c, ok := reflect.TypeAssert[Checker](line.node.Target.Addr()); ok {
 		c.Check(problems)
 	}
 }
@@ -137,12 +138,12 @@ func configPath(app *kong.Application, problems *Problems) string {
 // run runs the command of a node. A command that stopped because of a signal
 // ends with the exit code of that signal.
 func (a *App) run(ctx context.Context, node *kong.Node) int {
-	command, ok := node.Target.Addr().Interface().(Command)
+	command, ok := reflect.TypeAssert[Command](node.Target.Addr())
 	if !ok {
 		return a.fail(&ExitError{Code: ExitBug, Err: fmt.Errorf("internal error: %q cannot run", node.Path())})
 	}
 	err := command.Run(ctx, a.IO)
-	var signal *Interrupted
+	var signal *InterruptedError
 	if errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &signal) {
 		err = &ExitError{Code: signal.ExitCode(), Err: signal}
 	}
@@ -154,16 +155,14 @@ func (a *App) fail(err error) int {
 	if err == nil {
 		return ExitOK
 	}
-	var exit *ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*ExitError](err); ok {
 		if exit.Err != nil {
 			printError(a.IO.Stderr, exit.Err)
 		}
 		return exit.Code
 	}
 	printError(a.IO.Stderr, err)
-	var problems *Problems
-	if errors.As(err, &problems) {
+	if problems, ok := errors.AsType[*Problems](err); ok {
 		problems.printWarnings(a.IO.Stderr)
 		return problems.ExitCode()
 	}

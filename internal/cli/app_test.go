@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,12 +68,11 @@ func (s *serve) values() string {
 }
 
 type measure struct {
-	File  string   `arg:"" optional:"" help:"File."`
-	Chunk int      `name:"chunk-size" default:"512" min:"1" help:"Tokens per chunk."`
-	JSON  bool     `name:"json" help:"JSON."`
-	Limit int      `name:"limit" short:"n" help:"Limit."`
-	Seed  string   `name:"seed" help:"Another type than above."`
-	extra []string `kong:"-"`
+	File  string `arg:"" optional:"" help:"File."`
+	Chunk int    `name:"chunk-size" default:"512" min:"1" help:"Tokens per chunk."`
+	JSON  bool   `name:"json" help:"JSON."`
+	Limit int    `name:"limit" short:"n" help:"Limit."`
+	Seed  string `name:"seed" help:"Another type than above."`
 }
 
 func (m *measure) Run(_ context.Context, io *IO) error {
@@ -197,9 +197,7 @@ func TestValues(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			env := map[string]string{}
-			for k, v := range c.env {
-				env[k] = v
-			}
+			maps.Copy(env, c.env)
 			if c.file != "" {
 				env["LMCACHE_CONFIG"] = writeConfig(t, c.file)
 			}
@@ -360,12 +358,14 @@ func TestWarnings(t *testing.T) {
 	}{
 		{"defaults of LMCache", "serve --port 5555.0 --no-gc-monitor --plugins --notifier 9 --huge", nil, ""},
 		{
-			"a Service of Kubernetes", "serve", map[string]string{"LMCACHE_PORT": "tcp://10.0.0.1:5555", "LMCACHE_CHUNK_SIZE": "udp://10.0.0.1:1"},
+			"a Service of Kubernetes", "serve",
+			map[string]string{"LMCACHE_PORT": "tcp://10.0.0.1:5555", "LMCACHE_CHUNK_SIZE": "udp://10.0.0.1:1"},
 			"lmcache: warning: LMCACHE_CHUNK_SIZE=udp://10.0.0.1:1 is ignored: Kubernetes sets it for a Service named lmcache; --chunk-size takes a number\n" +
 				"lmcache: warning: LMCACHE_PORT=tcp://10.0.0.1:5555 is ignored: Kubernetes sets it for a Service named lmcache; --port takes a number\n",
 		},
 		{
-			"a log level that nobody knows", "serve", map[string]string{"LMCACHE_LOG_LEVEL": "loud"},
+			"a log level that nobody knows", "serve",
+			map[string]string{"LMCACHE_LOG_LEVEL": "loud"},
 			"lmcache: warning: --log-level: must be one of DEBUG, INFO, got \"loud\" (from environment LMCACHE_LOG_LEVEL); INFO is used\n",
 		},
 	} {
@@ -440,7 +440,7 @@ func TestInterrupted(t *testing.T) {
 		f := newFixture(nil)
 		f.serve.wait = true
 		ctx, cancel := context.WithCancelCause(t.Context())
-		cancel(&Interrupted{Signal: signal})
+		cancel(&InterruptedError{Signal: signal})
 		if got := f.Run(ctx, []string{"serve"}); got != code {
 			t.Errorf("%v: exit code %d, want %d", signal, got, code)
 		}

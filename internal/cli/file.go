@@ -62,11 +62,11 @@ func readConfig(path string, app *kong.Application, problems *Problems) *configF
 
 // readSmall reads a file of at most maxConfig bytes.
 func readSmall(path string) ([]byte, fs.FileMode, error) {
-	file, err := os.Open(path) //nolint:gosec // the user names it
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, 0, err
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
 		return nil, 0, err

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -21,7 +22,7 @@ func (*Help) Examples() []string { return []string{"lmcache help", "lmcache help
 
 // helpCommand returns the struct of the help command if the node is it.
 func helpCommand(node *kong.Node) (*Help, bool) {
-	h, ok := node.Target.Addr().Interface().(*Help)
+	h, ok := reflect.TypeAssert[*Help](node.Target.Addr())
 	return h, ok
 }
 
@@ -98,7 +99,7 @@ func prepareModel(k *kong.Kong) error {
 }
 
 func addExamples(n *kong.Node) {
-	h, ok := n.Target.Addr().Interface().(Helper)
+	h, ok := reflect.TypeAssert[Helper](n.Target.Addr())
 	if !ok {
 		return
 	}

@@ -23,7 +23,7 @@ func SystemIO() *IO {
 // IsTerminal tells whether w is a file that is a terminal.
 func IsTerminal(w io.Writer) bool {
 	f, ok := w.(interface{ Fd() uintptr })
-	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor is an int
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // Colors tells whether w may get colours: it is a terminal and NO_COLOR is not set.

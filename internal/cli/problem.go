@@ -30,7 +30,7 @@ type problem struct {
 // Problems collects what is wrong with one run before anything is done. It
 // belongs to one goroutine. As an error, it is the problems of a command that
 // finds them only when it runs; the program prints each on a line of its own.
-type Problems struct {
+type Problems struct { //nolint:errname // it is the list that the program collects; an error only if it is not empty
 	list     []problem
 	warnings []string
 	origins  map[string]origin
@@ -64,7 +64,7 @@ func (p *Problems) Errors(err error) {
 	if err == nil {
 		return
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the joined errors, not one in the chain
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
 			p.Errors(e)
 		}
@@ -141,8 +141,7 @@ func NewProblems() *Problems { return newProblems(func(string) (string, bool) { 
 
 // printError writes err, one line for each problem.
 func printError(w io.Writer, err error) {
-	var p *Problems
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*Problems](err); ok {
 		for _, e := range p.list {
 			_, _ = fmt.Fprintf(w, "lmcache: error: %s\n", oneLine(e.text))
 		}

@@ -75,7 +75,7 @@ func TestNearest(t *testing.T) {
 	names := []string{"chunk-size", "l1-size-gb", "http-port", "http-host", "version"}
 	for s, want := range map[string]string{
 		"chunk-sise": "chunk-size", "chunksize": "chunk-size", "chnuk-size": "chunk-size", "l1-size": "l1-size-gb", "http": "", "l1-size-g": "l1-size-gb",
-		"http-prot": "http-port", "versoin": "version", "v": "", "something-else": "", "": "",
+		"http-prot": "http-port", "versio": "version", "v": "", "something-else": "", "": "",
 	} {
 		if got := nearest(s, names); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", s, got, want)

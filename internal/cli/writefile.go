@@ -11,8 +11,8 @@ import (
 // content or the new, never a part. The new file has the mode 0644. What is not
 // a regular file, such as a device or a pipe, is written to in place.
 func WriteFile(path string, data []byte) (err error) {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
+	if file, err := filepath.EvalSymlinks(path); err == nil {
+		path = file
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		if info.IsDir() {
@@ -43,7 +43,7 @@ func WriteFile(path string, data []byte) (err error) {
 }
 
 func writeInPlace(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0) //nolint:gosec // the user names it
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}

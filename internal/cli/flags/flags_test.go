@@ -36,7 +36,7 @@ func (nothing) Run(context.Context, *cli.IO) error { return nil }
 
 type l1Command struct {
 	nothing `kong:"-"`
-	L1      `embed:"" set:"l1_size_note=n" set:"policy_note=n"`
+	L1      `kong:"embed,set='l1_size_note=n',set='policy_note=n'"`
 	machine fstest.MapFS
 	need    bool
 }
@@ -171,7 +171,7 @@ func TestInstance(t *testing.T) {
 type workCommand struct {
 	nothing `kong:"-"`
 	Workload
-	L1 `embed:"" set:"l1_size_note=n" set:"policy_note=n"`
+	L1 `kong:"embed,set='l1_size_note=n',set='policy_note=n'"`
 	Observability
 }
 

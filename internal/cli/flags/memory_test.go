@@ -25,32 +25,42 @@ func TestReadMemory(t *testing.T) {
 	}{
 		{"no control group", map[string]string{"proc/meminfo": meminfo}, memory{total: 8 << 30, available: 4 << 30}, 6 << 30},
 		{
-			"version 2, the parent's limit", map[string]string{
+			"version 2, the parent's limit",
+			map[string]string{
 				"proc/meminfo": meminfo, "proc/self/cgroup": "0::/a/b\n",
 				"sys/fs/cgroup/a/b/memory.max": "max\n", "sys/fs/cgroup/a/memory.max": "2147483648\n",
 			},
-			memory{total: 8 << 30, available: 4 << 30, group: 2 << 30}, 1 << 30,
+			memory{total: 8 << 30, available: 4 << 30, group: 2 << 30},
+			1 << 30,
 		},
 		{
-			"version 2, in a container", map[string]string{
+			"version 2, in a container",
+			map[string]string{
 				"proc/meminfo": meminfo, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "536870912\n",
 			},
-			memory{total: 8 << 30, available: 4 << 30, group: 512 << 20}, 384 << 20,
+			memory{total: 8 << 30, available: 4 << 30, group: 512 << 20},
+			384 << 20,
 		},
 		{
-			"version 1", map[string]string{
+			"version 1",
+			map[string]string{
 				"proc/meminfo": meminfo, "proc/self/cgroup": "5:cpu,cpuacct:/x\n4:memory:/x\n",
 				"sys/fs/cgroup/memory/x/memory.limit_in_bytes": "1073741824\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
 			},
-			memory{total: 8 << 30, available: 4 << 30, group: 1 << 30}, 768 << 20,
+			memory{total: 8 << 30, available: 4 << 30, group: 1 << 30},
+			768 << 20,
 		},
 		{
-			"a tiny limit", map[string]string{"proc/meminfo": meminfo, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "1048576\n"},
-			memory{total: 8 << 30, available: 4 << 30, group: 1 << 20}, 64 << 20,
+			"a tiny limit",
+			map[string]string{"proc/meminfo": meminfo, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "1048576\n"},
+			memory{total: 8 << 30, available: 4 << 30, group: 1 << 20},
+			64 << 20,
 		},
 		{
-			"strange files", map[string]string{"proc/meminfo": meminfo + "\nx\n", "proc/self/cgroup": "what\n", "sys/fs/cgroup/memory.max": "soon"},
-			memory{total: 8 << 30, available: 4 << 30}, 6 << 30,
+			"strange files",
+			map[string]string{"proc/meminfo": meminfo + "\nx\n", "proc/self/cgroup": "what\n", "sys/fs/cgroup/memory.max": "soon"},
+			memory{total: 8 << 30, available: 4 << 30},
+			6 << 30,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
