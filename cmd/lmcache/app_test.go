@@ -10,8 +10,7 @@ import (
 // wholeGrammar has every command whose flags are defined.
 type wholeGrammar struct {
 	grammar
-	Server serverCommand `cmd:"" help:"Run the cache server."`
-	Bench  struct {
+	Bench struct {
 		Workload workloadCommand `cmd:"" help:"Run a request trace against an engine in this process."`
 	} `cmd:"" help:"Measure parts of the cache."`
 }

@@ -10,6 +10,7 @@ import (
 type grammar struct {
 	Config string `name:"config" group:"General" placeholder:"FILE" help:"Configuration file (YAML) with values for flags"`
 
+	Server  serverCommand  `cmd:"" help:"Run the cache server."`
 	Version versionCommand `cmd:"" help:"Print the version, the commit and the platform."`
 	Help    cli.Help       `cmd:"" help:"Print the help of a command."`
 }

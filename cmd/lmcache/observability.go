@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/lmcache-go/lmcache"
+	"github.com/lmcache-go/lmcache/eventbus"
+	"github.com/lmcache-go/lmcache/internal/cli/flags"
+	"github.com/lmcache-go/lmcache/observe"
+	"github.com/lmcache-go/lmcache/observe/export"
+)
+
+// observability is the bus of a run and what listens to it. Without metrics,
+// metrics and observer are nil.
+type observability struct {
+	bus      *eventbus.Bus
+	metrics  *export.Metrics
+	observer *observe.Observer
+}
+
+// openObservability makes the bus and subscribes what the flags ask for. It opens
+// no port.
+func openObservability(o *flags.Observability, log *slog.Logger) (*observability, error) {
+	ob := &observability{bus: eventbus.New(eventbus.Options{Queue: o.QueueSize, Disabled: o.Disable, Logger: log})}
+	if !o.Metrics() {
+		return ob, nil
+	}
+	eo := export.Options{Process: true, Logger: log}
+	if id, ok := o.Instance(); ok {
+		eo.InstanceID = &id
+	}
+	var err error
+	if ob.metrics, err = export.NewMetrics(eo); err != nil {
+		return nil, err
+	}
+	ob.observer, err = observe.Start(ob.bus, ob.metrics.MeterProvider(), observe.Options{
+		QueueSize: o.QueueSize, Buckets: observe.Buckets(o.Buckets), LabelLimit: o.LabelLimit,
+	})
+	return ob, err
+}
+
+// watch shows the state of an engine, and of the bus, as gauges.
+func (o *observability) watch(eng *lmcache.Engine) error {
+	if o.observer == nil {
+		return nil
+	}
+	return o.observer.Watch(observe.Sources{
+		Engine: eng, Bus: o.bus, Labels: o.observer.Labels(),
+		Build: observe.Build{Version: readBuild().Version},
+	})
+}
+
+// close delivers what is on the bus and then ends the exporter. The engine must
+// have been closed before.
+func (o *observability) close(ctx context.Context) error {
+	err := o.bus.Close(ctx)
+	if o.metrics == nil {
+		return err
+	}
+	return errors.Join(err, o.observer.Close(), o.metrics.Shutdown(ctx))
+}

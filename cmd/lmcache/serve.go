@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+
+	"github.com/lmcache-go/lmcache"
+	"github.com/lmcache-go/lmcache/internal/cli"
+	httpserver "github.com/lmcache-go/lmcache/server/http"
+)
+
+// Run implements cli.Command: it serves until ctx ends, then drains.
+func (c *serverCommand) Run(ctx context.Context, io *cli.IO) error {
+	log, _ := c.Log.Logger(io)
+	o := c.options(log)
+	if err := o.Validate(); err != nil {
+		p := cli.NewProblems()
+		p.Errors(err)
+		return p
+	}
+	if c.DryRun {
+		return c.plan(io)
+	}
+	s := &service{log: log}
+	err := s.start(ctx, c, o)
+	if err == nil {
+		<-ctx.Done()
+		log.Info("Shutting down server...")
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout.Duration())
+	defer cancel()
+	return errors.Join(err, s.stop(stop))
+}
+
+// options are the engine's, from the flags.
+func (c *serverCommand) options(log *slog.Logger) lmcache.Options {
+	o := lmcache.Options{
+		ChunkTokens: c.ChunkSize, HashAlgorithm: c.HashAlgorithm, L1: l1Options(&c.L1), Logger: log,
+	}
+	if c.HashSeed != nil {
+		o.HashSeed = *c.HashSeed
+	}
+	return o
+}
+
+// service is what a running server consists of, in the order in which it starts.
+type service struct {
+	log    *slog.Logger
+	obs    *observability
+	engine *lmcache.Engine
+	front  *httpserver.Server
+}
+
+func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options) (err error) {
+	if s.obs, err = openObservability(&c.Observability, s.log); err != nil {
+		return err
+	}
+	o.Bus = s.obs.bus
+	if s.engine, err = lmcache.Open(ctx, o); err != nil {
+		return err
+	}
+	if err = s.obs.watch(s.engine); err != nil {
+		return err
+	}
+	listeners := make(map[string]string)
+	var metrics http.Handler
+	if s.obs.metrics != nil {
+		srv, err := s.obs.metrics.Listen(ctx, c.PrometheusHost, c.PrometheusPort)
+		if err != nil {
+			return err
+		}
+		listeners["metrics"] = srv.URL()
+		metrics = s.obs.metrics.Handler()
+	}
+	if !c.HTTP.Disable {
+		build := readBuild()
+		s.front, err = httpserver.Listen(ctx, httpserver.Options{
+			Addr: net.JoinHostPort(c.HTTP.Host, strconv.Itoa(c.HTTP.Port)), Engine: s.engine, Metrics: metrics,
+			Logger: s.log, Version: build.Version, Commit: build.Commit, Listeners: listeners,
+		})
+		if err != nil {
+			return err
+		}
+		listeners["http"] = s.front.URL()
+	}
+	s.log.Info("LMCache cache server is running...")
+	for _, name := range []string{"metrics", "http"} {
+		if url := listeners[name]; url != "" {
+			s.log.Info(fmt.Sprintf("%s: %s", name, url))
+		}
+	}
+	return nil
+}
+
+// stop ends everything in reverse order: front end, engine with the events of its
+// teardown, bus, exporter.
+func (s *service) stop(ctx context.Context) error {
+	var errs []error
+	if s.front != nil {
+		errs = append(errs, s.front.Close(ctx))
+	}
+	if s.engine != nil {
+		errs = append(errs, s.engine.Close(ctx))
+	}
+	if s.obs != nil {
+		errs = append(errs, s.obs.close(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// plan prints what a start would open.
+func (c *serverCommand) plan(io *cli.IO) error {
+	r := cli.NewReport("LMCache Server Plan", 64)
+	r.Line("chunk_size", "Chunk size (tokens)", c.ChunkSize)
+	r.Line("hash_algorithm", "Hash algorithm", c.HashAlgorithm)
+	r.Line("l1_bytes", "L1 (bytes)", c.L1.Bytes())
+	r.Line("eviction_policy", "Eviction policy", c.L1.Policy)
+	at := func(on bool, host string, port int) any {
+		if !on {
+			return nil
+		}
+		return "http://" + net.JoinHostPort(host, strconv.Itoa(port))
+	}
+	r.Line("metrics_url", "Metrics", at(c.Metrics(), c.PrometheusHost, c.PrometheusPort))
+	r.Line("http_url", "HTTP", at(!c.HTTP.Disable, c.HTTP.Host, c.HTTP.Port))
+	_, err := fmt.Fprint(io.Stdout, r.Text())
+	return err
+}
