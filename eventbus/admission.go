@@ -16,6 +16,11 @@ type admission struct {
 // totals are events and their keys, counted from the start of the lane.
 type totals struct{ events, keys uint64 }
 
+func (t *totals) add(events, keys uint64) {
+	t.events += events
+	t.keys += keys
+}
+
 // begun is what the consumer of a lane has begun to handle of one class: one
 // writer, any reader.
 type begun struct {

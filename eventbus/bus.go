@@ -3,6 +3,7 @@ package eventbus
 import (
 	"context"
 	"fmt"
+	"iter"
 	"reflect"
 	"slices"
 	"sync"
@@ -143,14 +144,17 @@ func (b *Bus) subscriptions() []*Subscription {
 
 // lanes are all queues: the shared one, then the isolated ones in order of
 // registration.
-func (b *Bus) lanes() []*lane {
-	lanes := []*lane{b.shared}
-	for _, s := range b.subscriptions() {
-		if s.isolated && !b.opts.Disabled {
-			lanes = append(lanes, s.lane)
+func (b *Bus) lanes() iter.Seq[*lane] {
+	return func(yield func(*lane) bool) {
+		if !yield(b.shared) {
+			return
+		}
+		for _, s := range b.subscriptions() {
+			if s.isolated && !b.opts.Disabled && !yield(s.lane) {
+				return
+			}
 		}
 	}
-	return lanes
 }
 
 // Flush returns when everything admitted before the call has been handled, in
@@ -167,7 +171,7 @@ func (b *Bus) Flush(ctx context.Context) error {
 		return b.drain(ctx, b.now())
 	}
 	var waits []<-chan struct{}
-	for _, l := range b.lanes() {
+	for l := range b.lanes() {
 		if w := l.flush(); w != nil {
 			waits = append(waits, w)
 		}

@@ -118,14 +118,50 @@ func (l *lane) handle() {
 	}
 }
 
+// deliver goes through the batch in stretches, and in these from one run of
+// records of the same type to the next.
 func (l *lane) deliver() {
-	for l.pos < len(l.batch) {
-		pos := l.pos
-		l.columns[l.batch[pos].column].deliver()
-		if l.pos == pos { // aborted
-			l.pos = len(l.batch)
+	batch, columns := l.batch, l.columns
+	for pos := l.pos; pos < len(batch); {
+		c := columns[batch[pos].column]
+		if l.abort.Load() && !c.interrupted() {
+			break
 		}
+		if pos == l.counted { // else: a panic interrupted a stretch
+			l.beginStretch()
+		}
+		run := batch[pos:l.counted]
+		n := 1
+		for n < len(run) && run[n].column == run[0].column {
+			n++
+		}
+		pos = c.deliver(run[:n], pos)
 	}
+	l.pos = len(batch)
+}
+
+// beginStretch counts the next records as begun, as many as publishers need not
+// hear of one by one; they hear at once of the first, whose handling begins now.
+func (l *lane) beginStretch() {
+	stretch := l.batch[l.counted:]
+	stretch = stretch[:min(l.stride, len(stretch))]
+	l.counted += len(stretch)
+	l.count(stretch[:1])
+	l.storeBegun()
+	l.count(stretch[1:])
+}
+
+func (l *lane) count(records []record) {
+	var reserved, keys, reservedKeys uint64
+	for i := range records {
+		r := &records[i]
+		k := uint64(r.keys)
+		keys += k
+		reserved += uint64(r.class)
+		reservedKeys += k * uint64(r.class)
+	}
+	l.begun[Bulk].mine.add(uint64(len(records))-reserved, keys-reservedKeys)
+	l.begun[Reserved].mine.add(reserved, reservedKeys)
 }
 
 // storeBegun lets publishers see what was begun.
@@ -185,7 +221,7 @@ func (l *lane) swapLocked() {
 	for _, c := range l.held {
 		c.swapLocked()
 	}
-	l.pos, l.counted, l.countdown = 0, 0, 0
+	l.pos, l.counted = 0, 0
 }
 
 // pass is one turn of a lane without a goroutine. It returns the number of

@@ -16,7 +16,8 @@ const nap = time.Millisecond
 type record struct {
 	at     time.Time
 	keys   uint32
-	column uint32
+	column uint16
+	class  Class
 }
 
 // state is what a lane's consumer does, as publishers need to know it.
@@ -68,17 +69,16 @@ type lane struct {
 	begun [2]begun
 
 	// Consumer only.
-	batch     []record // the same as mu.inHand
-	pos       int      // record that is or will be handled
-	columns   []column
-	held      []column // those with something of the batch
-	taken     [2]totals
-	counted   int // records of batch that begun.mine includes
-	countdown int // of further ones that may be begun before begun is stored
-	worked    bool
-	timer     *time.Timer
-	hook      *hook     // being called
-	tickAt    time.Time // for the hook being called
+	batch   []record // the same as mu.inHand
+	pos     int      // record that is or will be handled
+	columns []column
+	held    []column // those with something of the batch
+	taken   [2]totals
+	counted int // records of batch that begun.mine includes
+	worked  bool
+	timer   *time.Timer
+	hook    *hook     // being called
+	tickAt  time.Time // for the hook being called
 }
 
 // waiter waits for the end of a turn of the consumer after which at least target
@@ -96,7 +96,7 @@ func newLane(b *Bus, bulk, reserved int, o Overflow) *lane {
 		l.quarter[class] = uint64(limit / 4)               //nolint:gosec // positive
 	}
 	l.quarterKeys = uint64(b.opts.Keys / 4) //nolint:gosec // positive
-	l.stride = min(max(min(bulk, reserved)/512, 1), 64)
+	l.stride = min(max(min(bulk, reserved)/256, 1), 64)
 	if o > 0 {
 		l.stride = 1 // publishers wait for it
 	}

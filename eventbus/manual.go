@@ -35,7 +35,7 @@ func (b *Bus) drain(ctx context.Context, now time.Time) error {
 
 // tick calls what is due at now, and handles what was published by it.
 func (b *Bus) tick(now time.Time) {
-	for _, l := range b.lanes() {
+	for l := range b.lanes() {
 		l.tick(now)
 	}
 	b.rounds(nil)
@@ -46,7 +46,7 @@ func (b *Bus) tick(now time.Time) {
 func (b *Bus) rounds(stop func() error) {
 	for range maxRounds {
 		n := 0
-		for _, l := range b.lanes() {
+		for l := range b.lanes() {
 			if stop != nil && stop() != nil {
 				return
 			}

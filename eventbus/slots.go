@@ -16,7 +16,7 @@ type handler[E Event] struct {
 // emptied hold, so that nothing is allocated per event.
 type slots[E Event] struct {
 	lane     *lane
-	index    uint32 // in lane.mu.columns
+	index    uint16 // in lane.mu.columns
 	class    Class  // where it is admitted: always 0 in isolated lanes
 	traits   traits
 	aside    *atomic.Uint64               // further counter of losses; nil in the shared lane
@@ -26,11 +26,11 @@ type slots[E Event] struct {
 
 	// Consumer only. They survive a panic, so that delivery resumes behind it.
 	hold               []E
-	next               int          // items of hold handled, up to date between calls of deliver
-	skew               int          // in deliver: position of a record minus that of its item
-	turn               int          // handlers already called for the item being handled
-	handling           []handler[E] // of that item
-	handled, abandoned int          // items of the batch last released
+	next               int           // items of hold handled, up to date between calls of deliver
+	skew               int           // in deliver: position of a record minus that of its item
+	turn               int           // handlers already called for the item being handled
+	handling           *[]handler[E] // of that item
+	handled, abandoned int           // items of the batch last released
 }
 
 // counts are the totals of one type in one lane: published = delivered + dropped
@@ -39,11 +39,12 @@ type counts struct{ published, delivered, dropped uint64 }
 
 // column is slots without its type, as the consumer of a lane sees it.
 type column interface {
-	swapLocked()          // takes over what was filled
-	deliver()             // handles records from lane.pos on, as long as they are of this column
-	release()             // forgets the batch
-	settleLocked() uint64 // accounts for the batch just released, of which it returns what was abandoned
+	swapLocked()                       // takes over what was filled
+	deliver(run []record, pos int) int // handles a run of records of this column that begins at pos of the batch; returns how far it came
+	release()                          // forgets the batch
+	settleLocked() uint64              // accounts for the batch just released, of which it returns what was abandoned
 	rowLocked() TypeStats
+	interrupted() bool                        // a panic left a record half handled
 	culprit() (s *Subscription, event string) // whose handler was called last, and for what
 }
 
@@ -52,7 +53,7 @@ func newSlots[E Event](t *topic[E], l *lane, class Class, aside *atomic.Uint64) 
 	s.handlers.Store(new([]handler[E]))
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s.index = uint32(len(l.mu.columns)) //nolint:gosec // one per event type
+	s.index = uint16(len(l.mu.columns)) //nolint:gosec // one per event type
 	l.mu.columns = append(l.mu.columns, s)
 	return s
 }
@@ -78,7 +79,7 @@ func (s *slots[E]) put(e *E, at time.Time, keys uint32) {
 		l.mu.touched = append(l.mu.touched, s)
 	}
 	s.fill = append(s.fill, *e)
-	l.mu.records = append(l.mu.records, record{at: at, keys: keys, column: s.index})
+	l.mu.records = append(l.mu.records, record{at: at, keys: keys, column: s.index, class: s.class})
 	wake := l.mu.state != busy && l.wakeLocked(s.class)
 	l.mu.Unlock()
 	if wake {
@@ -91,79 +92,35 @@ func (s *slots[E]) swapLocked() {
 	s.next, s.turn = 0, 0
 }
 
-// deliver handles a stretch of records at a time, so that an event costs little
-// more than the calls of its handlers. What a panic must not lose is written down
+// deliver keeps in locals what it can; what a panic must not lose is written down
 // before each call: lane.pos and turn.
-func (s *slots[E]) deliver() {
-	l := s.lane
-	if s.turn == 0 { // else: goes on behind a panic
-		if l.abort.Load() {
-			return
+func (s *slots[E]) deliver(run []record, pos int) int {
+	l, turn := s.lane, s.turn
+	if turn == 0 { // else: goes on behind a panic
+		s.skew = pos - s.next
+		if hs := s.handlers.Load(); hs != s.handling {
+			s.handling = hs
 		}
-		s.skew = l.pos - s.next
+		l.pos = pos
 	}
-	for n := s.stretch(); n > 0; n = s.stretch() {
-		if s.turn == 0 {
-			s.handling = *s.handlers.Load()
-		}
-		s.deliverStretch(l.batch[l.pos:l.pos+n], s.hold[l.pos-s.skew:])
-		if l.abort.Load() {
-			break
-		}
-	}
-	s.next = l.pos - s.skew
-}
-
-// deliverStretch calls the handlers for records, whose values are items.
-func (s *slots[E]) deliverStretch(records []record, items []E) {
-	l, hs, turn := s.lane, s.handling, s.turn
-	pos := l.pos + 1
-	items = items[:len(records)]
-	for i := range records {
+	hs := *s.handling
+	items := s.hold[pos-s.skew:][:len(run)]
+	for i := range run {
 		for turn < len(hs) {
 			h := hs[turn].handle
 			turn++
 			s.turn = turn // the next one to have its turn
-			h(items[i], records[i].at)
+			h(items[i], run[i].at)
 		}
 		turn = 0
-		s.turn, l.pos = 0, pos+i
+		pos++
+		s.turn, l.pos = 0, pos
 		if l.abort.Load() {
-			return
+			break
 		}
 	}
-}
-
-// stretch counts records as begun, from lane.pos on, as far as they are of this
-// type and publishers need not hear of it, and returns how many can be handled.
-// They hear of the first one at once if it is their turn to hear of one.
-func (s *slots[E]) stretch() int {
-	l := s.lane
-	if l.counted > l.pos {
-		return l.counted - l.pos // a panic interrupted this stretch
-	}
-	if l.pos == len(l.batch) || l.batch[l.pos].column != s.index {
-		return 0
-	}
-	mine := &l.begun[s.class].mine
-	mine.events++
-	mine.keys += uint64(l.batch[l.pos].keys)
-	if l.countdown == 0 {
-		l.storeBegun()
-		l.countdown = l.stride
-	}
-	l.countdown--
-	rest := l.batch[l.pos+1:]
-	rest = rest[:min(l.countdown, len(rest))]
-	n := 0
-	for n < len(rest) && rest[n].column == s.index {
-		mine.keys += uint64(rest[n].keys)
-		n++
-	}
-	mine.events += uint64(n) //nolint:gosec // never negative
-	l.countdown -= n
-	l.counted = l.pos + 1 + n
-	return 1 + n
+	s.next = pos - s.skew
+	return pos
 }
 
 // release forgets the batch, so that it keeps no key list alive. After an abort
@@ -191,9 +148,11 @@ func (s *slots[E]) rowLocked() TypeStats {
 	}
 }
 
+func (s *slots[E]) interrupted() bool { return s.turn > 0 }
+
 func (s *slots[E]) culprit() (*Subscription, string) {
-	if s.turn == 0 {
+	if !s.interrupted() {
 		return nil, ""
 	}
-	return s.handling[s.turn-1].sub, s.traits.name
+	return (*s.handling)[s.turn-1].sub, s.traits.name
 }

@@ -19,7 +19,7 @@ type Stats struct {
 
 // ClassStats is the state of one admission class or isolated queue. An event
 // waits from its admission until its handling begins. While a batch is being
-// handled the waiting numbers may lag behind by 1/512 of the limit.
+// handled the waiting numbers may be too high by up to 1/256 of the limit.
 type ClassStats struct {
 	Events, Keys         int // waiting
 	EventLimit, KeyLimit int
