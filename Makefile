@@ -1,0 +1,89 @@
+# What is done to this repository, and how. `make` alone lists it.
+
+GO        ?= go
+FUZZTIME  ?= 10s
+BENCH     ?= .
+COUNT     ?= 1
+BENCHTIME ?= 1s
+# Where `make tools` puts programs and where they are looked for.
+TOOLS_DIR ?= $(or $(shell $(GO) env GOBIN),$(shell $(GO) env GOPATH)/bin)
+export PATH := $(TOOLS_DIR):$(PATH)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@echo 'usage: make TARGET [VARIABLE=value]'
+	@echo
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@echo
+	@echo 'variables: E2E=1 (test), FUZZTIME (fuzz), BENCH, COUNT and BENCHTIME (bench), TOOLS_DIR (tools)'
+
+.PHONY: build
+build: ## build bin/lmcache
+	CGO_ENABLED=0 $(GO) build -o bin/lmcache ./cmd/lmcache
+
+.PHONY: test
+test: ## go vet and all tests with invariants; needs only Go. E2E=1: a skipped test is a failure
+	$(GO) vet ./...
+ifeq ($(E2E),1)
+	E2E=1 GO=$(GO) .ci/e2e
+else
+	$(GO) test -tags invariants ./...
+endif
+
+.PHONY: test-plain
+test-plain: ## all tests as users build the code, without invariants
+	$(GO) test ./...
+
+.PHONY: race
+race: ## all tests with invariants under the race detector (needs a C compiler)
+	$(GO) test -race -tags invariants ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	GO=$(GO) FUZZTIME=$(FUZZTIME) .ci/fuzz
+
+.PHONY: bench
+bench: ## benchmarks matching BENCH, COUNT times
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./...
+
+.PHONY: fmt
+fmt: ## format all files
+	golangci-lint fmt
+
+.PHONY: lint
+lint: ## formatting and linters, with and without invariants (needs make tools)
+	golangci-lint fmt --diff
+	golangci-lint run
+	golangci-lint run --build-tags invariants
+
+.PHONY: cross
+cross: ## builds without cgo, here and for arm64
+	CGO_ENABLED=0 $(GO) build ./...
+	GOOS=linux GOARCH=arm64 $(GO) build ./...
+
+.PHONY: tidy
+tidy: ## go.mod and go.sum are as go mod tidy leaves them
+	$(GO) mod verify
+	$(GO) mod tidy -diff
+
+.PHONY: vuln
+vuln: ## known vulnerabilities in what is linked (needs make tools and the network)
+	govulncheck ./...
+
+.PHONY: static
+static: tidy lint cross ## what needs no test to run: tidy, lint, cross
+
+# Examples, golden files, the layers and the documentation are tests like any
+# other and belong to each of the test targets.
+.PHONY: check
+check: static test test-plain race fuzz ## what CI runs
+
+.PHONY: tools
+tools: ## install golangci-lint, govulncheck and promtool where they are missing
+	GO=$(GO) TOOLS_DIR=$(TOOLS_DIR) .ci/tools
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin .cache
