@@ -118,50 +118,34 @@ func (l *lane) handle() {
 	}
 }
 
-// deliver goes through the batch in stretches, and in these from one run of
-// records of the same type to the next.
+// deliver goes through the batch from one run of records of the same type to the
+// next. It counts a run as begun when it comes to its first record; publishers hear
+// of that one if it is the stride-th since they last did, which ends a run too.
 func (l *lane) deliver() {
 	batch, columns := l.batch, l.columns
-	for pos := l.pos; pos < len(batch); {
-		c := columns[batch[pos].column]
+	for pos, end := l.pos, l.counted; pos < len(batch); {
+		first := &batch[pos]
+		c := columns[first.column]
 		if l.abort.Load() && !c.interrupted() {
 			break
 		}
-		if pos == l.counted { // else: a panic interrupted a stretch
-			l.beginStretch()
+		if pos == end { // else: a panic interrupted a run
+			mine := &l.begun[first.class].mine
+			mine.add(1, uint64(first.keys))
+			if end++; pos == l.heard {
+				l.storeBegun()
+				l.heard += l.stride
+			}
+			keys := uint64(0)
+			for limit := min(l.heard, len(batch)); end < limit && batch[end].column == first.column; end++ {
+				keys += uint64(batch[end].keys)
+			}
+			mine.add(uint64(end-pos-1), keys) //nolint:gosec // never negative
+			l.counted = end
 		}
-		run := batch[pos:l.counted]
-		n := 1
-		for n < len(run) && run[n].column == run[0].column {
-			n++
-		}
-		pos = c.deliver(run[:n], pos)
+		pos = c.deliver(batch[pos:end], pos)
 	}
 	l.pos = len(batch)
-}
-
-// beginStretch counts the next records as begun, as many as publishers need not
-// hear of one by one; they hear at once of the first, whose handling begins now.
-func (l *lane) beginStretch() {
-	stretch := l.batch[l.counted:]
-	stretch = stretch[:min(l.stride, len(stretch))]
-	l.counted += len(stretch)
-	l.count(stretch[:1])
-	l.storeBegun()
-	l.count(stretch[1:])
-}
-
-func (l *lane) count(records []record) {
-	var reserved, keys, reservedKeys uint64
-	for i := range records {
-		r := &records[i]
-		k := uint64(r.keys)
-		keys += k
-		reserved += uint64(r.class)
-		reservedKeys += k * uint64(r.class)
-	}
-	l.begun[Bulk].mine.add(uint64(len(records))-reserved, keys-reservedKeys)
-	l.begun[Reserved].mine.add(reserved, reservedKeys)
 }
 
 // storeBegun lets publishers see what was begun.
@@ -221,7 +205,7 @@ func (l *lane) swapLocked() {
 	for _, c := range l.held {
 		c.swapLocked()
 	}
-	l.pos, l.counted = 0, 0
+	l.pos, l.counted, l.heard = 0, 0, 0
 }
 
 // pass is one turn of a lane without a goroutine. It returns the number of

@@ -75,6 +75,7 @@ type lane struct {
 	held    []column // those with something of the batch
 	taken   [2]totals
 	counted int // records of batch that begun.mine includes
+	heard   int // of these, the next one at which begun is stored
 	worked  bool
 	timer   *time.Timer
 	hook    *hook     // being called
