@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -92,29 +93,56 @@ func TestNoArgumentsListCommands(t *testing.T) {
 	}
 }
 
-// REQ-C22: the examples of every command's help can be run.
+// REQ-C22: the examples of every command's help can be run. A server is stopped
+// as soon as it says that it runs; ports are any free ones.
 func TestREQ_C22_Examples(t *testing.T) {
-	app := newApp(&cli.IO{Stdout: new(bytes.Buffer), Stderr: new(bytes.Buffer), LookupEnv: noEnv})
-	commands, err := app.Commands()
+	commands, err := newRun(t, nil).app.Commands()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, command := range commands {
-		var help bytes.Buffer
-		app.IO.Stdout = &help
-		app.Run(t.Context(), append([]string{"help"}, strings.Fields(command)...))
-		examples := regexp.MustCompile(`(?m)^    lmcache (.*)$`).FindAllStringSubmatch(help.String(), -1)
+		help := newRun(t, nil)
+		help.app.Run(t.Context(), append([]string{"help"}, strings.Fields(command)...))
+		examples := regexp.MustCompile(`(?m)^    lmcache (.*)$`).FindAllStringSubmatch(help.stdout.String(), -1)
 		if len(examples) < 2 {
-			t.Errorf("%s has %d examples:\n%s", command, len(examples), help.String())
+			t.Errorf("%s has %d examples:\n%s", command, len(examples), help.stdout.String())
 		}
 		for _, example := range examples {
-			var stderr bytes.Buffer
-			app.IO.Stdout, app.IO.Stderr = new(bytes.Buffer), &stderr
-			if code := app.Run(t.Context(), strings.Fields(example[1])); code != cli.ExitOK {
+			ctx, cancel := context.WithCancel(t.Context())
+			r := newRun(t, map[string]string{"LMCACHE_HTTP_PORT": "0", "LMCACHE_PROMETHEUS_PORT": "0"})
+			stderr := &watcher{text: "server is running", found: cancel}
+			r.app.IO.Stderr = stderr
+			if code := r.app.Run(ctx, strings.Fields(example[1])); code != cli.ExitOK {
 				t.Errorf("lmcache %s: exit code %d, %s", example[1], code, stderr.String())
 			}
+			cancel()
 		}
 	}
+}
+
+// watcher keeps what is written and calls found when a text is among it.
+type watcher struct {
+	text  string
+	found func()
+
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (w *watcher) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.buf.Write(p)
+	if bytes.Contains(w.buf.Bytes(), []byte(w.text)) {
+		w.found()
+	}
+	return len(p), nil
+}
+
+func (w *watcher) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.buf.String()
 }
 
 func noEnv(string) (string, bool) { return "", false }

@@ -28,8 +28,14 @@ func (c *workloadCommand) Check(p *cli.Problems) {
 	if c.L1.Policy == "" && !p.IsBad("eviction-policy") {
 		c.L1.Policy = "LRU"
 	}
+	if !p.IsSet("log-level") {
+		c.Log.Level = "WARNING" // a line per transfer would bury the result
+	}
 	c.Workload.Check(p)
 	c.L1.Check(p)
+	if !p.IsBad("l1-capacity-chunks") && c.CapacityChunks > 0 {
+		flags.CheckMemory(p, "l1-capacity-chunks", c.options(nil).L1Bytes())
+	}
 	c.Observability.Check(p)
 	c.Output.Check(p)
 }

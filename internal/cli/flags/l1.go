@@ -35,24 +35,29 @@ func (l *L1) check(p *cli.Problems, root fs.FS) {
 		p.Flag("l1-align-bytes", "must be a power of two, got %d", n)
 	}
 	if l.SizeGB > 0 && !p.IsBad("l1-size-gb") {
-		checkMemory(p, root, l.Bytes())
+		checkMemory(p, root, "l1-size-gb", l.Bytes())
 	}
 }
 
+// CheckMemory reports a flag that asks for more memory than this machine has.
+func CheckMemory(p *cli.Problems, flag string, size int64) {
+	checkMemory(p, os.DirFS("/"), flag, size)
+}
+
 // checkMemory compares a size with what the machine has.
-func checkMemory(p *cli.Problems, root fs.FS, size int64) {
+func checkMemory(p *cli.Problems, root fs.FS, flag string, size int64) {
 	m, ok := readMemory(root)
 	if !ok {
 		return
 	}
 	if limit := m.limit(); size > limit {
-		p.Machine("l1-size-gb", "%v is more than this machine has (total %v, control group %s); %v would fit",
+		p.Machine(flag, "%v is more than this machine has (total %v, control group %s); %v would fit",
 			cli.Bytes(size), cli.Bytes(m.total), groupText(m.group), cli.Bytes(m.fitting()))
 		return
 	}
 	if m.available > 0 && size > m.available {
-		p.Warn("--l1-size-gb: %v is more than is available now (%v); the system may run out of memory",
-			cli.Bytes(size), cli.Bytes(m.available))
+		p.Warn("--%s: %v is more than is available now (%v); the system may run out of memory",
+			flag, cli.Bytes(size), cli.Bytes(m.available))
 	}
 }
 
