@@ -2,6 +2,7 @@ package eventbus_test
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"log/slog"
 
 	"github.com/lmcache-go/lmcache/eventbus"
 )

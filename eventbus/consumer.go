@@ -140,7 +140,7 @@ func (l *lane) deliver() {
 			for limit := min(l.heard, len(batch)); end < limit && batch[end].column == first.column; end++ {
 				keys += uint64(batch[end].keys)
 			}
-			mine.add(uint64(end-pos-1), keys) //nolint:gosec // never negative
+			mine.add(uint64(end-pos-1), keys)
 			l.counted = end
 		}
 		pos = c.deliver(batch[pos:end], pos)

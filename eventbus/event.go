@@ -91,7 +91,7 @@ func keyCounter[E Event]() func(E) int {
 	if !ok || !m.Func.IsValid() {
 		return nil
 	}
-	f, _ := m.Func.Interface().(func(E) int)
+	f, _ := reflect.TypeAssert[func(E) int](m.Func)
 	return f
 }
 
@@ -103,5 +103,5 @@ func countKeys[E Event](count func(E) int, e *E) (keys uint32) {
 			keys = 0
 		}
 	}()
-	return uint32(min(max(count(*e), 0), math.MaxInt32)) //nolint:gosec // clamped
+	return uint32(min(max(count(*e), 0), math.MaxInt32))
 }

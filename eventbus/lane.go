@@ -92,11 +92,11 @@ type waiter struct {
 func newLane(b *Bus, bulk, reserved int, o Overflow) *lane {
 	l := &lane{bus: b, overflow: o, signals: make(chan struct{}, 1), stopped: make(chan struct{})}
 	for class, limit := range []int{bulk, reserved} {
-		l.mu.classes[class].limit = uint64(limit)          //nolint:gosec // positive
-		l.mu.classes[class].keyLimit = uint64(b.opts.Keys) //nolint:gosec // positive
-		l.quarter[class] = uint64(limit / 4)               //nolint:gosec // positive
+		l.mu.classes[class].limit = uint64(limit)
+		l.mu.classes[class].keyLimit = uint64(b.opts.Keys)
+		l.quarter[class] = uint64(limit / 4)
 	}
-	l.quarterKeys = uint64(b.opts.Keys / 4) //nolint:gosec // positive
+	l.quarterKeys = uint64(b.opts.Keys / 4)
 	l.stride = min(max(min(bulk, reserved)/256, 1), 64)
 	if o > 0 {
 		l.stride = 1 // publishers wait for it

@@ -77,7 +77,7 @@ func conserve(t *testing.T, seed uint64, o eventbus.Options) {
 		}
 	}
 	for i, w := range []*witness{shared, isolated} {
-		r := rng(uint64(100 + i)) //nolint:gosec // small
+		r := rng(uint64(100 + i))
 		subscribe(t, b, w.queue, func(s *eventbus.Subscription) {
 			if w == isolated {
 				s.Isolated(64, eventbus.Drop)
@@ -133,7 +133,7 @@ func conserve(t *testing.T, seed uint64, o eventbus.Options) {
 	var published [publishers]map[string]uint64
 	for who := range publishers {
 		load.Go(func() {
-			r := rng(uint64(who)) //nolint:gosec // small
+			r := rng(uint64(who))
 			n := map[string]uint64{}
 			a, bb := eventbus.TopicOf[bulkA](b), eventbus.TopicOf[bulkB](b)
 			c, d := eventbus.TopicOf[resvC](b), eventbus.TopicOf[asidD](b)
@@ -206,7 +206,7 @@ func conserve(t *testing.T, seed uint64, o eventbus.Options) {
 		t.Errorf("isolated: dropped %d in all, %d by type", q.Dropped, d)
 	}
 	for _, w := range []*witness{shared, isolated} {
-		if got := s.Panics[w.queue]; got != uint64(w.panicked) { //nolint:gosec // positive
+		if got := s.Panics[w.queue]; got != uint64(w.panicked) {
 			t.Errorf("%s: %d panics counted, want %d", w.queue, got, w.panicked)
 		}
 	}

@@ -53,7 +53,7 @@ func newSlots[E Event](t *topic[E], l *lane, class Class, aside *atomic.Uint64) 
 	s.handlers.Store(new([]handler[E]))
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s.index = uint16(len(l.mu.columns)) //nolint:gosec // one per event type
+	s.index = uint16(len(l.mu.columns))
 	l.mu.columns = append(l.mu.columns, s)
 	return s
 }
@@ -132,8 +132,8 @@ func (s *slots[E]) release() {
 }
 
 func (s *slots[E]) settleLocked() uint64 {
-	abandoned := uint64(s.abandoned)        //nolint:gosec // never negative
-	s.counts.delivered += uint64(s.handled) //nolint:gosec // never negative
+	abandoned := uint64(s.abandoned)
+	s.counts.delivered += uint64(s.handled)
 	s.counts.dropped += abandoned
 	if s.aside != nil {
 		s.aside.Add(abandoned)

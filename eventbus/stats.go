@@ -109,10 +109,10 @@ func (l *lane) occupancy() (out [2]ClassStats) {
 		a := &l.mu.classes[class]
 		a.seen = l.begun[class].load()
 		out[class] = ClassStats{
-			Events:     int(a.events - a.seen.events), //nolint:gosec // bounded by the limits
-			Keys:       int(a.keys - a.seen.keys),     //nolint:gosec // bounded by the limits
-			EventLimit: int(a.limit),                  //nolint:gosec // was an int
-			KeyLimit:   int(a.keyLimit),               //nolint:gosec // was an int
+			Events:     int(a.events - a.seen.events),
+			Keys:       int(a.keys - a.seen.keys),
+			EventLimit: int(a.limit),
+			KeyLimit:   int(a.keyLimit),
 		}
 	}
 	return out

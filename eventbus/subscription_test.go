@@ -155,7 +155,7 @@ func TestCloseIsolatedCountsWhatWaits(t *testing.T) {
 		if manual {
 			want = 10
 		}
-		if got := row(t, b, "test.tick").IsolatedDropped; got != want || n != int(10-want) { //nolint:gosec // small
+		if got := row(t, b, "test.tick").IsolatedDropped; got != want || n != int(10-want) {
 			t.Errorf("manual %v: %d handled, %d dropped, want %d", manual, n, got, want)
 		}
 		if q := b.Stats().Isolated; len(q) != 0 {
@@ -186,14 +186,14 @@ func TestREQ_O38_SlowIsolatedSubscriber(t *testing.T) {
 		}
 		time.Sleep(500 * time.Millisecond)
 		q := b.Stats().Isolated[0]
-		if q.Subscriber != "Slow" || q.Waiting.EventLimit != 20 || q.Waiting.Events+int(q.Dropped) < 99 || q.Dropped < 79 { //nolint:gosec // small
+		if q.Subscriber != "Slow" || q.Waiting.EventLimit != 20 || q.Waiting.Events+int(q.Dropped) < 99 || q.Dropped < 79 {
 			t.Errorf("%+v", q)
 		}
 		flush(t, b)
 		if len(fast) != 100 || fast[99] > 2*time.Millisecond {
 			t.Errorf("the fast one got %d of 100, the last after %v", len(fast), fast[len(fast)-1])
 		}
-		if n := 100 - int(b.Stats().Isolated[0].Dropped); len(slow) != n || n < 20 { //nolint:gosec // small
+		if n := 100 - int(b.Stats().Isolated[0].Dropped); len(slow) != n || n < 20 {
 			t.Errorf("the slow one got %d, want %d", len(slow), n)
 		}
 		if b.Stats().Dropped != 0 {
@@ -400,7 +400,7 @@ func TestHandlersPublish(t *testing.T) {
 		b := newBus(t, eventbus.Options{Manual: manual})
 		var got []int
 		alarms := eventbus.TopicOf[alarm](b)
-		on(t, b, "A", func(e tick, _ time.Time) { alarms.Publish(alarm{e.N}) })
+		on(t, b, "A", func(e tick, _ time.Time) { alarms.Publish(alarm(e)) })
 		on(t, b, "B", func(e alarm, _ time.Time) { got = append(got, e.N) })
 		eventbus.TopicOf[tick](b).Publish(tick{7})
 		if flush(t, b); !manual {
