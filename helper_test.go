@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -43,6 +44,7 @@ type rig struct {
 	cache  *gpu.Paged
 	bus    *eventbus.Bus
 	log    *recorder
+	manual bool // the device runs when it is stepped
 	closed bool
 }
 
@@ -75,7 +77,7 @@ func newRigNoLeak(t *testing.T, o setup) *rig {
 	if !o.leaves {
 		o.dev.OnViolation = func(text string) { t.Error(text) }
 	}
-	r := &rig{T: t, dev: fake.New(o.dev)}
+	r := &rig{T: t, dev: fake.New(o.dev), manual: o.dev.Manual}
 	if !o.noBus {
 		r.bus = eventbus.New(eventbus.Options{})
 		r.log = &recorder{}
@@ -122,10 +124,26 @@ func (r *rig) shut() {
 	if err := r.eng.Check(); err != nil {
 		r.Error(err)
 	}
-	if err := r.eng.Close(context.WithoutCancel(r.Context())); err != nil {
-		r.Errorf("closing the engine: %v", err)
+	closed := make(chan error, 1)
+	go func() { closed <- r.eng.Close(context.WithoutCancel(r.Context())) }()
+	for {
+		select {
+		case err := <-closed:
+			if err != nil {
+				r.Errorf("closing the engine: %v", err)
+			}
+			r.idle()
+			return
+		default:
+		}
+		if !r.manual {
+			err := <-closed
+			closed <- err
+			continue
+		}
+		r.dev.Run() // what the close queues
+		runtime.Gosched()
 	}
-	r.idle()
 }
 
 func (r *rig) paged(blocks int) *gpu.Paged {

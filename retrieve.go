@@ -137,7 +137,7 @@ type retrieveJob struct {
 	lease  storage.ReadLease
 	chunks int
 	done   int  // chunks below are settled
-	missed bool // nothing was queued
+	missed bool // nothing is delivered
 }
 
 // submit claims the objects and queues the copies.
@@ -165,17 +165,21 @@ func (j *retrieveJob) submit(ctx context.Context, blocks [][]gpu.BlockID, after 
 		l.stream.Wait(wait)
 		j.start = l.stream.Record()
 	}
-	per := w.batch
+	queued := 0
 	for i, b := range lease.All() {
-		if i%per == 0 {
+		if i%w.batch == 0 {
 			l.stream.Wait(wait) // once per batch: what it fails ends with the next event
 		}
 		for _, p := range w.parts {
 			l.stream.Scatter(b[p.off:p.off+p.size], w.o.Cache, p.group, w.withoutNull(p.of(blocks, i)))
 		}
-		if last := i == j.chunks-1; last || (i+1)%per == 0 {
-			j.t.device = l.record(j, i+1, last)
+		if queued++; queued == j.chunks || queued%w.batch == 0 {
+			j.t.device = l.record(j, queued, queued == j.chunks)
 		}
+	}
+	if queued < j.chunks { // the lease was not what was asked for
+		j.missed = true
+		j.t.device = l.record(j, queued, true)
 	}
 	lease.EndScope()
 	l.flush()
