@@ -51,7 +51,7 @@ func (s *CauseMetricsSubscriber) Subscribe(sub *eventbus.Subscription) {
 	eventbus.On(sub, func(e lmcache.LookupEnded, _ time.Time) {
 		for r, n := range e.Misses {
 			if n != 0 {
-				s.misses.add(int(n), values{storage.MissReason(r).String(), e.Model}) //nolint:gosec // an index of MissCounts
+				s.misses.add(int(n), values{storage.MissReason(r).String(), e.Model})
 			}
 		}
 	})

@@ -51,7 +51,10 @@ func newInstruments(mp metric.MeterProvider, o MetricOptions) (*instruments, err
 		}
 	}
 	in.refused = in.newRefused()
-	return in, in.err()
+	if err := in.err(); err != nil {
+		return nil, err
+	}
+	return in, nil
 }
 
 // err is what went wrong so far.

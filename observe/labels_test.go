@@ -48,7 +48,11 @@ func TestLabelsAdmission(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ label, value, want string }{
-		{keySalt, "a", "a"}, {keySalt, "", ""}, {keySalt, "b", "__other__"}, {keySalt, "a", "a"}, {keySalt, "b", "__other__"},
+		{keySalt, "a", "a"},
+		{keySalt, "", ""},
+		{keySalt, "b", "__other__"},
+		{keySalt, "a", "a"},
+		{keySalt, "b", "__other__"},
 		{keyModel, "b", "b"},   // labels are counted apart
 		{"device", "x1", "x1"}, // and only those from outside
 		{"device", "x2", "x2"},

@@ -11,8 +11,8 @@ import (
 )
 
 // Observer is the default set of subscribers on one bus, and the gauges of what
-// it was told to watch. Its methods are safe for concurrent use; the zero value
-// observes nothing.
+// it was told to watch. Its methods are safe for concurrent use; a nil Observer and
+// the zero value observe nothing.
 type Observer struct {
 	mp     metric.MeterProvider // nil: metrics are off
 	labels *Labels
@@ -90,8 +90,8 @@ type builder struct {
 	errs []error
 }
 
-func add[S eventbus.Subscriber](b *builder, make func(metric.MeterProvider, MetricOptions) (S, error)) {
-	s, err := make(b.mp, b.o)
+func add[S eventbus.Subscriber](b *builder, construct func(metric.MeterProvider, MetricOptions) (S, error)) {
+	s, err := construct(b.mp, b.o)
 	if err != nil {
 		b.errs = append(b.errs, err)
 		return
@@ -103,6 +103,9 @@ func add[S eventbus.Subscriber](b *builder, make func(metric.MeterProvider, Metr
 // the Observer watched before, and does nothing when metrics are off or the
 // Observer is closed.
 func (ob *Observer) Watch(s Sources) error {
+	if ob == nil {
+		return nil
+	}
 	ob.mu.Lock()
 	defer ob.mu.Unlock()
 	if ob.mp == nil || ob.mu.closed {
@@ -120,11 +123,19 @@ func (ob *Observer) Watch(s Sources) error {
 }
 
 // Labels is the guard that the subscribers share; nil when metrics are off.
-func (ob *Observer) Labels() *Labels { return ob.labels }
+func (ob *Observer) Labels() *Labels {
+	if ob == nil {
+		return nil
+	}
+	return ob.labels
+}
 
 // Close ends the subscriptions, last one first, and removes the gauges. When it
 // returns, no handler runs any more. It is idempotent and never fails.
 func (ob *Observer) Close() error {
+	if ob == nil {
+		return nil
+	}
 	ob.mu.Lock()
 	subs, stop := ob.mu.subs, ob.mu.stop
 	ob.mu.subs, ob.mu.stop, ob.mu.closed = nil, nil, true

@@ -452,8 +452,10 @@ func TestObserverClose(t *testing.T) {
 	if err := ob.Watch(Sources{Bus: bus}); err != nil || len(rec.callbacks) > 0 {
 		t.Errorf("watches after Close: %v", err)
 	}
-	if err := new(Observer).Close(); err != nil {
-		t.Error(err)
+	for _, ob := range []*Observer{nil, {}} {
+		if err := errors.Join(ob.Watch(Sources{Bus: bus}), ob.Close()); err != nil || ob.Labels() != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -74,7 +75,7 @@ func (r *rig) flush(t testing.TB) {
 func (r *rig) scrape(t testing.TB) map[string]*dto.MetricFamily {
 	t.Helper()
 	res, body := fetch(t, r.url, nil)
-	if res.StatusCode != 200 {
+	if res.StatusCode != http.StatusOK {
 		t.Fatalf("scrape: %d %s", res.StatusCode, body)
 	}
 	return parse(t, body)

@@ -53,7 +53,7 @@ func write(w http.ResponseWriter, r *http.Request, status int, v any, indent str
 // acceptsGzip reports whether the client takes gzip, that is, names it with a
 // weight above 0.
 func acceptsGzip(r *http.Request) bool {
-	for _, part := range strings.Split(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
+	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
 		coding, params, _ := strings.Cut(part, ";")
 		if !strings.EqualFold(strings.TrimSpace(coding), "gzip") {
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 
 	"github.com/lmcache-go/lmcache"
@@ -40,6 +41,7 @@ type Check struct {
 }
 
 func (o Options) withDefaults() Options {
+	o.Listeners = maps.Clone(o.Listeners) // read by requests from now on
 	if o.Addr == "" {
 		o.Addr = DefaultAddr
 	}

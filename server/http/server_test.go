@@ -154,7 +154,7 @@ func TestRoutes(t *testing.T) {
 
 func TestWithoutMetrics(t *testing.T) {
 	s := open(t, Options{})
-	if res, _ := do(t, s, "GET", "/metrics", nil); res.StatusCode != 404 {
+	if res, _ := do(t, s, "GET", "/metrics", nil); res.StatusCode != http.StatusNotFound {
 		t.Errorf("status %d, want 404", res.StatusCode)
 	}
 	if _, body := do(t, s, "GET", "/version", nil); string(body) != `"unknown"` {
@@ -179,23 +179,23 @@ func TestUnhealthy(t *testing.T) {
 			e.set(func() lmcache.Stats { return c.stats })
 			s := open(t, Options{Engine: e})
 			res, body := do(t, s, "GET", "/healthcheck", nil)
-			if want := `{"status":"unhealthy","reason":"` + c.why + `"}`; res.StatusCode != 503 || string(body) != want {
+			if want := `{"status":"unhealthy","reason":"` + c.why + `"}`; res.StatusCode != http.StatusServiceUnavailable || string(body) != want {
 				t.Errorf("healthcheck: %d %s, want 503 %s", res.StatusCode, body, want)
 			}
 			res, body = do(t, s, "GET", "/readyz", nil)
 			want := `{"status":"not ready","checks":[{"name":"engine","ok":false,"detail":"` + c.why +
 				`"},{"name":"server","ok":true,"detail":""}]}`
-			if res.StatusCode != 503 || string(body) != want {
+			if res.StatusCode != http.StatusServiceUnavailable || string(body) != want {
 				t.Errorf("readyz: %d %s, want 503 %s", res.StatusCode, body, want)
 			}
-			if res, _ = do(t, s, "GET", "/livez", nil); res.StatusCode != 200 {
+			if res, _ = do(t, s, "GET", "/livez", nil); res.StatusCode != http.StatusOK {
 				t.Errorf("livez: %d", res.StatusCode)
 			}
 			var st struct {
 				IsHealthy bool `json:"is_healthy"`
 				Ready     bool `json:"ready"`
 			}
-			if res, body = do(t, s, "GET", "/status", nil); res.StatusCode != 200 || json.Unmarshal(body, &st) != nil || st.IsHealthy || st.Ready {
+			if res, body = do(t, s, "GET", "/status", nil); res.StatusCode != http.StatusOK || json.Unmarshal(body, &st) != nil || st.IsHealthy || st.Ready {
 				t.Errorf("status: %d %s", res.StatusCode, body)
 			}
 		})
@@ -212,7 +212,7 @@ func TestFurtherChecks(t *testing.T) {
 		"/readyz": `{"status":"not ready","checks":[{"name":"engine","ok":true,"detail":""},{"name":"server","ok":true,"detail":""},` +
 			`{"name":"loop","ok":true,"detail":""},{"name":"disk","ok":false,"detail":"read-only"}]}`,
 	} {
-		if res, body := do(t, s, "GET", path, nil); res.StatusCode != 503 || string(body) != want {
+		if res, body := do(t, s, "GET", path, nil); res.StatusCode != http.StatusServiceUnavailable || string(body) != want {
 			t.Errorf("%s: %d %s, want 503 %s", path, res.StatusCode, body, want)
 		}
 	}
@@ -224,13 +224,13 @@ func TestPanic(t *testing.T) {
 	e := &fakeEngine{}
 	e.set(func() lmcache.Stats { panic("torn") })
 	s := open(t, Options{Engine: e, Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, nil))})
-	if res, body := do(t, s, "GET", "/status", nil); res.StatusCode != 503 || string(body) != `{"error":"the engine's state cannot be read"}` {
+	if res, body := do(t, s, "GET", "/status", nil); res.StatusCode != http.StatusServiceUnavailable || string(body) != `{"error":"the engine's state cannot be read"}` {
 		t.Errorf("status: %d %s", res.StatusCode, body)
 	}
-	if res, body := do(t, s, "GET", "/healthcheck", nil); res.StatusCode != 500 || string(body) != `{"detail":"internal error"}` {
+	if res, body := do(t, s, "GET", "/healthcheck", nil); res.StatusCode != http.StatusInternalServerError || string(body) != `{"detail":"internal error"}` {
 		t.Errorf("healthcheck: %d %s", res.StatusCode, body)
 	}
-	if res, _ := do(t, s, "GET", "/", nil); res.StatusCode != 200 {
+	if res, _ := do(t, s, "GET", "/", nil); res.StatusCode != http.StatusOK {
 		t.Errorf("/: %d", res.StatusCode)
 	}
 	if err := s.Close(t.Context()); err != nil {
@@ -470,7 +470,7 @@ func TestConnectionLimit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
+		t.Cleanup(func() { c.Close() })
 	}
 	a, b := <-accepted, <-accepted
 	if len(l.slots) != 2 {
