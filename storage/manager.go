@@ -118,9 +118,11 @@ func (m *Manager) Touch(keys []kv.Key) {
 	}
 	at := m.rt.Now()
 	keys = slices.Clone(keys)
-	n := m.call(at, Call{Name: CallTouch, Keys: keys, Owner: NoCall})
+	if m.tracing() {
+		n := m.call(at, Call{Name: CallTouch, Keys: keys, Owner: NoCall})
+		defer m.done(CallDone{N: n}, at)
+	}
 	m.l1.Touch(at, keys)
-	m.done(CallDone{N: n}, at)
 }
 
 // Clear removes all objects from L1 that nobody uses and returns how many; forced,
@@ -130,20 +132,24 @@ func (m *Manager) Clear(force bool) int {
 		return 0
 	}
 	at := m.rt.Now()
-	n := m.call(at, Call{Name: CallClear, Force: force, Owner: NoCall})
-	removed := m.l1.Clear(at, force)
-	m.done(CallDone{N: n}, at)
-	return removed
+	if m.tracing() {
+		n := m.call(at, Call{Name: CallClear, Force: force, Owner: NoCall})
+		defer m.done(CallDone{N: n}, at)
+	}
+	return m.l1.Clear(at, force)
 }
 
-// Delete removes keys from L1 and returns a code per key.
+// Delete removes keys from L1 and returns a code per key: Success, KeyNotExist,
+// or KeyIsLocked for what is in use, unless it is forced. A closed manager has
+// no keys.
 func (m *Manager) Delete(keys []kv.Key, force bool) []l1.Code {
 	at := m.rt.Now()
 	keys = slices.Clone(keys)
-	n := m.call(at, Call{Name: CallDelete, Keys: keys, Force: force, Owner: NoCall})
-	codes := m.l1.Delete(at, keys, force)
-	m.done(CallDone{N: n}, at)
-	return codes
+	if m.tracing() && !m.closed.Load() {
+		n := m.call(at, Call{Name: CallDelete, Keys: keys, Force: force, Owner: NoCall})
+		defer m.done(CallDone{N: n}, at)
+	}
+	return m.l1.Delete(at, keys, force)
 }
 
 // Flush returns when every object committed before the call is in all of its

@@ -41,7 +41,7 @@ func (o Options) Validate() error {
 	if err := o.L1.Validate(); err != nil {
 		errs = append(errs, err)
 	}
-	if o.Runtime != nil && o.L1.Runtime != nil && o.Runtime != o.L1.Runtime {
+	if o.L1.Runtime != nil && o.Runtime != o.L1.Runtime {
 		errs = append(errs, errors.New("storage: L1.Runtime: must be Runtime or nil"))
 	}
 	return errors.Join(errs...)

@@ -20,6 +20,7 @@ type Prefetch struct {
 	id       int64
 	o        PrefetchOptions
 	keys     []kv.Key
+	layout   kv.Layout
 	result   PrefetchResult
 	at       time.Time
 	released atomic.Bool
@@ -49,26 +50,32 @@ func (m *Manager) SubmitPrefetch(ctx context.Context, keys []kv.Key, layout kv.L
 	o.Readers = m.readers(ctx, o)
 	at := m.rt.Now()
 	keys = slices.Clone(keys)
-	n := m.call(at, Call{
-		Name: CallSubmitPrefetch, Keys: keys, Layout: layout, Readers: o.Readers, RequestID: o.RequestID,
-		Policy: o.Policy, SkipL2: o.SkipL2, Warm: o.Warm, Deadline: o.Deadline, Owner: NoCall,
-	})
-	l, err := m.l1.ReserveRead(at, keys, layout, l1.ReadOptions{Owner: o.Owner, Readers: o.Readers, Promise: true})
+	n := NoCall
+	if m.tracing() {
+		n = m.call(at, Call{
+			Name: CallSubmitPrefetch, Keys: keys, Layout: layout, Readers: o.Readers, RequestID: o.RequestID,
+			Policy: o.Policy, SkipL2: o.SkipL2, Warm: o.Warm, Deadline: o.Deadline, Owner: NoCall,
+		})
+	}
+	l, err := m.l1.ReserveRead(at, keys, layout, l1.ReadOptions{Owner: o.Owner, Readers: o.Readers, Promise: true, Look: o.Warm})
 	if err != nil {
+		if n != NoCall {
+			m.done(CallDone{N: n, OK: NewBitmap(len(keys)), Bad: len(keys), Resolved: true}, at)
+		}
 		return nil, closedError(err)
 	}
-	p := &Prefetch{m: m, l: l, n: n, id: -1, o: o, keys: keys, at: at}
+	p := &Prefetch{m: m, l: l, n: n, id: -1, o: o, keys: keys, layout: layout, at: at}
 	m.outstanding.Add(1)
 	hits := 0
 	for hits < len(keys) && l.Code(hits) == l1.Success {
 		hits++
 	}
 	p.resolve(hits)
-	if o.Policy == Prefix && hits < len(keys) {
-		l.Release(at, Select{Lo: hits, Hi: len(keys)}, o.Readers, l1.CauseTrim)
-	}
-	if o.Warm {
+	switch {
+	case o.Warm:
 		p.warm()
+	case o.Policy == Prefix && hits < len(keys):
+		l.Release(at, Select{Lo: hits, Hi: len(keys)}, l1.MaxReaders, l1.CauseTrim)
 	}
 	p.announce(ctx)
 	return p, nil
@@ -125,13 +132,12 @@ func missReason(d l1.Detail) MissReason {
 	}
 }
 
-// warm refreshes what was found in place of the lease on it.
+// warm refreshes what was found, on which there is no lease.
 func (p *Prefetch) warm() {
 	found, _ := partition(p.keys, p.result.L1, p.result.Found.Has)
 	if len(found) > 0 {
 		p.m.l1.Touch(p.at, found)
 	}
-	p.l.Finish(p.at, l1.CauseTrim)
 }
 
 func (p *Prefetch) announce(ctx context.Context) {
@@ -154,8 +160,10 @@ func (p *Prefetch) announce(ctx context.Context) {
 		m.log.InfoContext(ctx, prefetchMessage(r.L1, len(p.keys), m.rt.Now().Sub(p.at), p.o.RequestID, p.id))
 	}
 	if p.n != NoCall {
-		m.done(CallDone{N: p.n, OK: r.Found, L1Hits: r.L1}, p.at)
-		m.done(CallDone{N: p.n, OK: r.Found, L1Hits: r.L1, Hits: r.L1, Resolved: true}, p.at)
+		d := CallDone{N: p.n, OK: r.Found, Bad: len(p.keys) - r.L1, L1Hits: r.L1}
+		m.done(d, p.at)
+		d.Hits, d.Resolved = r.L1, true
+		m.done(d, p.at)
 	}
 }
 
@@ -206,34 +214,47 @@ func (p *Prefetch) Release() {
 
 func (p *Prefetch) release(s Select, holders int) {
 	m, at := p.m, p.m.rt.Now()
-	var calls []int64
-	if m.topics.call.Active() {
+	var calls []Call
+	if m.tracing() {
 		calls = p.traceRelease(s, holders, at)
 	}
-	m.released(p.l.Release(at, s, holders, l1.CauseUnused), l1.CauseUnused, at)
-	for _, n := range calls {
-		m.done(CallDone{N: n}, at)
+	res := p.l.Release(at, s, holders, l1.CauseUnused)
+	m.released(res, l1.CauseUnused, at)
+	for i := range calls {
+		c := &calls[i]
+		ok := positions(c.Keys, intersect(c.Keys, res.Released))
+		m.done(CallDone{N: c.N, OK: ok, Bad: len(c.Keys) - ok.Count()}, at)
 	}
 }
 
 // traceRelease records a release as one call per number of holders given back.
-func (p *Prefetch) traceRelease(s Select, holders int, at time.Time) (calls []int64) {
-	by := make(map[int][]kv.Key)
-	var counts []int
+func (p *Prefetch) traceRelease(s Select, holders int, at time.Time) (calls []Call) {
 	for i := range p.keys {
 		h := min(p.l.Holders(i), holders)
-		if h == 0 || !s.Has(i, len(p.keys)) {
+		if h <= 0 || !s.Has(i, len(p.keys)) {
 			continue
 		}
-		if by[h] == nil {
-			counts = append(counts, h)
+		c := slices.IndexFunc(calls, func(c Call) bool { return c.Readers == h })
+		if c < 0 {
+			c = len(calls)
+			calls = append(calls, Call{Name: CallFinishRead, Readers: h, Unused: true, Owner: p.n})
 		}
-		by[h] = append(by[h], p.keys[i])
+		calls[c].Keys = append(calls[c].Keys, p.keys[i])
 	}
-	for _, h := range counts {
-		calls = append(calls, p.m.call(at, Call{Name: CallFinishRead, Keys: by[h], Readers: h, Unused: true, Owner: p.n}))
+	for i := range calls {
+		calls[i].N = p.m.call(at, calls[i])
 	}
 	return calls
+}
+
+// intersect is those of keys that are among others, in order; neither repeats one.
+func intersect(keys, others []kv.Key) (both []kv.Key) {
+	for _, k := range keys {
+		if slices.Contains(others, k) {
+			both = append(both, k)
+		}
+	}
+	return both
 }
 
 // released announces the end of leases.

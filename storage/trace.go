@@ -59,13 +59,14 @@ func (e Call) EventKeys() int { return len(e.Keys) }
 type CallDone struct {
 	N           int64
 	Took        time.Duration
-	OK          Bitmap // keys that succeeded, by position
+	OK          Bitmap // keys that succeeded, by position; aborted ones, if Aborted
 	OutOfMemory Bitmap // reserve_write: keys without memory
 	Bad         int    // keys that failed
+	Missing     int    // __enter__: those of the failed keys that are not resident
 	L1Hits      int    // submit_prefetch_task: keys leased in L1
 	Hits        int    // the same, Resolved: keys retained
 	Resolved    bool
-	Aborted     bool // further outcome of a reserve_write: OK was aborted
+	Aborted     bool // further outcome of a reserve_write: its owner discarded the keys of OK
 }
 
 // EventName is the wire name.
@@ -74,22 +75,32 @@ func (CallDone) EventName() string { return "trace.result" }
 // EventIsolated keeps the event off the shared queue.
 func (CallDone) EventIsolated() bool { return true }
 
-// call publishes the entry of a call if somebody records, and returns its number.
+// tracing reports whether somebody records calls. It is looked at before a Call
+// is built, which costs more than the look.
+func (m *Manager) tracing() bool { return m.topics.call.Active() }
+
+// call publishes the entry of a call and returns its number.
 func (m *Manager) call(at time.Time, c Call) int64 {
-	if !m.topics.call.Active() {
-		return NoCall
-	}
 	c.N = m.calls.Add(1) - 1
 	m.topics.call.PublishAt(c, at)
 	return c.N
 }
 
-// done publishes the outcome of a call that was recorded.
+// done publishes the outcome of a call that was recorded and began at time at.
 func (m *Manager) done(d CallDone, at time.Time) {
-	if d.N == NoCall {
-		return
-	}
 	now := m.rt.Now()
 	d.Took = now.Sub(at)
 	m.topics.callDone.PublishAt(d, now)
+}
+
+// positions is the bitmap of keys, of which some is a part in the same order.
+func positions(keys, some []kv.Key) Bitmap {
+	b := NewBitmap(len(keys))
+	for i := range keys {
+		if len(some) > 0 && keys[i] == some[0] {
+			b.Set(i)
+			some = some[1:]
+		}
+	}
+	return b
 }

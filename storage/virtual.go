@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/lmcache-go/lmcache/internal/runtime"
@@ -19,8 +20,12 @@ type Virtual struct{ rt *runtime.Virtual }
 // OpenVirtual builds the same manager as Open over virtual time: the results, the
 // victims and the events are a function of the sequence of inputs only. A bus in
 // the options must be made with eventbus.Options.Manual; it is drained after each
-// step. The manager and the world belong to one goroutine.
+// step. The manager and the world belong to one goroutine. The options must not
+// name a Runtime.
 func OpenVirtual(o Options, v VirtualOptions) (*Manager, *Virtual, error) {
+	if o.Runtime != nil {
+		return nil, nil, errors.New("storage: OpenVirtual: Runtime: must be nil, it brings its own")
+	}
 	w := &Virtual{rt: runtime.NewVirtual(runtime.VirtualOptions{
 		Start: v.Start, Seed: v.Seed,
 		After: func(now time.Time) {

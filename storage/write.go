@@ -31,9 +31,15 @@ func (m *Manager) ReserveWrite(_ context.Context, keys []kv.Key, layout kv.Layou
 	}
 	at := m.rt.Now()
 	keys = slices.Clone(keys)
-	n := m.call(at, Call{Name: CallReserveWrite, Keys: keys, Layout: layout, Mode: mode, Owner: NoCall})
+	n := NoCall
+	if m.tracing() {
+		n = m.call(at, Call{Name: CallReserveWrite, Keys: keys, Layout: layout, Mode: mode, Owner: NoCall})
+	}
 	l, err := m.l1.ReserveWrite(at, keys, layout, mode, l1.WriteOptions{Owner: o.Owner, After: o.After})
 	if err != nil {
+		if n != NoCall {
+			m.done(CallDone{N: n, OK: NewBitmap(len(keys)), OutOfMemory: NewBitmap(len(keys)), Bad: len(keys)}, at)
+		}
 		return WriteLease{}, closedError(err)
 	}
 	w := WriteLease{m, l, n}
@@ -120,30 +126,40 @@ func (w WriteLease) Code(i int) l1.Code { return w.l.Code(i) }
 type FinishResult = l1.FinishResult
 
 // Finish makes all staged objects readable, each in one step, and ends the lease.
+// A lease that has ended does nothing.
 func (w WriteLease) Finish() FinishResult { return w.FinishRange(0, len(w.l.Keys())) }
 
 // FinishRange is Finish for the positions [lo, hi).
 func (w WriteLease) FinishRange(lo, hi int) FinishResult {
-	if w.m == nil {
+	if (Select{Lo: lo, Hi: hi}).Len(len(w.l.Keys())) == 0 {
 		return FinishResult{}
 	}
 	m, at := w.m, w.m.rt.Now()
-	n := NoCall
-	if m.topics.call.Active() {
-		n = m.call(at, Call{Name: CallFinishWrite, Keys: w.part(lo, hi), Owner: w.n})
+	n, keys := NoCall, []kv.Key(nil)
+	if m.tracing() {
+		keys = w.granted(lo, hi)
+		n = m.call(at, Call{Name: CallFinishWrite, Keys: keys, Owner: w.n})
 	}
 	r := w.l.FinishRange(at, lo, hi, l1.OriginNew)
-	if len(r.Finished)+len(r.Failed) > 0 && m.topics.writeFinished.Active() {
-		m.topics.writeFinished.PublishAt(WriteFinished{SucceededKeys: r.Finished, FailedKeys: r.Failed}, at)
+	m.topics.writeFinished.PublishAt(WriteFinished{SucceededKeys: r.Finished, FailedKeys: r.Failed}, at)
+	if n != NoCall {
+		m.done(CallDone{N: n, OK: positions(keys, r.Finished), Bad: len(r.Failed)}, at)
 	}
-	m.done(CallDone{N: n, Bad: len(r.Failed)}, at)
 	return r
 }
 
-func (w WriteLease) part(lo, hi int) []kv.Key {
+// granted is the keys of the positions [lo, hi) that got a buffer.
+func (w WriteLease) granted(lo, hi int) []kv.Key {
 	keys := w.l.Keys()
 	lo, hi = max(lo, 0), min(hi, len(keys))
-	return keys[min(lo, hi):hi]
+	n := 0
+	for i := lo; i < hi; i++ {
+		if w.l.Code(i) == l1.Success {
+			n++
+		}
+	}
+	yes, _ := partition(keys[lo:hi], n, func(i int) bool { return w.l.Code(lo+i) == l1.Success })
+	return yes
 }
 
 // Drop aborts the staging at position i.
@@ -156,12 +172,15 @@ func (w WriteLease) Abort() { w.abort(0, len(w.l.Keys())) }
 func (w WriteLease) AbortRange(lo, hi int) { w.abort(lo, hi) }
 
 func (w WriteLease) abort(lo, hi int) {
-	if w.m == nil || hi <= lo {
+	keys := w.l.Keys()
+	if (Select{Lo: lo, Hi: hi}).Len(len(keys)) == 0 {
 		return
 	}
 	at := w.m.rt.Now()
-	w.l.AbortRange(at, lo, hi, l1.AbortOwner)
-	w.m.done(CallDone{N: w.n, Aborted: true}, at)
+	aborted := w.l.AbortRange(at, lo, hi, l1.AbortOwner)
+	if len(aborted) > 0 && w.n != NoCall {
+		w.m.done(CallDone{N: w.n, OK: positions(keys, aborted), Aborted: true}, at)
+	}
 }
 
 // Renew starts the lease's time anew; false: it is no longer live.
