@@ -10,8 +10,8 @@ import (
 type grammar struct {
 	Config string `name:"config" group:"General" placeholder:"FILE" help:"Configuration file (YAML) with values for flags"`
 
-	Server  serverCommand  `cmd:"" help:"Run the cache server."`
-	Bench   struct {
+	Server serverCommand `cmd:"" help:"Run the cache server."`
+	Bench  struct {
 		Workload workloadCommand `cmd:"" help:"Run a request trace against an engine in this process."`
 	} `cmd:"" help:"Measure parts of the cache."`
 	Version versionCommand `cmd:"" help:"Print the version, the commit and the platform."`
