@@ -42,9 +42,10 @@ type Engine struct {
 	ops    atomic.Int64 // transfers, for op ids
 	jobs   atomic.Int64 // lookups not delivered
 	clears atomic.Int64 // forced ones
+	keys   keyLists
 
-	lookups sync.RWMutex // held for reading by those that run
-	end     sync.Mutex   // of Close, so that all callers wait for it
+	lookups sync.RWMutex  // held for reading by those that run
+	gone    chan struct{} // Close is done
 
 	mu struct {
 		sync.Mutex
@@ -96,7 +97,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
-	e := &Engine{o: o, sm: sm, hasher: hasher, log: o.Logger, bootID: hex.EncodeToString(id[:]), began: sm.Now()}
+	e := &Engine{o: o, sm: sm, hasher: hasher, log: o.Logger, bootID: hex.EncodeToString(id[:]), began: sm.Now(), gone: make(chan struct{})}
 	e.topics = topics{
 		requestStarted:    eventbus.TopicOf[RequestStarted](o.Bus),
 		requestEnded:      eventbus.TopicOf[RequestEnded](o.Bus),
@@ -160,20 +161,27 @@ func (e *Engine) isClosed() bool {
 
 // Close refuses new work, waits until the transfers that run are done, or ctx
 // ends, detaches all workers, ends all sessions with their events and frees the
-// memory. It is idempotent; a second caller waits for the first. If ctx ends first,
-// or somebody still holds memory, the error says who, and the memory stays mapped:
-// a device may be writing to it. The bus is closed by its owner afterwards.
+// memory. It is idempotent; a second caller waits for the first, whose error it
+// does not get.
+//
+// If ctx ends first, or somebody still holds memory, the error says who, and the
+// memory stays mapped: a device may be writing to it. The bus is closed by its
+// owner afterwards.
 func (e *Engine) Close(ctx context.Context) error {
-	e.end.Lock()
-	defer e.end.Unlock()
 	e.mu.Lock()
 	closed := e.mu.closed
 	e.mu.closed = true
 	workers := slices.Clone(e.mu.workers)
 	e.mu.Unlock()
 	if closed {
-		return nil
+		select {
+		case <-e.gone:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+	defer close(e.gone)
 	var errs []error
 	for _, w := range workers {
 		errs = append(errs, w.close(ctx))

@@ -142,13 +142,14 @@ func (m *Match) start(ctx context.Context, tokens []int32) {
 			ChunkSize: e.o.ChunkTokens, SeqLen: len(tokens), Layouts: []kv.Layout{layout},
 		}, m.submitted)
 	}
-	keys, err := s.request(k, kv.AllWorkers).AppendKeys(make([]kv.Key, 0, m.chain.Len()*k.world), group, m.chain.Hashes())
-	if err != nil {
+	list := e.keys.take(m.chain.Len() * k.world)
+	defer e.keys.give(list)
+	if *list, err = s.request(k, kv.AllWorkers).AppendKeys(*list, group, m.chain.Hashes()); err != nil {
 		m.exit("", storage.MissNone, 0, err)
 		return
 	}
 	m.clears = e.clears.Load()
-	p, err := e.sm.SubmitPrefetch(ctx, keys, layout, storage.PrefetchOptions{
+	p, err := e.sm.SubmitPrefetch(ctx, *list, layout, storage.PrefetchOptions{
 		Owner: s.r.ID, RequestID: s.r.ID, Readers: s.r.Readers,
 	})
 	if err != nil {

@@ -134,10 +134,11 @@ func (s *Session) Close() error {
 	}
 	var err error
 	if chain.Len() > 0 && k.world > 0 {
-		var keys []kv.Key
-		if keys, err = s.request(k, kv.AllWorkers).AppendKeys(nil, group, chain.Hashes()); err == nil {
-			e.sm.Touch(keys)
+		list := e.keys.take(chain.Len() * k.world)
+		if *list, err = s.request(k, kv.AllWorkers).AppendKeys(*list, group, chain.Hashes()); err == nil {
+			e.sm.Touch(*list)
 		}
+		e.keys.give(list)
 	}
 	e.mu.Lock()
 	delete(e.mu.sessions, s)

@@ -80,7 +80,9 @@ func (w *Worker) serves(s *Session) error {
 func (w *Worker) reserve(ctx context.Context, s *Session, hashes []kv.Hash, from int) (storage.WriteLease, error) {
 	// The chunk before the first one is expanded with them, for its key.
 	lo := max(from-1, 0)
-	keys, err := s.request(w.key, w.o.Rank).AppendKeys(make([]kv.Key, 0, len(hashes)-lo), group, hashes[lo:])
+	list := w.e.keys.take(len(hashes) - lo)
+	defer w.e.keys.give(list)
+	keys, err := s.request(w.key, w.o.Rank).AppendKeys(*list, group, hashes[lo:])
 	if err != nil {
 		return storage.WriteLease{}, err
 	}
