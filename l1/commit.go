@@ -75,7 +75,6 @@ func (m *Manager) finishAndReadLocked(l, r *lease, at time.Time, lo, hi int, rea
 	m.enterLocked(at)
 	for i := hi - 1; i >= lo; i-- {
 		it, to := &l.items[i], &r.items[i]
-		to.code = KeyInWrongState
 		e, ok := m.readyLocked(l, it)
 		if !ok {
 			continue

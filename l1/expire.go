@@ -89,7 +89,7 @@ func (m *Manager) announceExpiryLocked(l *lease, lo, hi int) {
 		m.topics.writeAborted.PublishAt(WriteAborted{Keys: keys, Cause: AbortExpired}, m.mu.now)
 	}
 	m.topics.leaseExpired.PublishAt(LeaseExpired{Kind: l.kind, Keys: keys, Owner: l.owner, Age: age}, m.mu.now)
-	m.armLocked() // the warning is written by the timer, outside the mutex
+	m.hastenLocked()
 }
 
 // expiry is a warning to be logged.
@@ -123,17 +123,26 @@ func (m *Manager) reclaimLocked(e *entry, at time.Time) {
 	m.mu.stats.LeasesExpired++
 	m.mu.warnings = append(m.mu.warnings, expiry{l.kind, l.owner, age, 1})
 	m.topics.leaseExpired.PublishAt(LeaseExpired{Kind: l.kind, Keys: keys, Owner: l.owner, Age: age}, at)
-	m.armLocked()
+	m.hastenLocked()
 }
 
-// timerResolution is how late an expiry may be noticed without any call.
-const timerResolution = time.Second
+// hastenLocked lets the timer fire now: it writes the warnings, outside the mutex.
+func (m *Manager) hastenLocked() {
+	if m.mu.timer == nil || m.mu.timer.Stop() { // else it is firing already
+		m.mu.timer = nil
+		m.armLocked()
+	}
+}
+
+// timerSlack is how late an expiry may be noticed without any call.
+const timerSlack = time.Second
 
 // armLocked sets the timer for the next lease that expires, or for warnings that
-// wait. It is left alone while it is set: a lease that ends in time costs nothing
-// here, at the price of at most one wake-up after the last one.
+// wait. One that is set stays, unless something is due before it by more than the
+// slack: a lease that ends in time costs nothing here, at the price of at most one
+// wake-up after the last one.
 func (m *Manager) armLocked() {
-	if m.mu.timer != nil || m.mu.closed {
+	if m.mu.closed {
 		return
 	}
 	var due time.Time
@@ -148,13 +157,15 @@ func (m *Manager) armLocked() {
 	if due.IsZero() {
 		return
 	}
-	m.mu.timer = m.rt.At(due, m.onTimer)
+	if m.mu.timer != nil && (!due.Add(timerSlack).Before(m.mu.timerDue) || !m.mu.timer.Stop()) {
+		return // early enough, or firing already
+	}
+	m.mu.timer, m.mu.timerDue = m.rt.At(due, m.onTimer), due
 }
 
 func (m *Manager) onTimer() {
 	for {
 		m.mu.Lock()
-		m.mu.timer = nil
 		if m.mu.closed {
 			m.mu.Unlock()
 			return
@@ -167,6 +178,7 @@ func (m *Manager) onTimer() {
 			more = more || list.head != nil && list.head.dead(m.mu.now)
 		}
 		if !more {
+			m.mu.timer = nil
 			m.armLocked()
 		}
 		m.mu.Unlock()

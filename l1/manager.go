@@ -51,6 +51,7 @@ type state struct {
 	freeLeases    []*lease
 	reads, writes leaseList
 	timer         runtime.Timer // of the next expiry; nil: not set
+	timerDue      time.Time     // when it fires
 	warnings      []expiry      // to be logged by the timer
 	mark          uint32        // of the reservation that evicts
 	demand        demand

@@ -47,7 +47,7 @@ func (m *Manager) ReserveRead(at time.Time, keys []kv.Key, layout kv.Layout, o R
 			m.mu.Lock()
 		}
 		if m.mu.closed {
-			m.releaseLocked(l, at, 0, len(keys), Select{Stride: 1}, readers, CauseAbort)
+			m.releaseLocked(l, at, 0, len(keys), All(len(keys)).clip(len(keys)), readers, CauseAbort)
 			m.recycleLocked(l)
 			return ReadLease{}, ErrClosed
 		}

@@ -98,12 +98,14 @@ func (t *taking) position(i, j int) bool {
 	if it.state == itemRepeat {
 		first := int(it.entry)
 		if t.s.has(first) { // reads what the first position of the key reads
-			pos := (first - t.s.Lo) / t.s.Stride
-			*to = t.to.items[pos]
-			if to.state == itemOpen {
-				*to = item{off: to.off, entry: uint32(pos), state: itemRepeat}
-			}
+			t.repeat(to, (first-t.s.Lo)/t.s.Stride)
 			return to.code == Success
+		}
+		for p := first + 1; p < i; p++ { // the first selected one of them takes the holder
+			if o := &t.from.items[p]; t.s.has(p) && o.state == itemRepeat && int(o.entry) == first {
+				t.repeat(to, (p-t.s.Lo)/t.s.Stride)
+				return to.code == Success
+			}
 		}
 		i, it = first, &t.from.items[first]
 	}
@@ -140,6 +142,14 @@ func (t *taking) position(i, j int) bool {
 		to.code, to.detail = KeyNotReadable, DetailNotLeased
 	}
 	return false
+}
+
+// repeat lets to report what the new lease has at position pos.
+func (t *taking) repeat(to *item, pos int) {
+	*to = t.to.items[pos]
+	if to.state == itemOpen {
+		*to = item{off: to.off, entry: uint32(pos), state: itemRepeat}
+	}
 }
 
 func (t *taking) find(i int) uint32 {

@@ -293,8 +293,11 @@ func (w WriteLease) FinishAndRead(at time.Time, readers int) ReadLease {
 	}
 	m := l.m
 	r := m.newLease(LeaseRead, l.keys, l.layout, l.owner, at)
+	for i := range r.items {
+		r.items[i].code = KeyInWrongState // until it is leased
+	}
 	w.pieces(0, len(l.keys), func(lo, hi int) {
-		m.finishAndReadLocked(l, r, at, lo, hi, uint32(max(readers, 1)))
+		m.finishAndReadLocked(l, r, at, lo, hi, uint32(min(max(readers, 1), MaxReaders)))
 	}, nil)
 	gen := r.gen.Load()
 	m.mu.Lock()

@@ -1,0 +1,137 @@
+package l1_test
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lmcache-go/lmcache/l1"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// A reservation that got nothing has nothing to read, and holders are clipped
+// wherever they come from.
+func TestFinishAndReadGrantsOnlyWhatWasStaged(t *testing.T) {
+	f := newFixture(t, l1.Options{})
+	keys := chunks(1, 0, 2)
+	f.store(1, keys...)
+	r := f.reserve(l1.WriteNew, keys...).FinishAndRead(f.now(), 1)
+	f.codes(r.Code, l1.KeyInWrongState, l1.KeyInWrongState)
+	for i := range r.All() {
+		t.Errorf("position %d has a buffer", i)
+	}
+	w := f.reserve(l1.WriteNew, chunk(2, 0))
+	r = w.FinishAndRead(f.now(), 1000)
+	if n := r.Holders(0); n != l1.MaxReaders {
+		t.Errorf("%d holders, want %d", n, l1.MaxReaders)
+	}
+	r.Finish(f.now(), l1.CauseRead)
+}
+
+// REQ-S18: temporaries vanish with their last holder, however that goes.
+func TestTemporariesVanish(t *testing.T) {
+	for _, how := range []string{"release", "expiry"} {
+		f := newFixture(t, l1.Options{})
+		keys := chunks(1, 0, 2)
+		w, err := f.m.ReserveWrite(f.now(), keys, f.layout, l1.WriteNew, l1.WriteOptions{Temporary: []bool{true, false}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := w.FinishAndRead(f.now(), 2)
+		f.codes(f.reserve(l1.WriteUpdate, keys...).Code, l1.KeyNotWritable, l1.KeyNotWritable)
+		r.Release(f.now(), l1.All(2), 1, l1.CauseRead)
+		if f.resident(keys...) != 2 {
+			t.Fatal("gone before the last holder")
+		}
+		if how == "release" {
+			r.Finish(f.now(), l1.CauseUnused)
+		} else {
+			f.advance(l1.DefaultReadTTL)
+		}
+		if f.resident(keys[0]) != 0 || f.resident(keys[1]) != 1 {
+			t.Errorf("%s: the temporary one is still there, or the other one gone", how)
+		}
+		r.Finish(f.now(), l1.CauseUnused)
+		if s := f.m.Stats(); s.UsedBytes != unit {
+			t.Errorf("%s: %d bytes are used", how, s.UsedBytes)
+		}
+	}
+}
+
+// The timer of a long reservation does not delay the expiry of a shorter lease.
+func TestShorterLeaseExpiresInTime(t *testing.T) {
+	f := newFixture(t, l1.Options{ReadTTL: time.Minute, WriteTTL: time.Hour})
+	f.store(1, chunk(1, 0))
+	w := f.reserve(l1.WriteNew, chunk(2, 0))
+	r := f.read(1, chunk(1, 0))
+	f.advance(time.Minute)
+	if s := f.m.Stats(); s.LeasesExpired != 1 || s.LeasedBytes != 0 || s.StagedBytes != unit {
+		t.Errorf("after the time of the read lease: %+v", s)
+	}
+	r.Finish(f.now(), l1.CauseRead)
+	w.Abort(f.now(), l1.AbortOwner)
+}
+
+// A lookup that Close overtakes gives back what it has already leased.
+func TestCloseBetweenTheHoldsOfALookup(t *testing.T) {
+	keys := chunks(1, 0, 64*40)
+	layout := layoutOf(t, 64)
+	overtaken := 0
+	for range 60 {
+		m, err := l1.New(l1.Options{Bytes: 64 * int64(len(keys)), Align: 64, NoBytes: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now()
+		w, err := m.ReserveWrite(now, keys, layout, l1.WriteNew, l1.WriteOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Finish(now, l1.OriginNew)
+		begin := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			<-begin
+			var leak *l1.LeakError
+			if err := m.Close(); err != nil && !errors.As(err, &leak) {
+				t.Error(err)
+			}
+		})
+		close(begin)
+		r, err := m.ReserveRead(now, keys, layout, l1.ReadOptions{})
+		wg.Wait()
+		if errors.Is(err, l1.ErrClosed) {
+			overtaken++
+		} else {
+			r.Finish(now, l1.CauseUnused)
+		}
+		if s := m.Stats(); s.Leases != 0 || s.LeasedBytes != 0 {
+			t.Fatalf("%d leases with %d bytes are left", s.Leases, s.LeasedBytes)
+		}
+	}
+	if overtaken == 0 {
+		t.Skip("Close never came between")
+	}
+}
+
+// REQ-S27: nobody gives back more than the lease has.
+func TestOverRelease(t *testing.T) {
+	f := newFixture(t, l1.Options{})
+	k := chunk(1, 0)
+	f.store(1, k)
+	a, b := f.read(1, k), f.read(2, k)
+	for range 3 {
+		a.Release(f.now(), l1.All(1), 100, l1.CauseUnused)
+	}
+	if b.Holders(0) != 2 {
+		t.Fatal("another lease lost holders")
+	}
+	if c := f.m.Delete(f.now(), []kv.Key{k}, false); c[0] != l1.KeyIsLocked {
+		t.Fatalf("delete: %v", c[0])
+	}
+	b.Release(f.now(), l1.All(1), 100, l1.CauseUnused)
+	if c := f.m.Delete(f.now(), []kv.Key{k}, false); c[0] != l1.Success {
+		t.Fatalf("delete: %v", c[0])
+	}
+}
