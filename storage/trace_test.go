@@ -1,0 +1,232 @@
+package storage_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lmcache-go/lmcache/eventbus"
+	"github.com/lmcache-go/lmcache/l1"
+	"github.com/lmcache-go/lmcache/storage"
+)
+
+// recorder writes down the trace events, isolated as a trace recorder is.
+type recorder struct{ lines []string }
+
+func (*recorder) Name() string { return "recorder" }
+
+func (r *recorder) Subscribe(s *eventbus.Subscription) {
+	s.Isolated(1000, eventbus.Wait(time.Second))
+	eventbus.On(s, func(c storage.Call, _ time.Time) {
+		args := ""
+		switch c.Name {
+		case storage.CallReserveWrite:
+			args = fmt.Sprintf(" %v %v", c.Layout, c.Mode)
+		case storage.CallSubmitPrefetch:
+			args = fmt.Sprintf(" %v readers=%d %q %v skip=%v warm=%v %v", c.Layout, c.Readers, c.RequestID, c.Policy, c.SkipL2, c.Warm, c.Deadline)
+		case storage.CallFinishRead:
+			args = fmt.Sprintf(" readers=%d unused=%v", c.Readers, c.Unused)
+		case storage.CallClear, storage.CallDelete:
+			args = fmt.Sprintf(" force=%v", c.Force)
+		}
+		r.lines = append(r.lines, fmt.Sprintf("%d %s %s%s owner=%d", c.N, c.Name, named(c.Keys), args, c.Owner))
+	})
+	eventbus.On(s, func(d storage.CallDone, _ time.Time) {
+		line := fmt.Sprintf("%d done %s", d.N, bits(d.OK))
+		if d.OutOfMemory.Count() > 0 {
+			line += " oom=" + bits(d.OutOfMemory)
+		}
+		for _, n := range []struct {
+			name string
+			n    int
+		}{{"bad", d.Bad}, {"missing", d.Missing}, {"l1", d.L1Hits}, {"hits", d.Hits}} {
+			if n.n != 0 {
+				line += fmt.Sprintf(" %s=%d", n.name, n.n)
+			}
+		}
+		if d.Resolved {
+			line += " resolved"
+		}
+		if d.Aborted {
+			line += " aborted"
+		}
+		r.lines = append(r.lines, line)
+	})
+}
+
+func bits(b storage.Bitmap) string {
+	if b.Len() == 0 {
+		return "-"
+	}
+	var s strings.Builder
+	for i := range b.Len() {
+		if b.Has(i) {
+			s.WriteByte('1')
+		} else {
+			s.WriteByte('0')
+		}
+	}
+	return s.String()
+}
+
+// record starts a recorder.
+func (w *world) record() *recorder {
+	w.t.Helper()
+	r := &recorder{}
+	if _, err := w.bus.Subscribe(r); err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+func (w *world) recorded(r *recorder, want ...string) {
+	w.t.Helper()
+	w.bus.Drain(w.v.Now())
+	if diff := cmp.Diff(want, r.lines); diff != "" {
+		w.t.Errorf("trace (-want +got):\n%s", diff)
+	}
+	r.lines = nil
+}
+
+func TestTraceOfEveryCall(t *testing.T) {
+	w := newWorld(t, 4)
+	w.put("z") // nobody records: no number is used
+	w.m.Clear(false)
+	rec := w.record()
+	const layout = "torch.uint8[4096]"
+	l := w.reserve("abca", storage.New)
+	for i, b := range l.All() {
+		fill(b, "abca"[i])
+	}
+	l.FinishRange(0, 2)
+	l.Drop(2)
+	l.Abort()
+	l.Finish()
+	w.recorded(rec,
+		"0 reserve_write abca "+layout+" new owner=-1", "0 done 1110 bad=1",
+		"1 finish_write ab owner=0", "1 done 11",
+		"0 done 0010 aborted")
+
+	l = w.reserve("bcdef", storage.New)
+	w.after(l1.DefaultWriteTTL)
+	l.Finish()
+	w.recorded(rec,
+		"2 reserve_write bcdef "+layout+" new owner=-1", "2 done 01100 oom=00011 bad=3",
+		"3 finish_write cd owner=2", "3 done 00 bad=2")
+
+	p := w.prefetch("abx", storage.PrefetchOptions{
+		Readers: 2, RequestID: "r", Policy: storage.Sparse, SkipL2: true, Deadline: time.Second, Owner: "o",
+	})
+	first := w.read(p, 2)
+	first.EndScope()
+	first.EndScope()
+	first.FinishRange(0, 1)
+	first.Finish()
+	first.Finish()
+	second, err := p.Read(t.Context(), storage.Select{Hi: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Abort()
+	_, err = p.Read(t.Context(), storage.Select{Lo: 1, Hi: 3})
+	if err == nil {
+		t.Fatal("read a key that is not there")
+	}
+	p.Release()
+	w.recorded(rec,
+		"4 submit_prefetch_task abx "+layout+` readers=2 "r" SPARSE skip=true warm=false 1s owner=-1`,
+		"4 done 110 bad=1 l1=2", "4 done 110 bad=1 l1=2 hits=2 resolved",
+		"5 read_prefetched_results.__enter__ ab owner=4", "5 done 11",
+		"6 read_prefetched_results.__exit__ ab owner=4", "6 done -",
+		"7 finish_read_prefetched a readers=1 unused=false owner=4", "7 done 1",
+		"8 finish_read_prefetched ab readers=1 unused=false owner=4", "8 done 01",
+		"9 read_prefetched_results.__enter__ a owner=4", "9 done 1",
+		"10 read_prefetched_results.__exit__ a owner=4", "10 done -",
+		"11 read_prefetched_results.__enter__ bx owner=4", "11 done 10 bad=1 missing=1",
+		"12 read_prefetched_results.__exit__ bx owner=4", "12 done -",
+	)
+
+	// A release is one call per number of holders left.
+	p = w.prefetch("abb", storage.PrefetchOptions{Readers: 3})
+	w.read(p, 1).Finish()
+	p.Release()
+	p.Release()
+	w.m.Touch(keys("a"))
+	w.m.Delete(keys("a"), true)
+	w.m.Clear(true)
+	w.recorded(rec,
+		"13 submit_prefetch_task abb "+layout+` readers=3 "" PREFIX skip=false warm=false 0s owner=-1`,
+		"13 done 111 l1=3", "13 done 111 l1=3 hits=3 resolved",
+		"14 read_prefetched_results.__enter__ a owner=13", "14 done 1",
+		"15 read_prefetched_results.__exit__ a owner=13", "15 done -",
+		"16 finish_read_prefetched a readers=1 unused=false owner=13", "16 done 1",
+		"17 finish_read_prefetched a readers=2 unused=true owner=13",
+		"18 finish_read_prefetched b readers=3 unused=true owner=13", "17 done 1", "18 done 1",
+		"19 lmcache.trace.touch a owner=-1", "19 done -",
+		"20 lmcache.trace.delete a force=true owner=-1", "20 done -",
+		"21 lmcache.trace.clear - force=true owner=-1", "21 done -",
+	)
+}
+
+// A scope that began before the recorder did has no end in the trace, and its
+// owner no number.
+func TestTraceThatBeginsLate(t *testing.T) {
+	w := newWorld(t, 4)
+	l := w.reserve("b", storage.New)
+	w.put("a")
+	p := w.prefetch("a", storage.PrefetchOptions{})
+	r := w.read(p, 1)
+	rec := w.record()
+	r.Finish()
+	p.Release()
+	l.Abort()
+	w.recorded(rec, "0 finish_read_prefetched a readers=1 unused=false owner=-1", "0 done 1")
+}
+
+// Arguments that are refused leave no trace; a manager that is closed has no calls.
+func TestTraceOfRefusedCalls(t *testing.T) {
+	w := newWorld(t, 2)
+	rec := w.record()
+	if _, err := w.m.ReserveWrite(t.Context(), nil, w.layout, storage.New, storage.WriteOptions{}); err == nil {
+		t.Error("no keys: want an error")
+	}
+	if _, err := w.m.SubmitPrefetch(t.Context(), keys("a"), w.layout, storage.PrefetchOptions{Policy: 7}); err == nil {
+		t.Error("policy 7: want an error")
+	}
+	if _, err := w.m.SubmitPrefetch(t.Context(), keys("a"), rawLayout(t, 1<<30), storage.PrefetchOptions{}); err == nil {
+		t.Error("an object larger than L1: want an error")
+	}
+	w.recorded(rec,
+		`0 submit_prefetch_task a torch.uint8[1073741824] readers=1 "" PREFIX skip=false warm=false 0s owner=-1`,
+		"0 done 0 bad=1 resolved")
+	if err := w.m.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	w.m.Touch(keys("a"))
+	w.m.Clear(true)
+	if got := w.m.Delete(keys("a"), true); !slices.Equal(got, []l1.Code{l1.KeyNotExist}) {
+		t.Errorf("delete after Close: %v", got)
+	}
+	w.recorded(rec)
+}
+
+// BenchmarkTraceGate is what recording costs a call while nobody records.
+func BenchmarkTraceGate(b *testing.B) {
+	bus := eventbus.New(eventbus.Options{Manual: true})
+	topic := eventbus.TopicOf[storage.Call](bus)
+	b.ReportAllocs()
+	on := 0
+	for range b.N { // b.Loop would cost as much as what is measured
+		if topic.Active() {
+			on++
+		}
+	}
+	if on > 0 {
+		b.Error("nobody records, and the topic is active")
+	}
+}
