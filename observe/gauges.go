@@ -7,30 +7,49 @@ import (
 	"github.com/lmcache-go/lmcache/storage"
 )
 
-// snapshot is what the sources said at one scrape. A source that panicked is nil,
-// and so are the gauges that need it lost.
+// snapshot is what the sources say at one scrape. Each is asked once, when the
+// first gauge needs it. A source that panicked is nil, so that its gauges panic too
+// and are lost.
 type snapshot struct {
-	engine  *lmcache.Stats
-	storage *storage.Stats
-	bus     *eventbus.Stats
+	w      *watch
+	engine asked[lmcache.Stats]
+	store  asked[storage.Stats]
+	bus    asked[eventbus.Stats]
 }
 
-// read asks every source once.
-func (w *watch) read() *snapshot {
-	sn := &snapshot{}
-	if w.s.Engine != nil {
-		if sn.engine = ask(w.s.Engine.Stats); sn.engine != nil {
-			sn.storage = &sn.engine.Storage
-			w.known.show(sn.engine)
-		}
-	} else if w.s.Storage != nil {
-		sn.storage = ask(w.s.Storage.Stats)
-	}
-	if w.s.Bus != nil {
-		sn.bus = ask(w.s.Bus.Stats)
-	}
-	return sn
+// asked is the answer of one source.
+type asked[S any] struct {
+	done  bool
+	stats *S
 }
+
+func (a *asked[S]) get(stats func() S) *S {
+	if !a.done {
+		a.done, a.stats = true, ask(stats)
+	}
+	return a.stats
+}
+
+// Engine also shows the series of models and workers that are new.
+func (sn *snapshot) Engine() *lmcache.Stats {
+	fresh := !sn.engine.done
+	s := sn.engine.get(sn.w.s.Engine.Stats)
+	if fresh && s != nil {
+		sn.w.known.show(s)
+	}
+	return s
+}
+
+// Storage is the engine's storage manager, or the one that has no engine.
+func (sn *snapshot) Storage() *storage.Stats {
+	if sn.w.s.Engine != nil {
+		return &sn.Engine().Storage
+	}
+	return sn.store.get(sn.w.s.Storage.Stats)
+}
+
+// Bus is the bus.
+func (sn *snapshot) Bus() *eventbus.Stats { return sn.bus.get(sn.w.s.Bus.Stats) }
 
 func ask[S any](stats func() S) (s *S) {
 	defer func() {
@@ -55,7 +74,7 @@ type gauge struct {
 func (w *watch) gauges() []gauge {
 	gs := w.s.Build.gauges()
 	if w.s.Engine != nil {
-		gs = append(gs, gauge{nameActiveJobs, func(sn *snapshot, to emit) { to(float64(sn.engine.ActivePrefetchJobs)) }})
+		gs = append(gs, gauge{nameActiveJobs, func(sn *snapshot, to emit) { to(float64(sn.Engine().ActivePrefetchJobs)) }})
 	}
 	if w.s.Engine != nil || w.s.Storage != nil {
 		gs = append(gs, l1Gauges()...)
@@ -68,7 +87,7 @@ func (w *watch) gauges() []gauge {
 
 func l1Gauges() []gauge {
 	of := func(name string, read func(l1.Stats) float64) gauge {
-		return gauge{name, func(sn *snapshot, to emit) { to(read(sn.storage.L1)) }}
+		return gauge{name, func(sn *snapshot, to emit) { to(read(sn.Storage().L1)) }}
 	}
 	return []gauge{
 		of(nameL1UsageBytes, func(s l1.Stats) float64 { return float64(s.UsedBytes) }),
@@ -81,7 +100,7 @@ func l1Gauges() []gauge {
 		of(nameL1Capacity, func(s l1.Stats) float64 { return float64(s.CapacityBytes) }),
 		of(nameL1Watermark, func(s l1.Stats) float64 { return s.Watermark }),
 		{nameL1Objects, func(sn *snapshot, to emit) {
-			s := sn.storage.L1
+			s := sn.Storage().L1
 			to(float64(s.WritingObjects), stateWriting)
 			to(float64(s.Objects-s.ReadingObjects), stateReady)
 			to(float64(s.ReadingObjects), stateReading)
@@ -91,16 +110,16 @@ func l1Gauges() []gauge {
 
 func busGauges() []gauge {
 	return []gauge{
-		{nameBusDepth, func(sn *snapshot, to emit) { to(float64(sn.bus.Bulk.Events + sn.bus.Reserved.Events)) }},
-		{nameBusLag, func(sn *snapshot, to emit) { to(sn.bus.Lag.Seconds()) }},
-		{nameBusDropped, func(sn *snapshot, to emit) { to(float64(sn.bus.Dropped)) }},
+		{nameBusDepth, func(sn *snapshot, to emit) { to(float64(sn.Bus().Bulk.Events + sn.Bus().Reserved.Events)) }},
+		{nameBusLag, func(sn *snapshot, to emit) { to(sn.Bus().Lag.Seconds()) }},
+		{nameBusDropped, func(sn *snapshot, to emit) { to(float64(sn.Bus().Dropped)) }},
 		{nameBusExceptions, func(sn *snapshot, to emit) {
-			for name, n := range sn.bus.Panics {
+			for name, n := range sn.Bus().Panics {
 				to(float64(n), name)
 			}
 		}},
 		{nameBusDroppedByType, func(sn *snapshot, to emit) {
-			for _, t := range sn.bus.Types {
+			for _, t := range sn.Bus().Types {
 				to(float64(t.Dropped), t.Name, t.Class.String())
 				if t.IsolatedDropped > 0 {
 					to(float64(t.IsolatedDropped), t.Name, "isolated")
@@ -108,9 +127,9 @@ func busGauges() []gauge {
 			}
 		}},
 		{nameBusLimit, func(sn *snapshot, to emit) {
-			to(float64(sn.bus.Bulk.EventLimit), eventbus.Bulk.String())
-			to(float64(sn.bus.Reserved.EventLimit), eventbus.Reserved.String())
+			to(float64(sn.Bus().Bulk.EventLimit), eventbus.Bulk.String())
+			to(float64(sn.Bus().Reserved.EventLimit), eventbus.Reserved.String())
 		}},
-		{nameClockSteps, func(sn *snapshot, to emit) { to(float64(sn.bus.ClockSteps)) }},
+		{nameClockSteps, func(sn *snapshot, to emit) { to(float64(sn.Bus().ClockSteps)) }},
 	}
 }

@@ -46,8 +46,9 @@ const markdownFoot = `
 
 The values of ` + "`cache_salt` and `model_name`" + ` come from outside. Of each, the first 200 (` + "`--metrics-label-limit`" + `) have series of their
 own; further ones count under ` + "`__other__`" + `, so that totals stay exact, and ` + "`lmcache_mp_metrics_label_overflow_total`" + ` says that it
-happened. A Prometheus that should not store tenants drops the label when it scrapes, which is right for counters only if the series that
-fall together are summed, so do it in a recording rule, or keep the label off where one tenant is used:
+happened. A Prometheus that should not store tenants drops the label as it scrapes. Where one tenant is used, nothing else changes; with
+several, series that differ in the label alone fall together, and a recording rule that sums them (` + "`sum without (cache_salt)`" + `) has to
+be kept instead:
 
 ` + "```yaml" + `
 scrape_configs:

@@ -467,6 +467,14 @@ func TestOptionsDefaults(t *testing.T) {
 	if diff := cmp.Diff(want, Options{}.WithDefaults()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	if b := (Options{Disable: true}).Bus(nil); b.Queue != 10000 || !b.Disabled {
+		t.Errorf("bus options %+v", b)
+	}
+	for port, want := range map[int]int{0: 9090, AnyPort: 0, 80: 80} {
+		if host, got := (Options{PrometheusPort: port}).Listen(); host != "0.0.0.0" || got != want {
+			t.Errorf("port %d: %s %d, want %d", port, host, got, want)
+		}
+	}
 	set := Options{QueueSize: 1, PrometheusHost: "h", PrometheusPort: AnyPort, Buckets: Default, LabelLimit: 2}
 	if diff := cmp.Diff(set, set.WithDefaults()); diff != "" || set.Validate() != nil {
 		t.Errorf("%v (-want +got):\n%s", set.Validate(), diff)

@@ -3,6 +3,9 @@ package observe
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+
+	"github.com/lmcache-go/lmcache/eventbus"
 )
 
 // Options are the settings of observability that an embedder fills in. The zero
@@ -49,6 +52,20 @@ func (o Options) WithDefaults() Options {
 		o.LabelLimit = DefaultLabelLimit
 	}
 	return o
+}
+
+// Bus are the options of a bus that this asks for. It logs to log; nil: nowhere.
+func (o Options) Bus(log *slog.Logger) eventbus.Options {
+	return eventbus.Options{Queue: o.WithDefaults().QueueSize, Disabled: o.Disable, Logger: log}
+}
+
+// Listen is the address for scrapers as a listener takes it: port 0 is any free one.
+func (o Options) Listen() (host string, port int) {
+	o = o.WithDefaults()
+	if o.PrometheusPort == AnyPort {
+		return o.PrometheusHost, 0
+	}
+	return o.PrometheusHost, o.PrometheusPort
 }
 
 // Validate returns everything that is wrong with o, or nil.

@@ -193,7 +193,7 @@ type point struct {
 
 // observe is the callback of one meter.
 func (g *group) observe(_ context.Context, to metric.Observer) error {
-	sn := g.w.read()
+	sn := &snapshot{w: g.w}
 	for _, o := range g.gauges {
 		points, ok := o.points(sn)
 		if !ok {

@@ -360,7 +360,7 @@ func TestDrops(t *testing.T) {
 // REQ-O21 on the way of a host's own provider, and of publishers and scrapers at
 // once: no value is lost or counted twice.
 func TestConcurrent(t *testing.T) {
-	const publishers, events = 4, 2000
+	const publishers, events = 4, 500
 	r := newRig(t, eventbus.Options{Queue: publishers * events}, observe.Options{LabelLimit: 3}, scriptSources())
 	done := make(chan struct{})
 	var scrapers, wg sync.WaitGroup

@@ -5,11 +5,14 @@
 // It is the only package that links the SDK. An embedder who has a provider of
 // their own does not need it: package observe asks for the OpenTelemetry API only.
 //
-//	m, err := export.NewMetrics(export.Options{Logger: log})
-//	ob, err := observe.Start(bus, m.MeterProvider(), observe.Options{})
-//	_, err = m.Listen(ctx, "0.0.0.0", 9090)
+//	bus := eventbus.New(o.Bus(log))              // o is an observe.Options; zero is fine
+//	tel, err := export.Start(ctx, bus, o, export.Options{Logger: log})
+//	eng, err := lmcache.Open(ctx, lmcache.Options{Bus: bus, …})
+//	err = tel.Watch(observe.Sources{Engine: eng, Bus: bus})
 //	…
-//	bus.Close(ctx); ob.Close(); m.Shutdown(ctx)
+//	eng.Close(ctx); bus.Close(ctx); tel.Close(ctx) // in this order, and nothing is missing
+//
+// [NewMetrics] gives the parts to those who put them together differently.
 //
 // # Names
 //

@@ -164,7 +164,14 @@ func TestNames(t *testing.T) {
 func TestLogLine(t *testing.T) {
 	var log bytes.Buffer
 	m := open(t, export.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	url := listen(t, m)
+	s, err := m.Listen(t.Context(), "0.0.0.0", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := s.URL()
+	if !strings.HasPrefix(url, "http://0.0.0.0:") {
+		t.Errorf("URL %s", url)
+	}
 	want := "OTel MeterProvider initialised with Prometheus fallback (" + url + "), resource=" + m.Resource()
 	if !strings.Contains(log.String(), want) {
 		t.Errorf("log lacks %q:\n%s", want, log.String())

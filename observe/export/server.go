@@ -26,6 +26,7 @@ var errClosed = errors.New("export: closed")
 // Server serves /metrics on a port of its own.
 type Server struct {
 	srv  *http.Server
+	host string // as asked for
 	addr net.Addr
 	done chan struct{}
 	err  error // of serving; read after done
@@ -45,7 +46,7 @@ func (m *Metrics) Listen(ctx context.Context, host string, port int) (*Server, e
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", m.handler)
-	s := &Server{addr: ln.Addr(), done: make(chan struct{}), srv: &http.Server{
+	s := &Server{host: host, addr: ln.Addr(), done: make(chan struct{}), srv: &http.Server{
 		Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(m.log.Handler(), slog.LevelDebug),
 	}}
@@ -76,8 +77,15 @@ func (s *Server) serve(ln net.Listener) {
 // Addr is the address that was bound.
 func (s *Server) Addr() net.Addr { return s.addr }
 
-// URL is where to scrape, with the real port.
-func (s *Server) URL() string { return "http://" + s.addr.String() + "/metrics" }
+// URL is where to scrape, with the real port. A listener on all addresses shows the
+// one it was asked for.
+func (s *Server) URL() string {
+	addr := s.addr.String()
+	if tcp, ok := s.addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() && s.host != "" {
+		addr = net.JoinHostPort(s.host, strconv.Itoa(tcp.Port))
+	}
+	return "http://" + addr + "/metrics"
+}
 
 // Close stops listening, waits for scrapes in progress until ctx ends, cuts off
 // what is left then, and returns when the goroutine is gone. It is idempotent.

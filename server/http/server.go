@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -72,8 +73,16 @@ func (s *Server) serve(ln net.Listener) {
 // Addr is the address that was bound.
 func (s *Server) Addr() net.Addr { return s.addr }
 
-// URL is the address as clients spell it.
-func (s *Server) URL() string { return "http://" + s.addr.String() }
+// URL is the address as clients spell it, with the real port. A listener on all
+// addresses shows the one it was asked for.
+func (s *Server) URL() string {
+	addr := s.addr.String()
+	host, _, err := net.SplitHostPort(s.o.Addr)
+	if tcp, ok := s.addr.(*net.TCPAddr); ok && err == nil && host != "" && tcp.IP.IsUnspecified() {
+		addr = net.JoinHostPort(host, strconv.Itoa(tcp.Port))
+	}
+	return "http://" + addr
+}
 
 // Close stops listening, waits for requests in progress until ctx ends, cuts off
 // what is left then, and returns when the goroutine is gone. It is idempotent.

@@ -107,6 +107,18 @@ func get(t testing.TB, s *Server, path string) (*http.Response, error) {
 	return (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
 }
 
+func TestURL(t *testing.T) {
+	for addr, want := range map[string]string{"0.0.0.0:0": "http://0.0.0.0:", "127.0.0.1:0": "http://127.0.0.1:", "localhost:0": "http://127.0.0.1:"} {
+		s := open(t, Options{Addr: addr})
+		if !strings.HasPrefix(s.URL(), want) || strings.HasSuffix(s.URL(), ":0") {
+			t.Errorf("%s: %s", addr, s.URL())
+		}
+		if res, _ := do(t, s, "GET", "/", nil); res.StatusCode != http.StatusOK {
+			t.Errorf("%s answers %d", s.URL(), res.StatusCode)
+		}
+	}
+}
+
 // REQ-W39, for the routes that exist.
 func TestRoutes(t *testing.T) {
 	s := open(t, Options{
