@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lmcache-go/lmcache/internal/cli"
+	"github.com/lmcache-go/lmcache/internal/invariants"
 	"github.com/lmcache-go/lmcache/internal/leak"
 )
 
@@ -94,8 +95,8 @@ func TestNoArgumentsListCommands(t *testing.T) {
 }
 
 // REQ-C22: the examples of every command's help can be run. A server is stopped
-// as soon as it says that it runs; ports are any free ones. Under the race
-// detector a benchmark runs only a few of its requests.
+// as soon as it says that it runs; ports are any free ones. In slow builds a
+// benchmark runs only a few of its requests.
 func TestREQ_C22_Examples(t *testing.T) {
 	commands, err := newRun(t, nil).app.Commands()
 	if err != nil {
@@ -112,7 +113,7 @@ func TestREQ_C22_Examples(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			r := newRun(t, map[string]string{"LMCACHE_HTTP_PORT": "0", "LMCACHE_PROMETHEUS_PORT": "0"})
 			args := strings.Fields(example[1])
-			if underRace && args[0] == "bench" {
+			if (underRace || invariants.Enabled) && args[0] == "bench" {
 				args = append(args, "--limit", "10")
 			}
 			stderr := &watcher{text: "server is running", found: cancel}
