@@ -53,7 +53,7 @@ func (m *Manager) expireLocked(l *lease, limit int) int {
 		}
 		lost++
 		it.state = itemLost
-		it.result = noResult
+		it.result = KeyInWrongState // told from what was lost before
 		e := m.mu.entries.At(it.entry)
 		if l.kind == LeaseWrite {
 			m.unstageLocked(it.entry, e)
@@ -76,12 +76,17 @@ func (m *Manager) expireLocked(l *lease, limit int) int {
 	}
 	if lost > 0 {
 		m.announceExpiryLocked(l, lo, hi)
+		for i := lo; i < hi; i++ {
+			if it := &l.items[i]; it.state == itemLost {
+				it.result = noResult
+			}
+		}
 	}
 	return max(hi-lo, 1)
 }
 
 func (m *Manager) announceExpiryLocked(l *lease, lo, hi int) {
-	keys := run(l.keys, lo, hi, func(i int) bool { return l.items[i].state == itemLost })
+	keys := run(l.keys, lo, hi, func(i int) bool { return l.items[i].state == itemLost && l.items[i].result == KeyInWrongState })
 	age := m.mu.now.Sub(l.began)
 	m.mu.stats.LeasesExpired++
 	m.mu.warnings = append(m.mu.warnings, expiry{l.kind, l.owner, age, len(keys)})
