@@ -61,9 +61,8 @@ func (c *workloadCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 
 // verdict says how the command ends, after lingering.
 func (c *workloadCommand) verdict(ctx context.Context, r *workload.Result) error {
-	var signal *cli.InterruptedError
 	if r.Interrupted {
-		if errors.As(context.Cause(ctx), &signal) {
+		if signal, ok := errors.AsType[*cli.InterruptedError](context.Cause(ctx)); ok {
 			return &cli.ExitError{Code: signal.ExitCode()}
 		}
 		return ctx.Err()
