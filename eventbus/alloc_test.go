@@ -1,8 +1,10 @@
 package eventbus_test
 
 import (
+	"runtime"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/lmcache-go/lmcache/eventbus"
 )
@@ -76,6 +78,39 @@ func TestREQ_O37_NoAllocationsWhenHandled(t *testing.T) {
 		t.Errorf("%v allocations per batch", n)
 	}
 }
+
+// What was delivered, lost or discarded is not kept alive by the buffers.
+func TestDeliveredEventsAreForgotten(t *testing.T) {
+	b := newBus(t, eventbus.Options{Manual: true, Queue: 3})
+	listenTo := func(s *eventbus.Subscription) { eventbus.On(s, func(pointing, time.Time) {}) }
+	subscribe(t, b, "Shared", listenTo)
+	s := subscribe(t, b, "Isolated", func(s *eventbus.Subscription) {
+		s.Isolated(10, eventbus.Drop)
+		listenTo(s)
+	})
+	topic := eventbus.TopicOf[pointing](b)
+	var refs []weak.Pointer[[64]int]
+	for i := range 6 {
+		p := new([64]int)
+		refs = append(refs, weak.Make(p))
+		if topic.Publish(pointing{p}); i == 3 {
+			b.Drain(time.Now())
+		}
+	}
+	s.Close()
+	b.Drain(time.Now())
+	runtime.GC()
+	for i, r := range refs {
+		if r.Value() != nil {
+			t.Errorf("event %d is still referred to", i)
+		}
+	}
+	runtime.KeepAlive(b)
+}
+
+type pointing struct{ p *[64]int }
+
+func (pointing) EventName() string { return "test.pointing" }
 
 func listen(s *eventbus.Subscription) {
 	eventbus.On(s, func(tick, time.Time) {})

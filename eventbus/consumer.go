@@ -62,14 +62,17 @@ func (l *lane) next() bool {
 	return true
 }
 
-// restLocked chooses what to do after a turn: go on if somebody waits for it or
-// a queue is filling up, nap if there was or is traffic, else be idle.
+// restLocked chooses what to do after a turn: go on if somebody waits for it or a
+// queue is filling up; else nap if there was something to do, as more may come; go
+// on if something came to a consumer at rest; be idle otherwise.
 func (l *lane) restLocked() state {
 	switch {
 	case l.mu.closed || len(l.mu.waiters) > 0 || l.fillingLocked():
 		return busy
-	case l.worked || len(l.mu.records) > 0:
+	case l.worked:
 		return napping
+	case len(l.mu.records) > 0:
+		return busy
 	default:
 		return idle
 	}

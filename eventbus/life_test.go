@@ -384,6 +384,38 @@ func TestIdleAndNap(t *testing.T) {
 	})
 }
 
+// A queue more than a quarter full, in events or in keys, ends the dispatcher's nap.
+func TestFillingQueueEndsNap(t *testing.T) {
+	for name, publish := range map[string]func(b *eventbus.Bus, n int){
+		"events": func(b *eventbus.Bus, n int) {
+			for range n {
+				eventbus.TopicOf[tick](b).Publish(tick{})
+			}
+		},
+		"keys": func(b *eventbus.Bus, n int) {
+			eventbus.TopicOf[keyed](b).Publish(keyed{Keys: make([]int, n*100)})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBus(t, eventbus.Options{Queue: 100, Keys: 10_000})
+				on(t, b, "Ticks", func(tick, time.Time) {})
+				on(t, b, "Keyed", func(keyed, time.Time) {})
+				eventbus.TopicOf[tick](b).Publish(tick{})
+				synctest.Wait() // handled; the nap begins
+				publish(b, 25)
+				if synctest.Wait(); b.Stats().Bulk.Events == 0 {
+					t.Error("a quarter does not end the nap, but it did")
+				}
+				publish(b, 1)
+				if synctest.Wait(); b.Stats().Bulk.Events != 0 {
+					t.Error("more than a quarter waits")
+				}
+			})
+		})
+	}
+}
+
 // REQ-O38: a steady publisher keeps neither Flush nor Close waiting.
 func TestREQ_O38_SteadyPublisher(t *testing.T) {
 	for _, manual := range []bool{false, true} {

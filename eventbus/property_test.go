@@ -3,6 +3,7 @@ package eventbus_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -111,6 +112,7 @@ func conserve(t *testing.T, seed uint64, o eventbus.Options) {
 				return
 			}
 			s.Close()
+			runtime.Gosched()
 		}
 	})
 	// Somebody looks at the limits all the time.
@@ -128,6 +130,7 @@ func conserve(t *testing.T, seed uint64, o eventbus.Options) {
 					t.Errorf("%s: %+v", q.Subscriber, c)
 				}
 			}
+			runtime.Gosched()
 		}
 	})
 	var published [publishers]map[string]uint64
@@ -138,6 +141,9 @@ func conserve(t *testing.T, seed uint64, o eventbus.Options) {
 			a, bb := eventbus.TopicOf[bulkA](b), eventbus.TopicOf[bulkB](b)
 			c, d := eventbus.TopicOf[resvC](b), eventbus.TopicOf[asidD](b)
 			for seq := 1; seq <= each; seq++ {
+				if seq%64 == 0 {
+					runtime.Gosched()
+				}
 				keys := r.IntN(20)
 				switch r.IntN(4) {
 				case 0:

@@ -79,8 +79,10 @@ func TestCloseSubscriptionIsFinal(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 2 {
 			wg.Go(func() {
-				for !stop.Load() {
-					topic.Publish(tick{})
+				for n := 0; !stop.Load(); n++ {
+					if topic.Publish(tick{}); n%64 == 0 {
+						runtime.Gosched()
+					}
 				}
 			})
 		}
