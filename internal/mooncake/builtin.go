@@ -9,7 +9,7 @@ import (
 // The built-in trace.
 const (
 	BuiltinName        = "built-in"
-	BuiltinRequests    = 700
+	BuiltinRequests    = 500
 	BuiltinBlockTokens = 512
 )
 

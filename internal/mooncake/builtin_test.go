@@ -32,14 +32,14 @@ func TestBuiltin(t *testing.T) {
 	const capacity = 2048
 	lru, bound := trace.LRU(capacity), trace.Bound(capacity)
 	t.Logf("%d chunks, %d different, %d hits with LRU, %d at best", lru.Requested, trace.Chunks(), lru.Hits, bound.Hits)
-	if lru.Hits < 500 || bound.Hits <= lru.Hits || trace.Chunks() < 2*capacity {
+	if lru.Hits < 400 || bound.Hits <= lru.Hits || trace.Chunks() < 2*capacity {
 		t.Error("too few hits or evictions")
 	}
 }
 
 // TestNotice: what is distributed says where it comes from.
 func TestNotice(t *testing.T) {
-	for _, want := range []string{"github.com/kvcache-ai/Mooncake", "Apache License 2.0", "first 700 lines", "all 12,031"} {
+	for _, want := range []string{"github.com/kvcache-ai/Mooncake", "Apache License 2.0", "first 500 lines", "all 12,031"} {
 		if !strings.Contains(mooncake.Notice(), want) {
 			t.Errorf("the notice does not say %q", want)
 		}

@@ -69,7 +69,11 @@ func Open(ctx context.Context, o Options) (_ *Driver, err error) {
 	if d.cache, err = newCache(d.dev, s); err != nil {
 		return nil, err
 	}
-	d.worker, err = d.engine.Attach(lmcache.WorkerOptions{Model: model, Backend: d.dev, Cache: d.cache.paged})
+	var backend gpu.Backend = d.dev
+	if o.wrap != nil {
+		backend = o.wrap(backend)
+	}
+	d.worker, err = d.engine.Attach(lmcache.WorkerOptions{Model: model, Backend: backend, Cache: d.cache.paged})
 	if err != nil {
 		return nil, err
 	}
@@ -88,8 +92,12 @@ func (o Options) deviceBlocks(s gpu.Shape) int {
 		longest = max(longest, o.Requests[i].InputLength/o.Engine.ChunkTokens)
 	}
 	perChunk := o.Engine.ChunkTokens / s.BlockTokens
-	room := int(poolBytes / o.chunkBytes())
-	return perChunk * max(longest, min(longest*o.Concurrency, room))
+	room := int64(poolBytes)
+	if o.DeviceBytes > 0 {
+		room = min(room, o.DeviceBytes)
+	}
+	room /= o.chunkBytes()
+	return perChunk * max(longest, min(longest*o.Concurrency, int(room)))
 }
 
 // Engine is the engine that runs the trace. It works until Close.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"slices"
 
 	"github.com/lmcache-go/lmcache/gpu"
 )
@@ -51,29 +52,23 @@ func (c *checker) expect(tokens []int32, before uint64) (after uint64) {
 		before = patternP * (uint64(tokens[slot]) ^ bits.RotateLeft64(before, 23)) //nolint:gosec // tokens are not negative
 		c.keys = append(c.keys, before)
 	}
-	if need := g.Planes() * layers * slots * width; cap(c.object) < need {
-		c.object = make([]byte, 0, need)
-	}
-	object := c.object[:0]
+	c.object = slices.Grow(c.object[:0], g.Planes()*layers*slots*width)[:g.Planes()*layers*slots*width]
+	whole := width / wordBytes * wordBytes
 	for at := range g.Planes() * layers { // at = plane·layers + layer
 		stir := patternQ * uint64(at+1) //nolint:gosec // small
-		for slot := range slots {
-			x := c.keys[slot] + stir
+		for slot, x := range c.keys {
+			x += stir
 			y := patternR * (x ^ x>>32)
 			key := y ^ y>>29
-			word, end := uint64(0), len(object)+width
-			for len(object)+wordBytes <= end {
-				object = binary.LittleEndian.AppendUint64(object, key+patternS*word)
-				word++
+			row := c.object[(at*slots+slot)*width:][:width]
+			for n := 0; n < whole; n += wordBytes {
+				binary.LittleEndian.PutUint64(row[n:], key+patternS*uint64(n/wordBytes)) //nolint:gosec // small
 			}
-			if rest := end - len(object); rest > 0 {
-				var last [wordBytes]byte
-				binary.LittleEndian.PutUint64(last[:], key+patternS*word)
-				object = append(object, last[:rest]...)
+			for n := whole; n < width; n++ {
+				row[n] = byte((key + patternS*uint64(n/wordBytes)) >> (n % wordBytes * 8)) //nolint:gosec // small
 			}
 		}
 	}
-	c.object = object
 	return before
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/lmcache-go/lmcache"
+	"github.com/lmcache-go/lmcache/gpu"
 	"github.com/lmcache-go/lmcache/internal/mooncake"
 	"github.com/lmcache-go/lmcache/l1"
 )
@@ -46,6 +47,8 @@ type Options struct {
 	// Progress is called after each request with how many are done, one call at a
 	// time. Nil: nobody asks.
 	Progress func(done int)
+
+	wrap func(gpu.Backend) gpu.Backend // for tests: what the worker gets in place of the device
 }
 
 // Load reads the first limit requests of a trace, all if limit is 0, whose hash
