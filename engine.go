@@ -178,6 +178,11 @@ func (e *Engine) Close(ctx context.Context) error {
 		case <-e.gone:
 			return nil
 		case <-ctx.Done():
+		}
+		select {
+		case <-e.gone: // wins over a context that has ended
+			return nil
+		default:
 			return ctx.Err()
 		}
 	}
