@@ -5,14 +5,15 @@
 // It is the only package that links the SDK. An embedder who has a provider of
 // their own does not need it: package observe asks for the OpenTelemetry API only.
 //
-//	bus := eventbus.New(o.Bus(log))              // o is an observe.Options; zero is fine
-//	tel, err := export.Start(ctx, bus, o, export.Options{Logger: log})
+//	bus := eventbus.New(o.Bus(log)) // o is an observe.Options; zero is fine
+//	m, err := export.Open(ctx, o, export.Options{Logger: log})
+//	ob, err := observe.Start(bus, m.MeterProvider(), o)
 //	eng, err := lmcache.Open(ctx, lmcache.Options{Bus: bus, …})
-//	err = tel.Watch(observe.Sources{Engine: eng, Bus: bus})
+//	err = ob.Watch(observe.Sources{Engine: eng, Bus: bus})
 //	…
-//	eng.Close(ctx); bus.Close(ctx); tel.Close(ctx) // in this order, and nothing is missing
+//	eng.Close(ctx); bus.Close(ctx); ob.Close(); m.Shutdown(ctx) // in this order nothing is missing
 //
-// [NewMetrics] gives the parts to those who put them together differently.
+// [NewMetrics] is for those who put the parts together differently.
 //
 // # Names
 //

@@ -31,7 +31,8 @@ type Options struct {
 }
 
 // Metrics is a meter provider that Prometheus scrapes. All methods are safe for
-// concurrent use. Shutdown it after the bus that feeds it.
+// concurrent use; a nil Metrics is one that is switched off. Shutdown it after the
+// bus that feeds it.
 type Metrics struct {
 	provider *sdkmetric.MeterProvider
 	handler  http.Handler
@@ -90,18 +91,50 @@ func NewMetrics(o Options) (*Metrics, error) {
 }
 
 // MeterProvider is what observe.Start and observe.Watch take.
-func (m *Metrics) MeterProvider() metric.MeterProvider { return m.provider }
+func (m *Metrics) MeterProvider() metric.MeterProvider {
+	if m == nil {
+		return sdkmetric.NewMeterProvider() // without a reader: records nothing
+	}
+	return m.provider
+}
 
 // Handler answers a scrape, in the text format or OpenMetrics, compressed if the
-// client asks for it. It does not look at the path.
-func (m *Metrics) Handler() http.Handler { return m.handler }
+// client asks for it. It does not look at the path. It is nil when metrics are off.
+func (m *Metrics) Handler() http.Handler {
+	if m == nil {
+		return nil
+	}
+	return m.handler
+}
 
 // Resource is what describes this process, as comma-separated pairs.
-func (m *Metrics) Resource() string { return m.resource.String() }
+func (m *Metrics) Resource() string {
+	if m == nil {
+		return ""
+	}
+	return m.resource.String()
+}
+
+// URLs are where to scrape, in the order of the calls of Listen.
+func (m *Metrics) URLs() []string {
+	if m == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var urls []string
+	for _, s := range m.mu.servers {
+		urls = append(urls, s.URL())
+	}
+	return urls
+}
 
 // Shutdown closes the listeners, waiting for scrapes in progress until ctx ends,
 // and then the provider. It is idempotent.
 func (m *Metrics) Shutdown(ctx context.Context) error {
+	if m == nil {
+		return nil
+	}
 	m.mu.Lock()
 	if m.mu.closed {
 		m.mu.Unlock()

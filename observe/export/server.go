@@ -20,8 +20,11 @@ const (
 	maxHeaderBytes = 64 << 10
 )
 
-// errClosed is what Listen gives after Shutdown.
-var errClosed = errors.New("export: closed")
+// What Listen gives after Shutdown, and where metrics are off.
+var (
+	errClosed = errors.New("export: closed")
+	errOff    = errors.New("export: metrics are off")
+)
 
 // Server serves /metrics on a port of its own.
 type Server struct {
@@ -35,6 +38,9 @@ type Server struct {
 // Listen serves the handler under /metrics on host and port; port 0 is any free
 // one. ctx is for binding only. The Server belongs to m, whose Shutdown closes it.
 func (m *Metrics) Listen(ctx context.Context, host string, port int) (*Server, error) {
+	if m == nil {
+		return nil, errOff
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.mu.closed {
