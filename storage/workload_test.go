@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"hash"
 	"math"
 	"os"
@@ -96,6 +97,9 @@ func serve(t testing.TB, m *storage.Manager, keys []kv.Key, layout kv.Layout) (h
 }
 
 func TestREQ_S46_HitRatioOfTheConversationTrace(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine, and too long under the race detector")
+	}
 	requests, _ := conversation(t, 0)
 	total := 0
 	for _, keys := range requests {
@@ -109,29 +113,32 @@ func TestREQ_S46_HitRatioOfTheConversationTrace(t *testing.T) {
 		chunks int64
 		want   float64
 	}{{1000, .047}, {2000, .058}, {5000, .124}, {10000, .224}, {20000, .306}, {50000, .372}, {1000000, .382}} {
-		m, _, err := storage.OpenVirtual(storage.Options{
-			L1: l1.Options{Bytes: c.chunks * layout.Size(), NoBytes: true},
-		}, storage.VirtualOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		hits := 0
-		for _, keys := range requests {
-			if len(keys) > 0 {
-				hits += serve(t, m, keys, layout)
+		t.Run(fmt.Sprint(c.chunks), func(t *testing.T) {
+			t.Parallel()
+			m, _, err := storage.OpenVirtual(storage.Options{
+				L1: l1.Options{Bytes: c.chunks * layout.Size(), NoBytes: true},
+			}, storage.VirtualOptions{})
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		ratio := float64(hits) / float64(total)
-		t.Logf("%7d chunks: %.4f", c.chunks, ratio)
-		if math.Abs(ratio-c.want) > 0.003 {
-			t.Errorf("%d chunks: hit ratio %.4f, want %.3f ± 0.003", c.chunks, ratio, c.want)
-		}
-		if err := m.Check(); err != nil {
-			t.Error(err)
-		}
-		if err := m.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
+			hits := 0
+			for _, keys := range requests {
+				if len(keys) > 0 {
+					hits += serve(t, m, keys, layout)
+				}
+			}
+			ratio := float64(hits) / float64(total)
+			t.Logf("%7d chunks: %.4f", c.chunks, ratio)
+			if math.Abs(ratio-c.want) > 0.003 {
+				t.Errorf("%d chunks: hit ratio %.4f, want %.3f ± 0.003", c.chunks, ratio, c.want)
+			}
+			if err := m.Check(); err != nil {
+				t.Error(err)
+			}
+			if err := m.Close(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
