@@ -60,6 +60,7 @@ func (m *Manager) finishLocked(l *lease, at time.Time, lo, hi int, origin Origin
 		}
 		it.result = Success
 		m.mu.bufs.At(e.staged).refs--
+		e.flags &^= flagTemporary // it has no holder with which it could vanish
 		m.commitLocked(it.entry, e, at)
 		m.settleLocked(l, it)
 		done++

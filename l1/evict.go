@@ -176,8 +176,8 @@ func (m *Manager) onTick() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.rt.Now()
-	m.mu.tick.armed = false
 	if m.mu.closed || !m.topics.tick.Active() {
+		m.mu.tick.armed = false
 		return
 	}
 	m.enterLocked(now)

@@ -27,6 +27,9 @@ func (m *Manager) enterLocked(at time.Time) {
 	if at.After(m.mu.now) {
 		m.mu.now = at
 	}
+	if !m.mu.tick.armed {
+		m.armTickLocked(m.mu.now)
+	}
 	budget := maxHold
 	for _, list := range [...]*leaseList{&m.mu.writes, &m.mu.reads} {
 		for budget > 0 && list.head != nil && !m.mu.now.Before(list.head.expires) {

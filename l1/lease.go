@@ -134,7 +134,7 @@ func (m *Manager) listLocked(l *lease, at time.Time) {
 	} else {
 		list.tail = l
 	}
-	l.listed = true
+	l.listed, l.expired, l.cursor = true, false, 0
 	m.armLocked()
 }
 

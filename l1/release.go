@@ -94,8 +94,11 @@ func (m *Manager) unleaseLocked(l *lease, it *item, holders uint32, read bool) (
 	if it.holders == 0 {
 		m.unuseLocked(it.buf)
 	}
-	if last && e.is(flagIndexed) {
+	switch {
+	case last && e.is(flagIndexed):
 		vanished = m.unreadLocked(id, e, read)
+	case read && e.is(flagTracked):
+		m.mu.policy.Touch(id, m.mu.now) // others read on; this read counts all the same
 	}
 	if it.holders == 0 {
 		m.settleLocked(l, it)

@@ -172,6 +172,9 @@ func (m *Manager) Clear(at time.Time, force bool) int {
 	return total
 }
 
+// maxScan is the most records that one hold of Clear looks at.
+const maxScan = 4096
+
 // clearHold clears up to maxHold of the entries from id on; next is 0 at the end.
 func (m *Manager) clearHold(at time.Time, from uint32, force bool) (removed int, next uint32) {
 	m.mu.Lock()
@@ -183,13 +186,13 @@ func (m *Manager) clearHold(at time.Time, from uint32, force bool) (removed int,
 	limit := m.mu.entryLimit
 	handled := 0
 	for id := from; id < limit; id++ {
+		if handled == maxHold || id-from == maxScan {
+			next = id
+			break
+		}
 		e := m.mu.entries.At(id)
 		if !e.is(flagIndexed) {
 			continue
-		}
-		if handled == maxHold {
-			next = id
-			break
 		}
 		handled++
 		resident := e.buf != 0

@@ -1,6 +1,10 @@
 package l1
 
-import "time"
+import (
+	"time"
+
+	"github.com/lmcache-go/lmcache/l1/policy"
+)
 
 // counters are kept under the mutex.
 type counters struct {
@@ -64,6 +68,9 @@ func (m *Manager) Stats() Stats {
 		LastEviction: c.LastEviction, SizeClasses: len(m.mu.arena.SizeClasses()),
 		BytesBySalt: make(map[string]int64), Policy: m.o.Policy, Mode: ModeExact, Watermark: 1,
 		WriteTTL: m.o.WriteTTL, ReadTTL: m.o.ReadTTL,
+	}
+	if _, ok := m.mu.policy.(policy.Noop); ok {
+		s.EvictableBytes = 0
 	}
 	for _, n := range m.mu.salts.recs[1:] {
 		if n.bytes != 0 {
