@@ -3,7 +3,6 @@ package lmcache_test
 import (
 	"context"
 	"fmt"
-	"log"
 
 	"github.com/lmcache-go/lmcache"
 	"github.com/lmcache-go/lmcache/gpu"
@@ -17,19 +16,10 @@ func Example() {
 	ctx := context.Background()
 	dev := fake.New(fake.Options{})
 	defer dev.Close()
-	paged, err := dev.NewPaged(gpu.Shape{Layers: 2, Blocks: 64, BlockTokens: 16, Heads: 2, HeadSize: 4, DType: "float16"})
-	if err != nil {
-		log.Fatal(err)
-	}
-	eng, err := lmcache.Open(ctx, lmcache.Options{ChunkTokens: 32, L1: l1.Options{Bytes: 1 << 20}})
-	if err != nil {
-		log.Fatal(err)
-	}
+	paged := must(dev.NewPaged(gpu.Shape{Layers: 2, Blocks: 64, BlockTokens: 16, Heads: 2, HeadSize: 4, DType: "float16"}))
+	eng := must(lmcache.Open(ctx, lmcache.Options{ChunkTokens: 32, L1: l1.Options{Bytes: 1 << 20}}))
 	defer eng.Close(ctx)
-	w, err := eng.Attach(lmcache.WorkerOptions{Model: "tiny", Backend: dev, Cache: paged})
-	if err != nil {
-		log.Fatal(err)
-	}
+	w := must(eng.Attach(lmcache.WorkerOptions{Model: "tiny", Backend: dev, Cache: paged}))
 	serve := func(id string, prompt []int32, blocks [][]gpu.BlockID) error {
 		s := eng.Session(lmcache.Request{ID: id, Model: "tiny"})
 		defer s.Close()
@@ -49,14 +39,19 @@ func Example() {
 		return out.Wait(ctx)
 	}
 	prompt := make([]int32, 100)
-	for i, id := range []string{"first", "second", "third"} {
-		blocks := [][]gpu.BlockID{{0, 1, 2, 3, 4, 5, 6}}
-		if err := serve(id, prompt[:100-30*(i%3/2)], blocks); err != nil {
-			log.Fatal(err)
-		}
-	}
+	blocks := [][]gpu.BlockID{{0, 1, 2, 3, 4, 5, 6}}
+	fmt.Println(serve("first", prompt, blocks), serve("second", prompt, blocks), serve("third", prompt[:70], blocks))
 	// Output:
 	// first: 0 of 100 tokens from the cache
 	// second: 96 of 100 tokens from the cache
 	// third: 64 of 70 tokens from the cache
+	// <nil> <nil> <nil>
+}
+
+// must is for what cannot fail here.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }

@@ -109,8 +109,11 @@ func TestREQ_E32_FailedRetrieve(t *testing.T) {
 	prompt := tokens(2, n*chunkTokens)
 	for _, batch := range []int{1, 3} {
 		for _, f := range []fake.Fault{
-			{Kind: fake.Scatter}, {Kind: fake.Scatter, After: 1, Effect: fake.Tear}, {Kind: fake.Scatter, After: 3},
-			{Kind: fake.Scatter, After: 2}, {Kind: fake.Copy, After: 2, Effect: fake.Tear},
+			{Kind: fake.Scatter},
+			{Kind: fake.Scatter, After: 1, Effect: fake.Tear},
+			{Kind: fake.Scatter, After: 2},
+			{Kind: fake.Scatter, After: 3},
+			{Kind: fake.Copy, After: 2, Effect: fake.Tear},
 		} {
 			t.Run(fmt.Sprintf("batch %d, %v %d", batch, f.Kind, f.After), func(t *testing.T) {
 				r := newRig(t, setup{})

@@ -358,8 +358,15 @@ func TestREQ_E39_BadBlocks(t *testing.T) {
 	r.keep(9, prompt)
 	before, copies := r.snapshot(r.cache), r.dev.Stats()
 	for _, blocks := range [][][]gpu.BlockID{
-		nil, {}, {nil}, table(span(0, 5)...), {span(0, 6), span(0, 6)},
-		table(0, 1, 2, 3, 4, 64), table(0, 1, 2, 3, 4, -1), table(-2, 1, 2, 3, 4, 5), table(1<<31-1, 1, 2, 3, 4, 5),
+		nil,
+		{},
+		{nil},
+		table(span(0, 5)...),
+		{span(0, 6), span(0, 6)},
+		table(0, 1, 2, 3, 4, 64),
+		table(0, 1, 2, 3, 4, -1),
+		table(-2, 1, 2, 3, 4, 5),
+		table(1<<31-1, 1, 2, 3, 4, 5),
 	} {
 		s := r.session("a")
 		m := s.Lookup(t.Context(), prompt)

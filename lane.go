@@ -110,11 +110,9 @@ func (l *lane) run() {
 }
 
 func (l *lane) settle(b *batch) {
-	err := b.event.Wait(l.ctx)
-	at, done, failure := b.event.Done()
-	if done {
-		err = failure
-	} else {
+	_ = b.event.Wait(l.ctx) // whichever ends it, the event knows
+	at, done, err := b.event.Done()
+	if !done {
 		at, err, l.lost = time.Time{}, errLost, true
 	}
 	b.job.reached(b.hi, err)

@@ -325,7 +325,7 @@ func (m *Match) Release(from, to int) {
 		return
 	}
 	if _, known := p.Status(); known {
-		_, _ = m.deliver(context.Background()) //nolint:errcheck,forbidigo // does not wait
+		_, _ = m.deliver(context.Background()) //nolint:forbidigo // does not wait
 	}
 	m.mu.Lock()
 	m.mu.freed = true

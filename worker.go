@@ -269,14 +269,7 @@ func (w *Worker) hasNull(blocks [][]gpu.BlockID, chunk int) bool {
 	if w.o.NullBlock == nil {
 		return false
 	}
-	for _, p := range w.parts {
-		for _, id := range p.of(blocks, chunk) {
-			if w.isNull(id) {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(w.parts, func(p part) bool { return slices.Contains(p.of(blocks, chunk), *w.o.NullBlock) })
 }
 
 // of is the block ids of one chunk.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/lmcache-go/lmcache"
 	"github.com/lmcache-go/lmcache/gpu"
@@ -160,7 +161,7 @@ func (s *server) finish(ctx context.Context, r *request) error {
 		n := len(r.id) - 1
 		s.waiting = append(s.waiting, &request{
 			id: r.id[:n] + string(r.id[n]+1), tenant: r.tenant, turns: r.turns - 1,
-			tokens: append(r.tokens[:len(r.tokens):len(r.tokens)], text(0, r.turns, 25)...),
+			tokens: append(slices.Clip(r.tokens), text(0, r.turns, 25)...),
 		})
 	}
 	_, err := fmt.Fprintf(s.out, "%s: %d of %d tokens from the cache, answer %v\n", r.id, r.hit, r.prompt, r.tokens[r.prompt:])
