@@ -1,6 +1,9 @@
 package belady
 
-import "container/heap"
+import (
+	"container/heap"
+	"slices"
+)
 
 // Bound is the most that a cache for capacity chunks could have served. It takes
 // time in proportion to n log n for n requested chunks.
@@ -33,11 +36,11 @@ func (t *Trace) nextRequests() []int32 {
 		soonest[n] = never
 	}
 	at := len(t.path)
-	for i := len(t.ends) - 1; i >= 0; i-- {
+	for i := range slices.Backward(t.ends) {
 		nodes := t.request(i)
-		for j := len(nodes) - 1; j >= 0; j-- {
+		for _, n := range slices.Backward(nodes) {
 			at--
-			next[at], soonest[nodes[j]] = soonest[nodes[j]], int32(i)
+			next[at], soonest[n] = soonest[n], int32(i)
 		}
 	}
 	return next

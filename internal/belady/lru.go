@@ -1,5 +1,7 @@
 package belady
 
+import "slices"
+
 // LRU is what a cache for capacity chunks serves that evicts what was least
 // recently requested. The chunks of a request are refreshed from the last to the
 // first, so that a chunk is always younger than those below it.
@@ -14,8 +16,8 @@ func (t *Trace) LRU(capacity int) Count {
 			hits++
 		}
 		c.Hits += int64(hits)
-		for j := len(nodes) - 1; j >= 0; j-- {
-			l.use(nodes[j])
+		for _, n := range slices.Backward(nodes) {
+			l.use(n)
 			if l.used > capacity {
 				l.drop(l.younger[l.end()])
 			}

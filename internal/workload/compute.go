@@ -21,7 +21,7 @@ func (c *computer) fill(from, to int, blocks []gpu.BlockID) {
 	size := g.BlockTokens
 	for plane := range g.Planes() {
 		for layer := range g.LayerCount() {
-			row := uint64(plane*g.LayerCount()+layer+1) * patternQ //nolint:gosec // small
+			row := uint64(plane*g.LayerCount()+layer+1) * patternQ
 			for b := from / size; b < to/size; b++ {
 				fill(c.cache.block(layer, plane, blocks[b]), c.states[b*size:(b+1)*size], row)
 			}
@@ -34,7 +34,7 @@ func (c *computer) run(tokens []int32) {
 	c.states = c.states[:0]
 	state := c.seed*patternP + patternQ
 	for _, t := range tokens {
-		state = (state<<23 | state>>41) ^ uint64(t) //nolint:gosec // tokens are not negative
+		state = (state<<23 | state>>41) ^ uint64(t)
 		state *= patternP
 		c.states = append(c.states, state)
 	}

@@ -49,23 +49,23 @@ func (c *checker) expect(tokens []int32, before uint64) (after uint64) {
 	width := g.Hidden() * g.DType.Size()
 	c.keys = c.keys[:0]
 	for slot := range slots {
-		before = patternP * (uint64(tokens[slot]) ^ bits.RotateLeft64(before, 23)) //nolint:gosec // tokens are not negative
+		before = patternP * (uint64(tokens[slot]) ^ bits.RotateLeft64(before, 23))
 		c.keys = append(c.keys, before)
 	}
 	c.object = slices.Grow(c.object[:0], g.Planes()*layers*slots*width)[:g.Planes()*layers*slots*width]
 	whole := width / wordBytes * wordBytes
 	for at := range g.Planes() * layers { // at = plane·layers + layer
-		stir := patternQ * uint64(at+1) //nolint:gosec // small
+		stir := patternQ * uint64(at+1)
 		for slot, x := range c.keys {
 			x += stir
 			y := patternR * (x ^ x>>32)
 			key := y ^ y>>29
 			row := c.object[(at*slots+slot)*width:][:width]
 			for n := 0; n < whole; n += wordBytes {
-				binary.LittleEndian.PutUint64(row[n:], key+patternS*uint64(n/wordBytes)) //nolint:gosec // small
+				binary.LittleEndian.PutUint64(row[n:], key+patternS*uint64(n/wordBytes))
 			}
 			for n := whole; n < width; n++ {
-				row[n] = byte((key + patternS*uint64(n/wordBytes)) >> (n % wordBytes * 8)) //nolint:gosec // small
+				row[n] = byte((key + patternS*uint64(n/wordBytes)) >> (n % wordBytes * 8))
 			}
 		}
 	}

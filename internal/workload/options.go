@@ -18,7 +18,6 @@ const (
 	DefaultBlockTokens   = 512
 	DefaultBytesPerToken = 1024
 	DefaultL1Bytes       = 1 << 30
-	DefaultSeed          = 1
 )
 
 const (
@@ -35,7 +34,7 @@ type Options struct {
 	CapacityChunks int64              // size of L1 in chunks, in place of Engine.L1.Bytes
 	Concurrency    int                // requests in flight, up to 1024; with 1 the counts depend on the options alone (1)
 	Speed          float64            // start requests at their times divided by this; 0: as soon as the one before is done
-	Seed           uint64             // of the bytes; 0: 1
+	Seed           uint64             // of the bytes
 	NoVerify       bool               // do not check retrieved bytes
 	NoOptimal      bool               // do not compute the bound
 	DeviceBytes    int64              // memory that the device may take; 0: no limit
@@ -78,9 +77,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Concurrency == 0 {
 		o.Concurrency = 1
-	}
-	if o.Seed == 0 {
-		o.Seed = DefaultSeed
 	}
 	if o.Engine.ChunkTokens == 0 {
 		o.Engine.ChunkTokens = DefaultChunkTokens

@@ -22,9 +22,9 @@ func newPool(blocks int) *pool {
 	p.room = sync.NewCond(&p.mu)
 	p.mu.free = make([]gpu.BlockID, blocks)
 	for i := range p.mu.free {
-		p.mu.free[i] = gpu.BlockID(i) //nolint:gosec // the shape of a cache bounds its blocks to 31 bits
+		p.mu.free[i] = gpu.BlockID(i)
 	}
-	rng := rand.New(rand.NewPCG(uint64(blocks), 0)) //nolint:gosec // an order, no secret
+	rng := rand.New(rand.NewPCG(uint64(blocks), 0))
 	rng.Shuffle(blocks, func(i, j int) { p.mu.free[i], p.mu.free[j] = p.mu.free[j], p.mu.free[i] })
 	return p
 }

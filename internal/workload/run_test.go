@@ -92,7 +92,7 @@ func TestREQ_C10_Builtin(t *testing.T) {
 	if raceEnabled {
 		list, capacity = list[:150], 512
 	}
-	r := run(t, workload.Options{Requests: list, BytesPerToken: 64, CapacityChunks: capacity})
+	r := run(t, workload.Options{Requests: list, BytesPerToken: 64, CapacityChunks: capacity, Seed: 1})
 	sound(t, r)
 	want := lru(list, int(capacity))
 	if r.HitChunks != want.Hits || r.RequestedChunks != want.Requested {
@@ -118,6 +118,7 @@ func TestREQ_C10_Builtin(t *testing.T) {
 // TestREQ_C11_Conversation: the public trace through the whole engine, with few
 // bytes per token.
 func TestREQ_C11_Conversation(t *testing.T) {
+	t.Parallel()
 	list, capacities := conversation(t, 0), map[int64]float64{5_000: .124, 20_000: .306}
 	if raceEnabled {
 		list, capacities = list[:500], map[int64]float64{5_000: float64(lru(list[:500], 5_000).Hits) / 13_662}
@@ -175,8 +176,9 @@ func TestREQ_C13_Deterministic(t *testing.T) {
 	if diff := cmp.Diff(want, counts(run(t, o))); diff != "" {
 		t.Errorf("second run (-first +second):\n%s", diff)
 	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	for _, procs := range []int{1, 2} {
-		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+		runtime.GOMAXPROCS(procs)
 		if diff := cmp.Diff(want, counts(run(t, o))); diff != "" {
 			t.Errorf("on %d processors (-want +got):\n%s", procs, diff)
 		}
@@ -274,25 +276,27 @@ func TestShortPrompts(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	leak.Check(t)
 	for _, concurrency := range []int{1, 4} {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		r, err := workload.Run(ctx, workload.Options{
-			Requests: builtin(t), BytesPerToken: 8, CapacityChunks: 500, Concurrency: concurrency,
-			Progress: func(done int) {
-				if done == 20 {
-					cancel()
-				}
-			},
+		t.Run(strconv.Itoa(concurrency), func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			r, err := workload.Run(ctx, workload.Options{
+				Requests: builtin(t), BytesPerToken: 8, CapacityChunks: 500, Concurrency: concurrency,
+				Progress: func(done int) {
+					if done == 20 {
+						cancel()
+					}
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !r.Interrupted || r.Requests < 20 || r.Requests > 20+int64(concurrency) || r.RequestedChunks == 0 || !r.OK() {
+				t.Errorf("%+v", r)
+			}
+			if *r.OptimalHitRatio < r.HitRatio {
+				t.Errorf("hit ratio %v above the optimum %v", r.HitRatio, *r.OptimalHitRatio)
+			}
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !r.Interrupted || r.Requests < 20 || r.Requests > 20+int64(concurrency) || r.RequestedChunks == 0 || !r.OK() {
-			t.Errorf("%d in flight: %+v", concurrency, r)
-		}
-		if *r.OptimalHitRatio < r.HitRatio {
-			t.Errorf("hit ratio %v above the optimum %v", r.HitRatio, *r.OptimalHitRatio)
-		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -49,7 +49,7 @@ func (t *tally) add(r *Result, chunkTokens int) {
 	r.MissReasons = make(map[string]int64)
 	for reason, n := range t.mu.misses {
 		if n > 0 {
-			r.MissReasons[storage.MissReason(reason).String()] = n //nolint:gosec // a handful of reasons
+			r.MissReasons[storage.MissReason(reason).String()] = n
 		}
 	}
 	r.L2HitChunks = t.mu.l2Hits / int64(chunkTokens)
