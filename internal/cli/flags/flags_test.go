@@ -131,7 +131,7 @@ func TestCombinations(t *testing.T) {
 			want: "warning: PYTHONHASHSEED is ignored; --hash-seed sets the seed of sha256_cbor",
 		},
 		{name: "PYTHONHASHSEED elsewhere", env: map[string]string{"PYTHONHASHSEED": "0"}},
-		{name: "cuda", args: "--device cuda", code: cli.ExitUsage, want: "error: --device: cuda is not available in this version yet (auto, none, fake)"},
+		{name: "cuda", args: "--device cuda", code: cli.ExitUsage, want: "error: --device: cuda is not available in this version yet (auto, none)"},
 		{name: "two ids", args: "--instance-id a --service-instance-id b", code: cli.ExitUsage, want: "error: --instance-id: differs from --service-instance-id, which means the same"},
 		{name: "one id twice", args: "--instance-id a --service-instance-id a"},
 		{

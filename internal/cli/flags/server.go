@@ -6,13 +6,11 @@ import (
 
 // Server holds the flags of the cache server that belong to no other group.
 type Server struct {
-	ChunkSize     int         `name:"chunk-size" group:"Server" default:"256" min:"1" max:"65536" help:"Tokens per chunk; a multiple of the engine's block size"`
-	HashAlgorithm string      `name:"hash-algorithm" group:"Server" default:"blake3" choices:"blake3,sha256_cbor,builtin" help:"How chunks are hashed"`
-	HashSeed      *string     `name:"hash-seed" group:"Server" help:"Text that sha256_cbor is seeded with, as PYTHONHASHSEED is elsewhere"`
-	NullBlockID   int         `name:"null-block-id" group:"Server" default:"0" help:"Block id that stands for no block"`
-	SessionTTL    cli.Seconds `name:"session-ttl-seconds" group:"Server" default:"600" above:"0" help:"How long an unused session lives"`
-	Device        string      `name:"device" group:"Server" default:"auto" choices:"auto,none,fake" later:"cuda" help:"Device that copies between engines and L1"`
-	DryRun        bool        `name:"dry-run" group:"Server" help:"Check everything, open nothing, print the plan"`
+	ChunkSize     int     `name:"chunk-size" group:"Server" default:"256" min:"1" max:"65536" help:"Tokens per chunk; a multiple of the engine's block size"`
+	HashAlgorithm string  `name:"hash-algorithm" group:"Server" default:"blake3" choices:"blake3,sha256_cbor,builtin" help:"How chunks are hashed"`
+	HashSeed      *string `name:"hash-seed" group:"Server" help:"Text that sha256_cbor is seeded with, as PYTHONHASHSEED is elsewhere"`
+	Device        string  `name:"device" group:"Server" default:"auto" choices:"auto,none" later:"fake,cuda" help:"Device that copies between engines and L1; auto takes what there is"`
+	DryRun        bool    `name:"dry-run" group:"Server" help:"Check everything, open nothing, print the plan"`
 }
 
 // Check reports values that do not fit each other.

@@ -21,6 +21,8 @@ type Upstream struct {
 	WorkerReapTimeoutSeconds       string `name:"worker-reap-timeout-seconds" treat:"later" why:"there is no ZMQ or gRPC listener" upstream:"120" numeric:""`
 	WorkerRegistrationGraceSeconds string `name:"worker-registration-grace-seconds" treat:"later" why:"there is no ZMQ or gRPC listener" upstream:"3600" numeric:""`
 	SupportedTransferMode          string `name:"supported-transfer-mode" treat:"later" why:"there is no ZMQ or gRPC listener" upstream:"lmcache_driven"`
+	SessionTTLSeconds              string `name:"session-ttl-seconds" treat:"later" why:"there is no ZMQ or gRPC listener that opens sessions" upstream:"600" numeric:""`
+	NullBlockID                    string `name:"null-block-id" treat:"later" why:"there is no ZMQ or gRPC listener" upstream:"0" numeric:""`
 
 	// Engine.
 	EngineType             string   `name:"engine-type" treat:"refused" why:"CacheBlend serves blend engines in LMCache's Python package only" upstream:"default"`
