@@ -10,7 +10,6 @@ import (
 // and is kept for the lease items that refer to it (refs) after it has left.
 type entry struct {
 	hash      [kv.MaxHashLen]byte
-	fp        uint64
 	model     uint32 // id in names
 	salt      uint32
 	rank      uint32

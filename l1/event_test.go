@@ -98,8 +98,9 @@ func TestEventsOfOperations(t *testing.T) {
 // empty or longer than a hold, and all of it is the same on any number of cores.
 func TestEventOrderAndDeterminism(t *testing.T) {
 	var first []string
+	defer goruntime.GOMAXPROCS(goruntime.GOMAXPROCS(0))
 	for _, procs := range []int{1, 2, 8} {
-		defer goruntime.GOMAXPROCS(goruntime.GOMAXPROCS(procs))
+		goruntime.GOMAXPROCS(procs)
 		got := eventStory(t)
 		if first == nil {
 			first = got

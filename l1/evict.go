@@ -111,7 +111,7 @@ func (m *Manager) protectLocked(w *reservation) (bytes int64) {
 	m.mu.mark++
 	var n namer
 	for i := range w.l.keys {
-		id := uint32(0)
+		var id uint32
 		if j := i - w.lo; j >= 0 && j < maxHold {
 			id = m.mu.scratch.fam[j]
 		} else {
@@ -124,7 +124,7 @@ func (m *Manager) protectLocked(w *reservation) (bytes int64) {
 		if i > 0 && sameChain(&w.l.keys[i], &w.l.keys[i-1]) {
 			continue
 		}
-		for steps := 0; steps < maxWalk; steps++ {
+		for range maxWalk {
 			if id = m.predecessorLocked(m.mu.families.At(id)); id == 0 {
 				break
 			}

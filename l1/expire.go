@@ -62,7 +62,7 @@ func (m *Manager) expireLocked(l *lease, limit int) int {
 			m.unstageLocked(it.entry, e)
 			continue
 		}
-		if m.unpinHoldersLocked(it, e, it.holders) && e.is(flagIndexed) && m.unreadLocked(it.entry, e, false) {
+		if m.unpinHoldersLocked(e, it.holders) && e.is(flagIndexed) && m.unreadLocked(it.entry, e, false) {
 			vanished++
 		}
 		if l.promise { // nobody has seen the bytes

@@ -90,7 +90,7 @@ func (m *Manager) releaseLocked(l *lease, at time.Time, lo, hi int, s Select, ho
 func (m *Manager) unleaseLocked(l *lease, it *item, holders uint32, read bool) (vanished bool) {
 	id, e := it.entry, m.mu.entries.At(it.entry)
 	it.holders -= holders
-	last := m.unpinHoldersLocked(it, e, holders)
+	last := m.unpinHoldersLocked(e, holders)
 	if it.holders == 0 {
 		m.unuseLocked(it.buf)
 	}
@@ -107,7 +107,7 @@ func (m *Manager) unleaseLocked(l *lease, it *item, holders uint32, read bool) (
 }
 
 // unpinHoldersLocked lowers the pins of an entry and reports whether none is left.
-func (m *Manager) unpinHoldersLocked(it *item, e *entry, holders uint32) bool {
+func (m *Manager) unpinHoldersLocked(e *entry, holders uint32) bool {
 	e.pins -= holders
 	if e.pins > 0 {
 		return false

@@ -93,16 +93,16 @@ func (m *Manager) touchHold(at time.Time, keys []kv.Key, lo, hi int, n *namer) {
 	}
 	m.enterLocked(at)
 	var found [maxHold]bool
-	any := false
+	some := false
 	for i := hi - 1; i >= lo; i-- {
 		id := m.seekLocked(&keys[i], n)
 		if id == 0 || !m.mu.entries.At(id).is(flagTracked) {
 			continue
 		}
 		m.mu.policy.Touch(id, at)
-		found[i-lo], any = true, true
+		found[i-lo], some = true, true
 	}
-	if any && m.topics.keysAccessed.Active() {
+	if some && m.topics.keysAccessed.Active() {
 		list := run(keys, lo, hi, func(i int) bool { return found[i-lo] })
 		m.topics.keysAccessed.PublishAt(KeysAccessed{Keys: list}, at)
 	}

@@ -105,7 +105,7 @@ func (t *table) split(tag uint32) {
 	}
 	lo, hi := &bucket{depth: old.depth + 1}, &bucket{depth: old.depth + 1}
 	bit := uint32(1) << (31 - old.depth)
-	for _, s := range old.slots {
+	for _, s := range &old.slots {
 		switch {
 		case s.id == 0:
 		case s.tag&bit == 0:

@@ -98,9 +98,7 @@ type reservation struct {
 	layout    uint32
 	full      bool // memory has run out: later keys do not get any
 	closed    bool
-	lo        int            // first position of this hold
-	need      [maxHold]int32 // positions of this hold that need memory
-	fam       [maxHold]uint32
+	lo        int // first position of this hold
 }
 
 // hold serves the keys [lo, hi) in one critical section.

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lmcache-go/lmcache/l1"
@@ -56,7 +57,7 @@ func (p *Prefetch) failRead(keys []kv.Key, taken l1.ReadLease, enter int64, at t
 	f.announce(m, at)
 	res := taken.Finish(at, l1.CauseAbort)
 	for _, k := range f.err.Keys {
-		res.Failed = append(res.Failed[:len(res.Failed):len(res.Failed)], k.Key)
+		res.Failed = append(slices.Clip(res.Failed), k.Key)
 	}
 	m.released(res, l1.CauseAbort, at)
 	return f.err

@@ -35,12 +35,12 @@ func conversation(t testing.TB, limit int) (requests [][]kv.Key, at []time.Durat
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := int(r.InputLength) / blockTokens
+		n := r.InputLength / blockTokens
 		keys := make([]kv.Key, n)
 		for i := range keys {
 			var b [16]byte
-			binary.BigEndian.PutUint64(b[:], uint64(r.HashIDs[i])*0x9e3779b97f4a7c15)
-			binary.BigEndian.PutUint64(b[8:], uint64(r.HashIDs[i]))
+			binary.BigEndian.PutUint64(b[:], r.HashIDs[i]*0x9e3779b97f4a7c15)
+			binary.BigEndian.PutUint64(b[8:], r.HashIDs[i])
 			h, err := kv.HashOf(b[:])
 			if err != nil {
 				t.Fatal(err)
@@ -97,6 +97,7 @@ func serve(t testing.TB, m *storage.Manager, keys []kv.Key, layout kv.Layout) (h
 }
 
 func TestREQ_S46_HitRatioOfTheConversationTrace(t *testing.T) {
+	t.Parallel()
 	if raceEnabled {
 		t.Skip("one goroutine, and too long under the race detector")
 	}

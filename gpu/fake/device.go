@@ -65,7 +65,7 @@ func New(o Options) *Device {
 	if o.Detect {
 		d.detector = newDetector(d)
 	}
-	d.sched.rng = rand.New(rand.NewPCG(o.Seed, 0)) //nolint:gosec // orders of tests, not secrets
+	d.sched.rng = rand.New(rand.NewPCG(o.Seed, 0))
 	d.mu.tensors = map[*tensor]struct{}{}
 	return d
 }

@@ -24,4 +24,4 @@ func spanOf(b []byte) span {
 
 func (s span) overlaps(o span) bool { return s.lo < o.hi && o.lo < s.hi }
 
-func (s span) bytes() int64 { return int64(s.hi - s.lo) } //nolint:gosec // a length
+func (s span) bytes() int64 { return int64(s.hi - s.lo) }

@@ -41,7 +41,7 @@ func Run(t *testing.T, open Opener) {
 		t.Run(part.name, func(t *testing.T) {
 			h := open(t)
 			b := &bench{t: t, h: h, dev: h.Backend(), src: rand.NewChaCha8([32]byte{})}
-			b.rng = rand.New(b.src) //nolint:gosec // content of tests, not secrets
+			b.rng = rand.New(b.src)
 			t.Cleanup(func() {
 				if err := b.dev.Close(); err != nil {
 					t.Errorf("close of the backend: %v", err)

@@ -153,6 +153,7 @@ func (q *eventQueue) Push(x any) {
 	e.pos = len(*q)
 	*q = append(*q, e)
 }
+
 func (q *eventQueue) Pop() any {
 	old := *q
 	e := old[len(old)-1]
