@@ -32,6 +32,7 @@ func (c *workloadCommand) Check(p *cli.Problems) {
 		c.Log.Level = "WARNING" // a line per transfer would bury the result
 	}
 	c.Workload.Check(p)
+	c.UseListener(p, &c.Observability)
 	c.L1.Check(p)
 	if !p.IsBad("l1-capacity-chunks") && c.CapacityChunks > 0 {
 		flags.CheckMemory(p, "l1-capacity-chunks", c.options(nil).L1Bytes())

@@ -93,6 +93,9 @@ func (p *Problems) add(code int, flag, format string, args ...any) {
 // IsSet tells whether a flag got a value other than by its default.
 func (p *Problems) IsSet(name string) bool { return p.origins[name].source != fromDefault }
 
+// IsArgument tells whether a flag got its value on the command line.
+func (p *Problems) IsArgument(name string) bool { return p.origins[name].source == fromArgs }
+
 // IsBad tells whether a problem with the flag was reported, so that a check
 // that builds on its value can be left out.
 func (p *Problems) IsBad(name string) bool { return p.bad[name] }

@@ -175,7 +175,10 @@ type workCommand struct {
 	Observability
 }
 
-func (c *workCommand) Check(p *cli.Problems) { c.Workload.Check(p) }
+func (c *workCommand) Check(p *cli.Problems) {
+	c.Workload.Check(p)
+	c.UseListener(p, &c.Observability)
+}
 
 func TestWorkloadCombinations(t *testing.T) {
 	for _, c := range []struct {
@@ -202,6 +205,26 @@ func TestWorkloadCombinations(t *testing.T) {
 		switch {
 		case c.want == "" && code != cli.ExitOK, c.want != "" && (code != cli.ExitUsage || got != "lmcache: error: "+c.want):
 			t.Errorf("%s: exit code %d, %s", c.args, code, got)
+		}
+	}
+}
+
+func TestWorkloadListener(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		env  map[string]string
+		want string
+	}{
+		{"", nil, ""},
+		{"--prometheus-port 7", nil, "0.0.0.0:7"},
+		{"--metrics-addr :1", map[string]string{"LMCACHE_PROMETHEUS_PORT": "7"}, ":1"},
+		{"", map[string]string{"LMCACHE_PROMETHEUS_HOST": "::1"}, "[::1]:9090"},
+	} {
+		var grammar struct {
+			C workCommand `cmd:""`
+		}
+		if got, code := check(t, &grammar, strings.Fields(c.args), c.env); code != cli.ExitOK || grammar.C.MetricsAddr != c.want {
+			t.Errorf("%s %v: %q, want %q; exit code %d, %s", c.args, c.env, grammar.C.MetricsAddr, c.want, code, got)
 		}
 	}
 }

@@ -27,6 +27,14 @@ type Workload struct {
 	Linger         cli.Seconds `name:"linger" group:"Workload" default:"0" min:"0" help:"Keep /metrics alive for this long after the result"`
 }
 
+// UseListener takes the address of metrics from their two flags if one of them was
+// given and --metrics-addr was not. Their defaults open no port.
+func (w *Workload) UseListener(p *cli.Problems, o *Observability) {
+	if w.MetricsAddr == "" && (p.IsSet("prometheus-host") || p.IsSet("prometheus-port")) {
+		w.MetricsAddr = net.JoinHostPort(o.PrometheusHost, strconv.Itoa(o.PrometheusPort))
+	}
+}
+
 // defaultSize is the size of L1 in bytes if neither flag gives one.
 const defaultSize = 1 << 30
 
@@ -45,7 +53,7 @@ func (w *Workload) Check(p *cli.Problems) {
 		if _, _, err := SplitAddr(w.MetricsAddr); err != nil {
 			p.Flag("metrics-addr", "%v", err)
 		}
-		if p.IsSet("prometheus-host") || p.IsSet("prometheus-port") {
+		if p.IsArgument("metrics-addr") && (p.IsArgument("prometheus-host") || p.IsArgument("prometheus-port")) {
 			p.Flag("metrics-addr", "excludes --prometheus-host and --prometheus-port, which it stands for")
 		}
 	}
