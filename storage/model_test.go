@@ -443,10 +443,10 @@ func (m *model) end() {
 	if err := m.m.Check(); err != nil {
 		m.t.Fatal(err)
 	}
-	if err := m.m.Close(context.Background()); err != nil { //nolint:usetesting // also of fuzzed runs
+	if err := m.m.Close(context.Background()); err != nil {
 		m.t.Fatal(err)
 	}
-	if err := m.bus.Close(context.Background()); err != nil { //nolint:usetesting // the same
+	if err := m.bus.Close(context.Background()); err != nil {
 		m.t.Fatal(err)
 	}
 }
