@@ -55,8 +55,8 @@ fmt: ## format all files
 .PHONY: lint
 lint: ## formatting and linters, with and without invariants (needs make tools)
 	golangci-lint fmt --diff
-	golangci-lint run
-	golangci-lint run --build-tags invariants
+	golangci-lint run --allow-parallel-runners
+	golangci-lint run --allow-parallel-runners --build-tags invariants
 
 .PHONY: cross
 cross: ## builds without cgo, here and for arm64
