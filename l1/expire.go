@@ -38,6 +38,13 @@ func (m *Manager) enterLocked(at time.Time) {
 	}
 }
 
+// overdueLocked expires all of a dead lease that its owner comes back to.
+func (m *Manager) overdueLocked(l *lease, at time.Time) {
+	if l.listed && l.dead(at) {
+		m.expireLocked(l, len(l.items))
+	}
+}
+
 // expireLocked ends the time of up to limit items of a dead lease: pins are
 // dropped, stagings aborted. The owner keeps the bytes until it lets go. A lease
 // that is done leaves the list. It returns the number of items handled, at least 1.

@@ -26,6 +26,7 @@ type lease struct {
 	listed  bool
 	cursor  int // items that expiry has handled
 	open    int // items not settled
+	busy    int // operations that are under way: the record is not recycled beneath them
 	owner   string
 	keys    []kv.Key
 	items   []item

@@ -20,6 +20,9 @@ func (r ReadLease) Take(at time.Time, s Select) (taken ReadLease, bad int) {
 	m := l.m
 	m.mu.Lock()
 	live, keys, layout, owner := l.gen.Load() == r.gen, l.keys, l.layout, l.owner
+	if live {
+		l.busy++
+	}
 	m.mu.Unlock()
 	if !live {
 		return ReadLease{}, 0
@@ -35,21 +38,14 @@ func (r ReadLease) Take(at time.Time, s Select) (taken ReadLease, bad int) {
 			m.mu.Lock()
 		}
 		m.enterLocked(at)
-		if l.gen.Load() == r.gen && l.dead(at) {
-			m.expireLocked(l, len(l.items))
-		}
+		m.overdueLocked(l, at)
 		for i := j; i < min(j+maxHold, len(t.keys)); i++ {
-			if l.gen.Load() != r.gen {
-				t.items[i].code, t.items[i].detail = KeyNotReadable, DetailNotLeased
-				bad++
-			} else if !tk.position(s.Lo+i*s.Stride, i) {
+			if !tk.position(s.Lo+i*s.Stride, i) {
 				bad++
 			}
 		}
 	}
-	if l.gen.Load() == r.gen && l.open == 0 && l.id != 0 {
-		m.recycleLocked(l)
-	}
+	m.doneLocked(l)
 	gen := t.gen.Load()
 	if t.open > 0 {
 		m.listLocked(t, at)

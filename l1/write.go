@@ -344,6 +344,7 @@ func pieces(l *lease, gen uint64, lo, hi int, f, end func(lo, hi int)) {
 	if lo >= hi {
 		return
 	}
+	l.busy++
 	for p := hi; p > lo; {
 		if p < hi {
 			m.mu.Unlock()
@@ -356,7 +357,12 @@ func pieces(l *lease, gen uint64, lo, hi int, f, end func(lo, hi int)) {
 	if end != nil {
 		end(lo, hi)
 	}
-	if l.open == 0 {
+	m.doneLocked(l)
+}
+
+// doneLocked ends an operation on a lease; the last one of a settled lease recycles it.
+func (m *Manager) doneLocked(l *lease) {
+	if l.busy--; l.busy == 0 && l.open == 0 && l.id != 0 {
 		m.recycleLocked(l)
 	}
 }
