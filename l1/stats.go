@@ -50,7 +50,7 @@ type Stats struct {
 	Watermark        float64 // usage at which background eviction begins; 1 in exact mode
 	WriteTTL         time.Duration
 	ReadTTL          time.Duration
-	IndexBytes       int64 // memory outside the arena: index, records and policy
+	IndexBytes       int64 // memory of the index of chunks; records and policy come on top
 }
 
 // Stats returns the current state. Its cost grows with the number of tenants and

@@ -33,6 +33,9 @@ func (c *workloadCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 	bar := c.Output.Progress(std, "Running", int64(len(o.Requests)))
 	o.Progress = func(done int) { bar.Set(int64(done)) }
 
+	if limit := flags.MemoryLimit(); limit > 0 { // else the device would take more than there is
+		o.DeviceBytes = max(limit-o.L1Bytes(), 1<<20)
+	}
 	obs, err := openObservability(&c.Observability, log)
 	if err != nil {
 		return err

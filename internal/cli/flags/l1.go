@@ -39,6 +39,13 @@ func (l *L1) check(p *cli.Problems, root fs.FS) {
 	}
 }
 
+// MemoryLimit is the memory that a process on this machine can have, in bytes; 0
+// if that is not known.
+func MemoryLimit() int64 {
+	m, _ := readMemory(os.DirFS("/"))
+	return m.limit()
+}
+
 // CheckMemory reports a flag that asks for more memory than this machine has.
 func CheckMemory(p *cli.Problems, flag string, size int64) {
 	checkMemory(p, os.DirFS("/"), flag, size)
