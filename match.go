@@ -255,10 +255,18 @@ func (m *Match) deliver(ctx context.Context) (int, error) {
 // settle folds the result of the prefetch into chunks: those of which all ranks
 // are there.
 func (m *Match) settle(p *storage.Prefetch, r storage.PrefetchResult) {
+	world := m.key.world
+	if whole := r.Prefix / world * world; m.fold(r) && whole < r.Prefix { // ranks of a chunk that is not whole
+		p.ReleaseRange(storage.Select{Lo: whole, Hi: r.Prefix}, l1.MaxReaders)
+	}
+}
+
+// fold takes the result over; false: it was known before, or nobody wants it.
+func (m *Match) fold(r storage.PrefetchResult) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.mu.resolved || m.mu.void {
-		return
+		return false
 	}
 	m.mu.resolved, m.mu.known = true, m.s.e.sm.Now()
 	world := m.key.world
@@ -272,9 +280,7 @@ func (m *Match) settle(p *storage.Prefetch, r storage.PrefetchResult) {
 			}
 		}
 	}
-	if m.mu.chunks*world < r.Prefix { // ranks of a chunk that is not whole
-		p.ReleaseRange(storage.Select{Lo: m.mu.chunks * world, Hi: r.Prefix}, l1.MaxReaders)
-	}
+	return true
 }
 
 // event is the announcement of the result. It needs m.mu.
