@@ -38,7 +38,10 @@ func openObservability(o *flags.Observability, log *slog.Logger) (*observability
 	ob.observer, err = observe.Start(ob.bus, ob.metrics.MeterProvider(), observe.Options{
 		QueueSize: o.QueueSize, Buckets: observe.Buckets(o.Buckets), LabelLimit: o.LabelLimit,
 	})
-	return ob, err
+	if err != nil {
+		return nil, errors.Join(err, ob.metrics.Shutdown(context.Background()))
+	}
+	return ob, nil
 }
 
 // watch shows the state of an engine, and of the bus, as gauges.
