@@ -111,7 +111,7 @@ func TestCloseBetweenTheHoldsOfALookup(t *testing.T) {
 		}
 	}
 	if overtaken == 0 {
-		t.Skip("Close never came between")
+		t.Log("Close never came between")
 	}
 }
 
