@@ -33,6 +33,7 @@ var layers = []layer{
 	{0, "internal/runtime", nil, nil, "a leaf: the seam to time and work that all deciding code stands on"},
 	{0, "internal/invariants", nil, nil, "a leaf: one constant"},
 	{0, "internal/leak", nil, nil, "a leaf: every test may use it"},
+	{0, "internal/serving", nil, nil, "a leaf: the life of a listener, whatever it serves"},
 	{0, "internal/mooncake", nil, nil, "a leaf: a file format, for tests and benchmarks"},
 	{0, "internal/belady", nil, nil, "a leaf: a bound that must not be computed with the code that it judges"},
 
@@ -86,7 +87,7 @@ var layers = []layer{
 	},
 	{
 		5, "observe/export",
-		[]string{"observe"},
+		[]string{"internal/serving", "observe"},
 		[]string{
 			"github.com/google/uuid", "github.com/prometheus/client_golang/...",
 			"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/exporters/...", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/sdk/...",
@@ -95,7 +96,7 @@ var layers = []layer{
 	},
 	{
 		5, "server/http",
-		[]string{".", "gpu", "l1", "storage", "storage/kv"},
+		[]string{".", "gpu", "internal/serving", "l1", "storage", "storage/kv"},
 		nil,
 		"a front end of one engine; the metrics handler is handed in",
 	},
@@ -142,7 +143,7 @@ var restricted = []struct {
 	{"unsafe", []string{"l1/internal/arena"}, "one place hands out memory that the garbage collector does not know"},
 	{"reflect", []string{"eventbus", "internal/cli"}, "types are known where they are used; the bus looks them up once, and kong's mappers speak reflect"},
 	{"testing", []string{"eventbus/eventbustest", "gpu/gputest", "l1/policy/policytest"}, "shipped code must not carry the flags of package testing"},
-	{"net/http", []string{"server/http", "observe/export", "cmd/lmcache", "internal/cli"}, "the library opens no port"},
+	{"net/http", []string{"server/http", "observe/export", "internal/serving", "cmd/lmcache", "internal/cli"}, "the library opens no port"},
 	{"net/http/pprof", nil, "it registers handlers in a global when it is imported"},
 	{"expvar", nil, "it registers a handler in a global when it is imported"},
 	{"flag", nil, "the command line is kong's"},

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/lmcache-go/lmcache/internal/serving"
 )
 
 // Limits of the listener for scrapers.
@@ -27,13 +29,7 @@ var (
 )
 
 // Server serves /metrics on a port of its own.
-type Server struct {
-	srv  *http.Server
-	host string // as asked for
-	addr net.Addr
-	done chan struct{}
-	err  error // of serving; read after done
-}
+type Server struct{ life *serving.Server }
 
 // Listen serves the handler under /metrics on host and port; port 0 is any free
 // one. ctx is for binding only. The Server belongs to m, whose Shutdown closes it.
@@ -52,11 +48,11 @@ func (m *Metrics) Listen(ctx context.Context, host string, port int) (*Server, e
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", m.handler)
-	s := &Server{host: host, addr: ln.Addr(), done: make(chan struct{}), srv: &http.Server{
+	s := &Server{serving.New("export", &http.Server{
 		Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(m.log.Handler(), slog.LevelDebug),
-	}}
-	go s.serve(ln)
+	}, ln, host)}
+	s.life.Start()
 	m.mu.servers = append(m.mu.servers, s)
 	m.log.InfoContext(ctx, fmt.Sprintf("OTel MeterProvider initialised with Prometheus fallback (%s), resource=%s", s.URL(), m.Resource()),
 		slog.String("url", s.URL()), slog.String("resource", m.Resource()))
@@ -73,33 +69,13 @@ func bindError(host string, port int, err error) error {
 	return fmt.Errorf("export: cannot serve metrics on %s: %w", addr, err)
 }
 
-func (s *Server) serve(ln net.Listener) {
-	defer close(s.done)
-	if err := s.srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-		s.err = fmt.Errorf("export: %w", err)
-	}
-}
-
 // Addr is the address that was bound.
-func (s *Server) Addr() net.Addr { return s.addr }
+func (s *Server) Addr() net.Addr { return s.life.Addr() }
 
 // URL is where to scrape, with the real port. A listener on all addresses shows the
 // one it was asked for.
-func (s *Server) URL() string {
-	addr := s.addr.String()
-	if tcp, ok := s.addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() && s.host != "" {
-		addr = net.JoinHostPort(s.host, strconv.Itoa(tcp.Port))
-	}
-	return "http://" + addr + "/metrics"
-}
+func (s *Server) URL() string { return s.life.URL() + "/metrics" }
 
 // Close stops listening, waits for scrapes in progress until ctx ends, cuts off
 // what is left then, and returns when the goroutine is gone. It is idempotent.
-func (s *Server) Close(ctx context.Context) error {
-	err := s.srv.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("export: close: %w", err), s.srv.Close())
-	}
-	<-s.done
-	return errors.Join(err, s.err)
-}
+func (s *Server) Close(ctx context.Context) error { return s.life.Close(ctx) }

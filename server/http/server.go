@@ -7,10 +7,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/lmcache-go/lmcache/internal/serving"
 )
 
 // Limits of the listener and of one request.
@@ -27,12 +28,9 @@ const (
 // use.
 type Server struct {
 	o       Options
-	srv     *http.Server
-	addr    net.Addr
+	life    *serving.Server
 	guard   guard
 	closing atomic.Bool
-	done    chan struct{}
-	err     error // of serving; read after done
 }
 
 // Listen binds the address and serves until Close. ctx is for binding only.
@@ -45,12 +43,13 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, bindError(o.Addr, err)
 	}
-	s := &Server{o: o, addr: ln.Addr(), guard: newGuard(o.Addr, ln.Addr(), o.AllowedHosts), done: make(chan struct{})}
-	s.srv = &http.Server{
+	s := &Server{o: o, guard: newGuard(o.Addr, ln.Addr(), o.AllowedHosts)}
+	host, _, _ := net.SplitHostPort(o.Addr) // it could be listened on
+	s.life = serving.New("httpserver", &http.Server{
 		Handler: s.handler(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
-	}
-	go s.serve(newLimit(ln, maxConnections))
+	}, newLimit(ln, maxConnections), host)
+	s.life.Start()
 	o.Logger.InfoContext(ctx, "HTTP server listening on "+s.URL(), slog.String("url", s.URL()))
 	return s, nil
 }
@@ -63,35 +62,16 @@ func bindError(addr string, err error) error {
 	return fmt.Errorf("httpserver: cannot listen on %s: %w", addr, err)
 }
 
-func (s *Server) serve(ln net.Listener) {
-	defer close(s.done)
-	if err := s.srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-		s.err = fmt.Errorf("httpserver: %w", err)
-	}
-}
-
 // Addr is the address that was bound.
-func (s *Server) Addr() net.Addr { return s.addr }
+func (s *Server) Addr() net.Addr { return s.life.Addr() }
 
 // URL is the address as clients spell it, with the real port. A listener on all
 // addresses shows the one it was asked for.
-func (s *Server) URL() string {
-	addr := s.addr.String()
-	host, _, err := net.SplitHostPort(s.o.Addr)
-	if tcp, ok := s.addr.(*net.TCPAddr); ok && err == nil && host != "" && tcp.IP.IsUnspecified() {
-		addr = net.JoinHostPort(host, strconv.Itoa(tcp.Port))
-	}
-	return "http://" + addr
-}
+func (s *Server) URL() string { return s.life.URL() }
 
 // Close stops listening, waits for requests in progress until ctx ends, cuts off
 // what is left then, and returns when the goroutine is gone. It is idempotent.
 func (s *Server) Close(ctx context.Context) error {
 	s.closing.Store(true)
-	err := s.srv.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("httpserver: close: %w", err), s.srv.Close())
-	}
-	<-s.done
-	return errors.Join(err, s.err)
+	return s.life.Close(ctx)
 }
