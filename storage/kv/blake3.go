@@ -2,7 +2,6 @@ package kv
 
 import (
 	"encoding/binary"
-	"sync"
 
 	"github.com/zeebo/blake3"
 )
@@ -10,12 +9,12 @@ import (
 // blake3Hasher is BLAKE3(prev ‖ tokens), each token as 4 bytes big-endian, plain
 // mode, 32 bytes of output.
 type blake3Hasher struct {
+	pooled
 	seed Hash
-	pool sync.Pool // of *blake3Digester
 }
 
 func newBLAKE3() *blake3Hasher {
-	h := &blake3Hasher{pool: sync.Pool{New: func() any { return &blake3Digester{h: blake3.New()} }}}
+	h := &blake3Hasher{pooled: newPooled(func() digester { return &blake3Digester{h: blake3.New()} })}
 	// The prefix of the seed alone is the number 0, as 8 bytes.
 	h.seed = h.Next(Hash{n: 8}, []int32{0})
 	return h
@@ -24,20 +23,6 @@ func newBLAKE3() *blake3Hasher {
 func (h *blake3Hasher) Name() string { return BLAKE3 }
 func (h *blake3Hasher) Weak() bool   { return false }
 func (h *blake3Hasher) Seed() Hash   { return h.seed }
-
-func (h *blake3Hasher) Next(prev Hash, tokens []int32) Hash {
-	d := h.pool.Get().(*blake3Digester)
-	out := d.digest(prev, tokens)
-	h.pool.Put(d)
-	return out
-}
-
-func (h *blake3Hasher) AppendChain(dst []Hash, prev Hash, tokens []int32, chunk int) []Hash {
-	d := h.pool.Get().(*blake3Digester)
-	dst = appendChain(d, dst, prev, tokens, chunk)
-	h.pool.Put(d)
-	return dst
-}
 
 // blake3Digester keeps one hash state of about 11 KiB: for the 1056 bytes of a
 // default chunk, resetting it takes 1.4 µs where blake3.Sum256, which clears a

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash"
-	"sync"
 	"unicode/utf8"
 )
 
@@ -22,15 +21,15 @@ const (
 
 // sha256Hasher is SHA-256 of the canonical CBOR of [prev, [tokens…], null].
 type sha256Hasher struct {
+	pooled
 	seed Hash
-	pool sync.Pool // of *sha256Digester
 }
 
 func newSHA256CBOR(seed string) (*sha256Hasher, error) {
 	if !utf8.ValidString(seed) {
 		return nil, errors.New("kv: the hash seed is not valid UTF-8")
 	}
-	h := &sha256Hasher{pool: sync.Pool{New: func() any { return &sha256Digester{h: sha256.New()} }}}
+	h := &sha256Hasher{pooled: newPooled(func() digester { return &sha256Digester{h: sha256.New()} })}
 	if seed == "" {
 		// The prefix of the seed alone is the number 0.
 		h.seed = Hash32(sha256.Sum256([]byte{cborArray | 3, cborZero, cborArray | 1, cborZero, cborNull}))
@@ -43,20 +42,6 @@ func newSHA256CBOR(seed string) (*sha256Hasher, error) {
 func (h *sha256Hasher) Name() string { return SHA256CBOR }
 func (h *sha256Hasher) Weak() bool   { return false }
 func (h *sha256Hasher) Seed() Hash   { return h.seed }
-
-func (h *sha256Hasher) Next(prev Hash, tokens []int32) Hash {
-	d := h.pool.Get().(*sha256Digester)
-	out := d.digest(prev, tokens)
-	h.pool.Put(d)
-	return out
-}
-
-func (h *sha256Hasher) AppendChain(dst []Hash, prev Hash, tokens []int32, chunk int) []Hash {
-	d := h.pool.Get().(*sha256Digester)
-	dst = appendChain(d, dst, prev, tokens, chunk)
-	h.pool.Put(d)
-	return dst
-}
 
 type sha256Digester struct {
 	h   hash.Hash
