@@ -107,13 +107,7 @@ func (d *Device) NewStream(p gpu.Priority) (gpu.Stream, error) {
 // or step a stream. The priority is kept and changes nothing: callers must not
 // rely on it.
 func (d *Device) OpenStream(p gpu.Priority) (*Stream, error) {
-	if f, ok := d.faults.strike(Open); ok {
-		if f.Sticky {
-			d.fail(f.failure(Open))
-		}
-		return nil, f.failure(Open)
-	}
-	if err := d.broken(); err != nil {
+	if err := d.admit(Open); err != nil {
 		return nil, err
 	}
 	d.mu.Lock()
@@ -125,6 +119,18 @@ func (d *Device) OpenStream(p gpu.Priority) (*Stream, error) {
 	d.mu.opened++
 	d.mu.streams = append(d.mu.streams, s)
 	return s, nil
+}
+
+// admit says whether a service other than a copy is refused, by a fault or because
+// the device is broken.
+func (d *Device) admit(k Kind) error {
+	if f, ok := d.faults.strike(k); ok {
+		if f.Sticky {
+			d.fail(f.failure(k))
+		}
+		return f.failure(k)
+	}
+	return d.broken()
 }
 
 // forget takes a closed stream off the list.

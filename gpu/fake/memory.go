@@ -62,13 +62,7 @@ func (d *Device) NewPaged(shapes ...gpu.Shape) (*gpu.Paged, error) {
 }
 
 func (d *Device) alloc(bytes int64) (*tensor, error) {
-	if f, ok := d.faults.strike(Alloc); ok {
-		if f.Sticky {
-			d.fail(f.failure(Alloc))
-		}
-		return nil, f.failure(Alloc)
-	}
-	if err := d.broken(); err != nil {
+	if err := d.admit(Alloc); err != nil {
 		return nil, err
 	}
 	d.mu.Lock()
