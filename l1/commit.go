@@ -50,8 +50,7 @@ func (m *Manager) readyLocked(l *lease, it *item) (*entry, bool) {
 
 // finishLocked commits the positions [lo, hi), the last first.
 func (m *Manager) finishLocked(l *lease, at time.Time, lo, hi int, origin Origin) {
-	m.enterLocked(at)
-	m.overdueLocked(l, at)
+	m.enterLeaseLocked(l, at)
 	done := 0
 	for i := hi - 1; i >= lo; i-- {
 		it := &l.items[i]
@@ -74,8 +73,7 @@ func (m *Manager) finishLocked(l *lease, at time.Time, lo, hi int, origin Origin
 
 // finishAndReadLocked commits the positions [lo, hi) of l and leases them through r.
 func (m *Manager) finishAndReadLocked(l, r *lease, at time.Time, lo, hi int, readers uint32) {
-	m.enterLocked(at)
-	m.overdueLocked(l, at)
+	m.enterLeaseLocked(l, at)
 	for i := hi - 1; i >= lo; i-- {
 		it, to := &l.items[i], &r.items[i]
 		e, ok := m.readyLocked(l, it)
@@ -133,8 +131,7 @@ func (m *Manager) unuseItemLocked(it *item) {
 
 // abortLocked discards the positions [lo, hi).
 func (m *Manager) abortLocked(l *lease, at time.Time, lo, hi int, cause AbortCause) {
-	m.enterLocked(at)
-	m.overdueLocked(l, at)
+	m.enterLeaseLocked(l, at)
 	done := 0
 	for i := hi - 1; i >= lo; i-- {
 		it := &l.items[i]

@@ -38,8 +38,10 @@ func (m *Manager) enterLocked(at time.Time) {
 	}
 }
 
-// overdueLocked expires all of a dead lease that its owner comes back to.
-func (m *Manager) overdueLocked(l *lease, at time.Time) {
+// enterLeaseLocked is enterLocked for an operation on a lease: if that is dead, all
+// of it expires before its owner goes on.
+func (m *Manager) enterLeaseLocked(l *lease, at time.Time) {
+	m.enterLocked(at)
 	if l.listed && l.dead(at) {
 		m.expireLocked(l, len(l.items))
 	}

@@ -48,8 +48,7 @@ const noResult Code = codes
 // releaseLocked gives back holders of the selected positions in [lo, hi), the
 // last first.
 func (m *Manager) releaseLocked(l *lease, at time.Time, lo, hi int, s Select, holders uint32, cause ReadCause) {
-	m.enterLocked(at)
-	m.overdueLocked(l, at)
+	m.enterLeaseLocked(l, at)
 	done, vanished := 0, 0
 	for i := hi - 1; i >= lo; i-- {
 		if !s.has(i) {

@@ -37,8 +37,7 @@ func (r ReadLease) Take(at time.Time, s Select) (taken ReadLease, bad int) {
 			m.mu.Unlock()
 			m.mu.Lock()
 		}
-		m.enterLocked(at)
-		m.overdueLocked(l, at)
+		m.enterLeaseLocked(l, at)
 		for i := j; i < min(j+maxHold, len(t.keys)); i++ {
 			if !tk.position(s.Lo+i*s.Stride, i) {
 				bad++

@@ -271,7 +271,7 @@ func (w WriteLease) Finish(at time.Time, origin Origin) FinishResult {
 
 // FinishRange is Finish for the positions [lo, hi).
 func (w WriteLease) FinishRange(at time.Time, lo, hi int, origin Origin) (r FinishResult) {
-	w.pieces(lo, hi, func(lo, hi int) {
+	pieces(w.l, w.gen, lo, hi, func(lo, hi int) {
 		w.l.m.finishLocked(w.l, at, lo, hi, origin)
 	}, func(lo, hi int) {
 		items := w.l.items
@@ -294,7 +294,7 @@ func (w WriteLease) FinishAndRead(at time.Time, readers int) ReadLease {
 	for i := range r.items {
 		r.items[i].code = KeyInWrongState // until it is leased
 	}
-	w.pieces(0, len(l.keys), func(lo, hi int) {
+	pieces(w.l, w.gen, 0, len(l.keys), func(lo, hi int) {
 		m.finishAndReadLocked(l, r, at, lo, hi, uint32(min(max(readers, 1), MaxReaders)))
 	}, nil)
 	gen := r.gen.Load()
@@ -314,7 +314,7 @@ func (w WriteLease) Abort(at time.Time, cause AbortCause) {
 // AbortRange is Abort for the positions [lo, hi). It returns the keys that were
 // still staged, in request order.
 func (w WriteLease) AbortRange(at time.Time, lo, hi int, cause AbortCause) (aborted []kv.Key) {
-	w.pieces(lo, hi, func(lo, hi int) { w.l.m.abortLocked(w.l, at, lo, hi, cause) }, func(lo, hi int) {
+	pieces(w.l, w.gen, lo, hi, func(lo, hi int) { w.l.m.abortLocked(w.l, at, lo, hi, cause) }, func(lo, hi int) {
 		aborted = run(w.l.keys, lo, hi, func(i int) bool { return w.l.items[i].result == Success && w.l.items[i].state == itemSettled })
 	})
 	return aborted
@@ -326,10 +326,6 @@ func (w WriteLease) Renew(at time.Time) bool { return renew(w.l, w.gen, at) }
 // pieces calls f under the mutex for parts of [lo, hi) of at most maxHold keys,
 // the last part first, so that the head of a prompt ends newest; then end, still
 // under the mutex. A lease that is settled afterwards is recycled.
-func (w WriteLease) pieces(lo, hi int, f, end func(lo, hi int)) {
-	pieces(w.l, w.gen, lo, hi, f, end)
-}
-
 func pieces(l *lease, gen uint64, lo, hi int, f, end func(lo, hi int)) {
 	if l == nil {
 		return
