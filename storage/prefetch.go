@@ -247,10 +247,14 @@ func (p *Prefetch) traceRelease(s Select, holders int, at time.Time) (calls []Ca
 	return calls
 }
 
-// intersect is those of keys that are among others, in order; neither repeats one.
+// intersect is those of keys that are among others, in order.
 func intersect(keys, others []kv.Key) (both []kv.Key) {
+	at := make(map[kv.Key]bool, len(others))
+	for _, k := range others {
+		at[k] = true
+	}
 	for _, k := range keys {
-		if slices.Contains(others, k) {
+		if at[k] {
 			both = append(both, k)
 		}
 	}
