@@ -28,6 +28,14 @@ var (
 	ErrUnhealthy = errors.New("lmcache: the worker's device has failed")
 )
 
+// closedError is err, with the engine's own error for a closed storage.
+func closedError(err error) error {
+	if errors.Is(err, storage.ErrClosed) {
+		return ErrClosed
+	}
+	return err
+}
+
 // Engine turns tokens into keys, keys into leases, and leases into copies between
 // a host's paged KV cache and the cache's memory. It keeps no bytes of its own.
 // All methods are safe for concurrent use.

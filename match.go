@@ -37,7 +37,7 @@ type Match struct {
 		l1Chunks  int
 		miss      storage.MissCounts
 		known     time.Time
-		claimed   map[*Worker]struct{} // which have had their turn at the holders
+		claimed   map[*member]struct{} // which have had their turn at the holders
 	}
 }
 

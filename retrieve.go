@@ -3,7 +3,6 @@ package lmcache
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -32,17 +31,18 @@ func (w *Worker) Retrieve(ctx context.Context, m *Match, blocks [][]gpu.BlockID,
 	if err != nil {
 		return nil, err
 	}
-	if chunks > 0 && m.key != w.key {
-		return nil, fmt.Errorf("lmcache: the match is about model %q and world size %d, the worker about %q and %d",
-			m.key.model, m.key.world, w.key.model, w.key.world)
+	if chunks > 0 {
+		if err := w.matches(m); err != nil {
+			return nil, err
+		}
 	}
 	if err := w.enter(); err != nil {
-		m.refuse(w, chunks)
+		m.refuse(&w.member, chunks)
 		return nil, err
 	}
 	defer w.leave()
 	if w.failed.Load() {
-		m.refuse(w, chunks)
+		m.refuse(&w.member, chunks)
 		return nil, ErrUnhealthy
 	}
 	at := w.e.sm.Now()
@@ -50,7 +50,7 @@ func (w *Worker) Retrieve(ctx context.Context, m *Match, blocks [][]gpu.BlockID,
 		return finished(at, 0), nil
 	}
 	if err := w.checkBlocks(blocks, 0, chunks); err != nil {
-		m.refuse(w, chunks)
+		m.refuse(&w.member, chunks)
 		return nil, err
 	}
 	j := &retrieveJob{transferJob: transferJob{w: w, s: m.s, t: newTransfer(), at: at}, m: m, chunks: chunks}
@@ -59,7 +59,7 @@ func (w *Worker) Retrieve(ctx context.Context, m *Match, blocks [][]gpu.BlockID,
 }
 
 // refuse gives back what a retrieve by this worker would have claimed.
-func (m *Match) refuse(w *Worker, chunks int) {
+func (m *Match) refuse(w *member, chunks int) {
 	if chunks > 0 && m.claim(w) {
 		m.prefetch.ReleaseRange(m.rank(w, chunks), 1)
 	}
@@ -67,7 +67,7 @@ func (m *Match) refuse(w *Worker, chunks int) {
 
 // claim gives a worker its one turn at the holders of its rank; false: it has had
 // it, or none are left.
-func (m *Match) claim(w *Worker) bool {
+func (m *Match) claim(w *member) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	turns := 0
@@ -75,27 +75,27 @@ func (m *Match) claim(w *Worker) bool {
 		if c == w {
 			return false
 		}
-		if c.o.Rank == w.o.Rank {
+		if c.rank == w.rank {
 			turns++
 		}
 	}
 	if m.mu.claimed == nil {
-		m.mu.claimed = make(map[*Worker]struct{})
+		m.mu.claimed = make(map[*member]struct{})
 	}
 	m.mu.claimed[w] = struct{}{}
 	return turns < m.s.readers() && !m.mu.freed
 }
 
 // rank selects the objects of a worker's rank.
-func (m *Match) rank(w *Worker, chunks int) storage.Select {
-	return storage.Select{Hi: chunks * m.key.world, Stride: m.key.world, Offset: w.o.Rank}
+func (m *Match) rank(w *member, chunks int) storage.Select {
+	return storage.Select{Hi: chunks * m.key.world, Stride: m.key.world, Offset: w.rank}
 }
 
 // read leases the match's objects for a worker: holders of the lookup the first
 // time, if it has any left, and else fresh ones, so that a worker that asks again
 // never uses up those of another reader.
-func (m *Match) read(ctx context.Context, w *Worker, chunks int) (storage.ReadLease, error) {
-	if m.layout.Fingerprint() != w.layout.Fingerprint() {
+func (m *Match) read(ctx context.Context, w *member, chunks int) (storage.ReadLease, error) {
+	if m.layout.Fingerprint() != w.groups[group].layout.Fingerprint() {
 		m.refuse(w, chunks)
 		return storage.ReadLease{}, errLayout
 	}
@@ -109,7 +109,7 @@ func (m *Match) read(ctx context.Context, w *Worker, chunks int) (storage.ReadLe
 	if m.claim(w) {
 		return m.prefetch.Read(ctx, s)
 	}
-	again, err := w.e.sm.SubmitPrefetch(ctx, s.Pick(m.prefetch.Keys()), w.layout, storage.PrefetchOptions{
+	again, err := w.e.sm.SubmitPrefetch(ctx, s.Pick(m.prefetch.Keys()), w.groups[group].layout, storage.PrefetchOptions{
 		Owner: m.s.r.ID, RequestID: m.s.r.ID, SkipL2: true,
 	})
 	if err != nil {
@@ -146,7 +146,7 @@ func (j *retrieveJob) submit(ctx context.Context, blocks [][]gpu.BlockID, after 
 	w.loaded.submitted.Add(1)
 	j.number(t.retrieveSubmitted.Active() || t.retrieveStarted.Active() || t.retrieveEnded.Active())
 	// From here on the caller gets a transfer: an ended context changes nothing.
-	lease, err := j.m.read(context.WithoutCancel(ctx), w, j.chunks)
+	lease, err := j.m.read(context.WithoutCancel(ctx), &w.member, j.chunks)
 	if j.op != "" {
 		t.retrieveSubmitted.PublishAt(RetrieveSubmitted{SessionID: j.s.r.ID, Device: w.device, OpID: j.op}, j.at)
 	}
@@ -209,8 +209,8 @@ func (j *retrieveJob) ended(at time.Time, lost bool) {
 	size := e.o.ChunkTokens
 	o := outcome{success: j.err == nil && !j.missed}
 	if o.success {
-		o.chunks, o.tokens, o.bytes = j.chunks, j.m.usable(j.chunks), int64(j.chunks)*w.layout.Size()
-		s.setStored(w, j.m.chain.Hashes(), j.chunks)
+		o.chunks, o.tokens, o.bytes = j.chunks, j.m.usable(j.chunks), int64(j.chunks)*w.objectBytes()
+		s.setStored(&w.member, j.m.chain.Hashes(), j.chunks)
 	}
 	took := since(e.sm.Now(), j.at)
 	s.note(func(r *RequestReceipt) {
@@ -239,13 +239,5 @@ func (j *retrieveJob) ended(at time.Time, lost bool) {
 	j.t.finish(at, j.err, o)
 	if j.err != nil && !lost {
 		w.loads.probe(w, j.err)
-	}
-}
-
-// logTransfer writes the line of a finished transfer.
-func (w *Worker) logTransfer(verb string, tokens int, took time.Duration) {
-	ctx := context.Background() //nolint:forbidigo // a record without a caller
-	if w.e.log.Enabled(ctx, slog.LevelInfo) {
-		w.e.log.InfoContext(ctx, fmt.Sprintf("%s %d tokens in %.3f seconds", verb, tokens, took.Seconds()))
 	}
 }

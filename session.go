@@ -33,7 +33,7 @@ type Session struct {
 		closed  bool
 		chain   kv.Chain
 		match   *Match            // of the current lookup
-		stored  map[*Worker]known // what each worker is known to have stored; nil: nothing
+		stored  map[*member]known // what each worker is known to have stored; nil: nothing
 		layout  layoutKey         // of the last operation
 		receipt RequestReceipt
 	}
@@ -183,7 +183,7 @@ func (s *Session) note(f func(*RequestReceipt)) {
 
 // storedBy returns how many leading chunks of the chain the worker is known to
 // have in the store, because it stored or retrieved them in this session.
-func (s *Session) storedBy(w *Worker, hashes []kv.Hash) int {
+func (s *Session) storedBy(w *member, hashes []kv.Hash) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.mu.stored[w]
@@ -195,7 +195,7 @@ func (s *Session) storedBy(w *Worker, hashes []kv.Hash) int {
 
 // setStored notes that the first n chunks of the chain are in the store.
 // More that is known of the same prompt is kept.
-func (s *Session) setStored(w *Worker, hashes []kv.Hash, n int) {
+func (s *Session) setStored(w *member, hashes []kv.Hash, n int) {
 	if n == 0 {
 		return
 	}
@@ -205,7 +205,7 @@ func (s *Session) setStored(w *Worker, hashes []kv.Hash, n int) {
 		return
 	}
 	if s.mu.stored == nil {
-		s.mu.stored = make(map[*Worker]known)
+		s.mu.stored = make(map[*member]known)
 	}
 	s.mu.stored[w] = known{n, hashes[n-1]}
 }

@@ -2,8 +2,6 @@ package lmcache
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/lmcache-go/lmcache/gpu"
@@ -34,7 +32,7 @@ func (w *Worker) Store(ctx context.Context, s *Session, tokens []int32, blocks [
 	}
 	at := w.e.sm.Now()
 	hashes := s.hash(tokens).Hashes()
-	from := s.storedBy(w, hashes)
+	from := s.storedBy(&w.member, hashes)
 	if from == len(hashes) {
 		return finished(at, from*w.e.o.ChunkTokens), nil
 	}
@@ -49,57 +47,6 @@ func (w *Worker) Store(ctx context.Context, s *Session, tokens []int32, blocks [
 	j.plan(blocks)
 	j.submit(blocks, after)
 	return j.t, nil
-}
-
-// serves reports whether the session is about this worker's model.
-func (w *Worker) serves(s *Session) error {
-	if s == nil || s.e != w.e {
-		return errors.New("lmcache: the session is of another engine")
-	}
-	if s.bad != nil {
-		return s.bad
-	}
-	k, _, _, err := w.e.resolve(s.r.Model, s.r.WorldSize)
-	if err != nil {
-		return err
-	}
-	if k != w.key {
-		return fmt.Errorf("lmcache: the session is about model %q and world size %d, the worker about %q and %d",
-			k.model, k.world, w.key.model, w.key.world)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mu.closed {
-		return ErrClosed
-	}
-	s.mu.layout = k
-	return nil
-}
-
-// reserve stages memory for the chunks from on.
-func (w *Worker) reserve(ctx context.Context, s *Session, hashes []kv.Hash, from int) (storage.WriteLease, error) {
-	// The chunk before the first one is expanded with them, for its key.
-	lo := max(from-1, 0)
-	list := w.e.keys.take(len(hashes) - lo)
-	defer w.e.keys.give(list)
-	keys, err := s.request(w.key, w.o.Rank).AppendKeys(*list, group, hashes[lo:])
-	if err != nil {
-		return storage.WriteLease{}, err
-	}
-	o := storage.WriteOptions{Owner: s.r.ID}
-	if lo < from {
-		o.After = keys[0]
-	}
-	l, err := w.e.sm.ReserveWrite(ctx, keys[from-lo:], w.layout, storage.New, o)
-	return l, closedError(err)
-}
-
-// closedError is err, with the engine's own error for a closed storage.
-func closedError(err error) error {
-	if errors.Is(err, storage.ErrClosed) {
-		return ErrClosed
-	}
-	return err
 }
 
 // storeJob is one store on its lane. Positions count from the chunk from.
@@ -222,9 +169,9 @@ func (j *storeJob) ended(at time.Time, lost bool) {
 		j.cut(int(j.todo[j.done]))
 	}
 	size := e.o.ChunkTokens
-	bytes := int64(j.stored) * w.layout.Size()
+	bytes := int64(j.stored) * w.objectBytes()
 	success := j.whole && j.err == nil
-	s.setStored(w, j.hashes, j.from+j.ours)
+	s.setStored(&w.member, j.hashes, j.from+j.ours)
 	took := since(e.sm.Now(), j.at)
 	s.note(func(r *RequestReceipt) {
 		r.StoredChunks += j.stored

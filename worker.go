@@ -27,13 +27,10 @@ type WorkerOptions struct {
 // streams of its own. Its methods are safe for concurrent use; they take their
 // place in a stream in call order and never wait for the device.
 type Worker struct {
-	e      *Engine
+	member
 	o      WorkerOptions
-	key    layoutKey
-	layout kv.Layout
 	parts  []part // of an object, one per kernel group
 	batch  int    // objects copied between two events
-	id     string // engine_id in events
 	device string
 	stores *lane
 	loads  *lane
@@ -65,7 +62,7 @@ func (e *Engine) Attach(o WorkerOptions) (*Worker, error) {
 	if o.WorldSize == 0 {
 		o.WorldSize = 1
 	}
-	w := &Worker{e: e, o: o, key: layoutKey{o.Model, o.WorldSize}}
+	w := &Worker{member: member{e: e, key: layoutKey{o.Model, o.WorldSize}, rank: o.Rank}, o: o}
 	if err := w.validate(); err != nil {
 		return nil, err
 	}
@@ -79,7 +76,7 @@ func (e *Engine) Attach(o WorkerOptions) (*Worker, error) {
 		e.mu.attached++
 		w.id = strconv.Itoa(e.mu.attached)
 		e.mu.workers = append(e.mu.workers, w)
-		e.registerLocked(w.key, w.layout)
+		e.registerLocked(w.key, w.groups[group].layout)
 	}
 	e.mu.Unlock()
 	if closed {
@@ -141,7 +138,7 @@ func (w *Worker) validate() error {
 	if limit := w.e.o.L1.Bytes; layout.Size() > limit {
 		bad("Cache", "an object of one chunk has %d bytes, more than the %d bytes of L1", layout.Size(), limit)
 	}
-	w.layout, w.batch = layout, int(max(1, batchBytes/layout.Size()))
+	w.groups, w.batch = []objectGroup{{id: group, layout: layout}}, int(max(1, batchBytes/layout.Size()))
 	return errors.Join(errs...)
 }
 
@@ -171,7 +168,7 @@ func (w *Worker) open() (err error) {
 func (w *Worker) ID() string { return w.id }
 
 // ObjectBytes is the size of one chunk of this worker in the cache.
-func (w *Worker) ObjectBytes() int64 { return w.layout.Size() }
+func (w *Worker) ObjectBytes() int64 { return w.objectBytes() }
 
 // Close detaches the worker: it refuses new work, waits until what runs is done,
 // and frees the streams. It is idempotent; a second caller waits for the first.
