@@ -1,7 +1,6 @@
 package lmcache
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lmcache-go/lmcache/eventbus"
+	"github.com/lmcache-go/lmcache/internal/runtime"
 	"github.com/lmcache-go/lmcache/storage"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
@@ -24,6 +24,9 @@ var (
 	// ErrAmbiguousModel says that a request left out the model or the world size,
 	// and that not exactly one registration fits.
 	ErrAmbiguousModel = errors.New("lmcache: the request leaves out model or world size, and not exactly one registration fits")
+	// ErrUnknownInstance says that no worker is registered under an instance id: its
+	// client has to register again.
+	ErrUnknownInstance = errors.New("lmcache: unknown instance")
 	// ErrUnhealthy says that the worker's device has failed for good.
 	ErrUnhealthy = errors.New("lmcache: the worker's device has failed")
 )
@@ -42,6 +45,13 @@ func closedError(err error) error {
 type Engine struct {
 	o      Options
 	sm     *storage.Manager
+	rt     runtime.Runtime
+	live   *runtime.Live // rt, if this engine made it
+	alarms alarms
+	table  *sessionTable
+	remote liveness
+	kept   quarantine
+	beat   time.Duration // between two looks at what has a lease
 	hasher kv.Hasher
 	log    *slog.Logger
 	topics topics
@@ -59,10 +69,9 @@ type Engine struct {
 		sync.Mutex
 		closed   bool
 		layouts  map[layoutKey]*layoutEntry
-		sessions map[*Session]uint64 // to the order in which they were opened
-		opened   uint64
-		workers  []*Worker // attached, in order
-		attached int       // ever
+		workers  []*Worker     // attached, in order
+		hosts    []*HostWorker // the same
+		attached int           // ever
 	}
 }
 
@@ -95,8 +104,16 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	sm, err := storage.Open(ctx, o.storage())
-	if err != nil {
+	e := &Engine{o: o, hasher: hasher, log: o.Logger, gone: make(chan struct{})}
+	if o.Runtime == nil {
+		e.live = runtime.NewLive()
+		e.o.Runtime = e.live
+	}
+	e.rt = e.o.Runtime
+	if e.sm, err = storage.Open(ctx, e.o.storage()); err != nil {
+		if e.live != nil {
+			e.live.Close()
+		}
 		return nil, err
 	}
 	if hasher.Weak() {
@@ -105,7 +122,12 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
-	e := &Engine{o: o, sm: sm, hasher: hasher, log: o.Logger, bootID: hex.EncodeToString(id[:]), began: sm.Now(), gone: make(chan struct{})}
+	e.bootID, e.began = hex.EncodeToString(id[:]), e.sm.Now()
+	e.alarms.rt = e.rt
+	e.beat = beatOf(o)
+	e.table = newSessionTable(o)
+	e.kept.e = e
+	e.remote.open(e)
 	e.topics = topics{
 		requestStarted:    eventbus.TopicOf[RequestStarted](o.Bus),
 		requestEnded:      eventbus.TopicOf[RequestEnded](o.Bus),
@@ -124,7 +146,6 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		blocksAllocated:   eventbus.TopicOf[BlocksAllocated](o.Bus),
 	}
 	e.mu.layouts = make(map[layoutKey]*layoutEntry)
-	e.mu.sessions = make(map[*Session]uint64)
 	return e, nil
 }
 
@@ -153,9 +174,21 @@ func (e *Engine) Clear(ctx context.Context, force bool) (int, error) {
 // ReportBlocks passes on what the host's scheduler did with its own blocks. It is
 // dropped unless somebody listens. The records are kept and must not change.
 func (e *Engine) ReportBlocks(instance int64, model string, records []BlockAllocation) {
-	if e.topics.blocksAllocated.Active() {
+	_ = e.ReportBlocksFunc(instance, model, func() ([]BlockAllocation, error) { return records, nil }) // it has none
+}
+
+// ReportBlocksFunc is ReportBlocks for records that have to be decoded first: that
+// is done only if somebody listens. The error is that of decode.
+func (e *Engine) ReportBlocksFunc(instance int64, model string, decode func() ([]BlockAllocation, error)) error {
+	e.remote.seen(instance)
+	if !e.topics.blocksAllocated.Active() {
+		return nil
+	}
+	records, err := decode()
+	if err == nil {
 		e.topics.blocksAllocated.PublishAt(BlocksAllocated{InstanceID: instance, Model: model, Records: records}, e.sm.Now())
 	}
+	return err
 }
 
 // Check verifies the sums of the storage below; for tests and diagnosis.
@@ -179,7 +212,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Lock()
 	closed := e.mu.closed
 	e.mu.closed = true
-	workers := slices.Clone(e.mu.workers)
+	workers, hosts := slices.Clone(e.mu.workers), slices.Clone(e.mu.hosts)
 	e.mu.Unlock()
 	if closed {
 		select {
@@ -199,23 +232,19 @@ func (e *Engine) Close(ctx context.Context) error {
 	for _, w := range workers {
 		errs = append(errs, w.close(ctx))
 	}
-	for _, s := range e.openSessions() {
+	for _, h := range hosts {
+		errs = append(errs, h.Close())
+	}
+	e.kept.empty()
+	for _, s := range e.table.close() {
 		errs = append(errs, s.Close())
 	}
+	e.alarms.close()
 	e.lookups.Lock()   // those that have begun find their sessions closed and give back what they lease
 	e.lookups.Unlock() //nolint:staticcheck // it waits for them
 	errs = append(errs, e.sm.Close(ctx))
-	return errors.Join(errs...)
-}
-
-// openSessions are the open sessions in the order in which they were opened.
-func (e *Engine) openSessions() []*Session {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	list := make([]*Session, 0, len(e.mu.sessions))
-	for s := range e.mu.sessions {
-		list = append(list, s)
+	if e.live != nil {
+		e.live.Close() // waits for what its timers do
 	}
-	slices.SortFunc(list, func(a, b *Session) int { return cmp.Compare(e.mu.sessions[a], e.mu.sessions[b]) })
-	return list
+	return errors.Join(errs...)
 }

@@ -239,8 +239,9 @@ func (r *rig) until(ok func() bool) {
 	}
 }
 
-// TestREQ_E32_LostLease: a store whose lease expires while the device is stuck
-// publishes nothing; a retrieve whose lease expires still has its bytes.
+// TestREQ_E32_LostLease: the leases of transfers that run do not expire, however long
+// the device takes. A store that loses its lease to a forced clear publishes nothing;
+// a retrieve that does still has its bytes.
 func TestREQ_E32_LostLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRigNoLeak(t, setup{})
@@ -259,9 +260,12 @@ func TestREQ_E32_LostLease(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
-		r.clear(false)
+		if got := r.eng.Stats().Storage.L1; got.WritingObjects != 3 || got.ReadingObjects != 3 || got.LeasesExpired != 0 {
+			t.Errorf("after an hour: %d staged objects, %d leased, %d leases expired", got.WritingObjects, got.ReadingObjects, got.LeasesExpired)
+		}
+		r.clear(true)
 		if got := r.eng.Stats().Storage.L1; got.WritingObjects != 0 || got.OrphanedBytes != 6*objectBytes {
-			t.Errorf("after expiry: %d staged objects, %d bytes orphaned", got.WritingObjects, got.OrphanedBytes)
+			t.Errorf("after a clear: %d staged objects, %d bytes orphaned", got.WritingObjects, got.OrphanedBytes)
 		}
 		r.dev.Resume()
 		if err := out.Wait(t.Context()); err != nil || out.Success() || out.Chunks() != 0 || out.Tokens() != 0 {

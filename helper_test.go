@@ -55,6 +55,7 @@ type setup struct {
 	blocks int   // on the device
 	noBus  bool
 	world  int
+	engine func(*lmcache.Options)
 	leaves bool // the test leaves leases, or violations, behind on purpose
 }
 
@@ -85,11 +86,12 @@ func newRigNoLeak(t *testing.T, o setup) *rig {
 			t.Fatal(err)
 		}
 	}
+	options := lmcache.Options{ChunkTokens: chunkTokens, L1: l1.Options{Bytes: o.bytes, Align: 64}, Bus: r.bus}
+	if o.engine != nil {
+		o.engine(&options)
+	}
 	var err error
-	r.eng, err = lmcache.Open(t.Context(), lmcache.Options{
-		ChunkTokens: chunkTokens, L1: l1.Options{Bytes: o.bytes, Align: 64}, Bus: r.bus,
-	})
-	if err != nil {
+	if r.eng, err = lmcache.Open(t.Context(), options); err != nil {
 		t.Fatal(err)
 	}
 	r.cache = r.paged(o.blocks)
@@ -158,7 +160,13 @@ func (r *rig) paged(blocks int) *gpu.Paged {
 // idle: nobody holds anything.
 func (r *rig) idle() {
 	r.Helper()
-	s := r.eng.Stats()
+	idle(r.T, r.eng)
+}
+
+// idle: nobody holds anything of an engine.
+func idle(r *testing.T, eng *lmcache.Engine) {
+	r.Helper()
+	s := eng.Stats()
 	m := s.Storage.L1
 	if m.Leases != 0 || m.LeasedBytes != 0 || m.StagedBytes != 0 || m.WritingObjects != 0 || m.ReadingObjects != 0 || m.OrphanedBytes != 0 {
 		r.Errorf("still lent out: %d leases, %d bytes leased, %d staged, %d orphaned", m.Leases, m.LeasedBytes, m.StagedBytes, m.OrphanedBytes)
@@ -169,6 +177,15 @@ func (r *rig) idle() {
 	for _, w := range s.Workers {
 		if w.InFlight != 0 {
 			r.Errorf("worker %s: %d transfers in flight", w.EngineID, w.InFlight)
+		}
+	}
+	if s.Quarantined != 0 {
+		r.Errorf("%d leases in quarantine", s.Quarantined)
+	}
+	for _, h := range s.HostWorkers {
+		if h.PendingStores != 0 || h.LentReads != 0 || h.StoresSubmitted != h.StoresFinished || h.RetrievesSubmitted != h.RetrievesFinished {
+			r.Errorf("host worker %s: %d stores, %d reads, %d of %d stores and %d of %d retrieves finished", h.EngineID,
+				h.PendingStores, h.LentReads, h.StoresFinished, h.StoresSubmitted, h.RetrievesFinished, h.RetrievesSubmitted)
 		}
 	}
 }

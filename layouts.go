@@ -21,20 +21,36 @@ type layoutEntry struct {
 	refs   int
 }
 
+// layoutClash is two layouts of one model.
+type layoutClash struct {
+	key      layoutKey
+	old, now kv.Fingerprint
+}
+
+// log writes an error if there is a clash.
+func (c *layoutClash) log(log *slog.Logger) {
+	if c != nil {
+		log.Error("workers of one model have different layouts; objects of the other one are misses",
+			slog.String("model", c.key.model), slog.Int("world_size", c.key.world),
+			slog.String("layout", c.old.String()), slog.String("new_layout", c.now.String()))
+	}
+}
+
 // register counts a worker's layout; the last one registered is used for lookups.
-func (e *Engine) registerLocked(k layoutKey, l kv.Layout) {
+// If it differs from the one before, that is to be logged without the lock.
+func (e *Engine) registerLocked(k layoutKey, l kv.Layout) *layoutClash {
 	entry := e.mu.layouts[k]
 	if entry == nil {
 		entry = &layoutEntry{layout: l}
 		e.mu.layouts[k] = entry
 	}
 	entry.refs++
-	if old := entry.layout.Fingerprint(); old != l.Fingerprint() {
-		entry.layout = l
-		e.log.Error("workers of one model have different layouts; objects of the other one are misses",
-			slog.String("model", k.model), slog.Int("world_size", k.world),
-			slog.String("layout", old.String()), slog.String("new_layout", l.Fingerprint().String()))
+	old := entry.layout.Fingerprint()
+	if old == l.Fingerprint() {
+		return nil
 	}
+	entry.layout = l
+	return &layoutClash{key: k, old: old, now: l.Fingerprint()}
 }
 
 func (e *Engine) unregisterLocked(k layoutKey) {

@@ -26,7 +26,8 @@ type Match struct {
 	prefetch  *storage.Prefetch // nil: nothing was asked
 	early     string
 	submitted time.Time
-	clears    int64 // of the engine, before the lookup
+	clears    int64      // of the engine, before the lookup
+	starting  sync.Mutex // held by Lookup until all of the above is known; comes before mu
 	mu        struct {
 		sync.Mutex
 		void      bool // replaced, or its session has ended
@@ -37,6 +38,7 @@ type Match struct {
 		l1Chunks  int
 		miss      storage.MissCounts
 		known     time.Time
+		asked     time.Time            // for the result, the last time
 		claimed   map[*member]struct{} // which have had their turn at the holders
 	}
 }
@@ -61,6 +63,8 @@ func (s *Session) Lookup(ctx context.Context, tokens []int32) *Match {
 	e.lookups.RLock()
 	defer e.lookups.RUnlock()
 	e.jobs.Add(1)
+	m.starting.Lock()
+	defer m.starting.Unlock()
 	if !s.replace(m) { // it has ended this very moment
 		m.drop(reasonSessionEnd)
 		return m
@@ -103,6 +107,7 @@ func (s *Session) replace(m *Match) bool {
 	old := s.mu.match
 	s.mu.match = m
 	s.mu.Unlock()
+	s.use(m.submitted)
 	if old != nil {
 		old.drop(reasonReplaced)
 	}
@@ -150,7 +155,7 @@ func (m *Match) start(ctx context.Context, tokens []int32) {
 	}
 	m.clears = e.clears.Load()
 	p, err := e.sm.SubmitPrefetch(ctx, *list, layout, storage.PrefetchOptions{
-		Owner: s.r.ID, RequestID: s.r.ID, Readers: s.r.Readers,
+		Owner: s.r.ID, RequestID: s.r.ID, Readers: int(s.readersWanted.Load()),
 	})
 	if err != nil {
 		if err = closedError(err); err == ErrClosed { //nolint:errorlint // it is exactly that
@@ -195,6 +200,7 @@ func (m *Match) exit(early string, why storage.MissReason, chunks int, err error
 // Planned is how many tokens the cache plans to supply, and whether that is known
 // yet. It is a plan, not a promise.
 func (m *Match) Planned() (n int, known bool) {
+	m.ask()
 	m.mu.Lock()
 	p := m.prefetch
 	void := m.mu.void
@@ -226,6 +232,7 @@ func (m *Match) usable(chunks int) int {
 
 // deliver waits for the result and announces it the first time.
 func (m *Match) deliver(ctx context.Context) (int, error) {
+	m.ask()
 	m.mu.Lock()
 	p, wait := m.prefetch, !m.mu.resolved && !m.mu.void
 	m.mu.Unlock()

@@ -61,6 +61,7 @@ func (w *member) serves(s *Session) error {
 		return fmt.Errorf("lmcache: the session is about model %q and world size %d, the worker about %q and %d",
 			k.model, k.world, w.key.model, w.key.world)
 	}
+	s.use(w.e.sm.Now())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.closed {

@@ -1,9 +1,11 @@
 package lmcache
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/lmcache-go/lmcache/eventbus"
 	"github.com/lmcache-go/lmcache/internal/runtime"
@@ -16,6 +18,11 @@ import (
 const (
 	DefaultChunkTokens = 256
 	MaxChunkTokens     = 65536
+
+	DefaultMaxSessions       = 100_000
+	DefaultSessionBytes      = 1 << 30
+	DefaultRegistrationGrace = 3600 * time.Second
+	MinReapTimeout           = 30 * time.Second
 )
 
 // Options configures an Engine. L1.Bytes is required, every other zero value
@@ -28,6 +35,13 @@ type Options struct {
 	Bus           *eventbus.Bus   // gets all events; nil: nobody does. Its owner closes it, after the engine
 	Logger        *slog.Logger    // nil: no logs
 	Runtime       runtime.Runtime // time and timers; nil: live
+
+	SessionTTL   time.Duration // idle time after which a session lets go of what it holds; 0: never
+	MaxSessions  int           // the longest unused ones go beyond it (100,000)
+	SessionBytes int64         // of tokens and hashes that sessions keep to hash a prompt once (1 GiB)
+
+	ReapTimeout       time.Duration // of remote workers that have pinged and are silent; 0: never, else at least 30 s
+	RegistrationGrace time.Duration // of those that have never pinged; at least ReapTimeout (3600 s, or ReapTimeout if that is longer)
 }
 
 func (o Options) withDefaults() Options {
@@ -40,6 +54,17 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.MaxSessions == 0 {
+		o.MaxSessions = DefaultMaxSessions
+	}
+	if o.SessionBytes == 0 {
+		o.SessionBytes = DefaultSessionBytes
+	}
+	if o.RegistrationGrace == 0 {
+		o.RegistrationGrace = max(DefaultRegistrationGrace, o.ReapTimeout)
+	}
+	o.L1.ReadTTL = cmp.Or(o.L1.ReadTTL, l1.DefaultReadTTL)
+	o.L1.WriteTTL = cmp.Or(o.L1.WriteTTL, l1.DefaultWriteTTL)
 	return o
 }
 
@@ -52,6 +77,24 @@ func (o Options) Validate() error {
 	}
 	if _, err := kv.NewHasher(o.HashAlgorithm, o.HashSeed); err != nil {
 		errs = append(errs, fmt.Errorf("lmcache: HashAlgorithm: %w", err))
+	}
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("lmcache: %s: %w", field, fmt.Errorf(format, args...)))
+	}
+	if o.SessionTTL < 0 {
+		bad("SessionTTL", "must not be negative, got %v", o.SessionTTL)
+	}
+	if o.MaxSessions < 0 {
+		bad("MaxSessions", "must be positive, got %d", o.MaxSessions)
+	}
+	if o.SessionBytes < 0 {
+		bad("SessionBytes", "must be positive, got %d", o.SessionBytes)
+	}
+	if o.ReapTimeout != 0 && o.ReapTimeout < MinReapTimeout {
+		bad("ReapTimeout", "must be 0 or at least %v, got %v", MinReapTimeout, o.ReapTimeout)
+	}
+	if o.RegistrationGrace < o.ReapTimeout {
+		bad("RegistrationGrace", "must be at least ReapTimeout, %v, got %v", o.ReapTimeout, o.RegistrationGrace)
 	}
 	errs = append(errs, o.storage().Validate())
 	return errors.Join(errs...)

@@ -157,6 +157,7 @@ func (j *retrieveJob) submit(ctx context.Context, blocks [][]gpu.BlockID, after 
 		return
 	}
 	j.lease = lease
+	j.begin(j)
 	l := w.loads
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -235,6 +236,7 @@ func (j *retrieveJob) ended(at time.Time, lost bool) {
 			RetrievedCount: o.chunks, TotalBytes: o.bytes, NumTokens: o.chunks * size, Success: o.success, SubmittedAt: j.at,
 		}, at)
 	}
+	j.over()
 	w.loaded.finished.Add(1)
 	j.t.finish(at, j.err, o)
 	if j.err != nil && !lost {

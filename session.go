@@ -4,11 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lmcache-go/lmcache/l1"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
+
+// MaxRequestID is the most bytes of a Request's ID.
+const MaxRequestID = 256
 
 // Request says whose tokens a Session handles.
 type Request struct {
@@ -24,11 +28,15 @@ type Request struct {
 // end. It owns what the lookup has leased. Its methods are safe for concurrent
 // use. Close it when the request ends, whatever else failed.
 type Session struct {
-	e   *Engine
-	r   Request
-	bad error      // what is wrong with the request
-	end sync.Mutex // of Close, so that all callers wait for it
-	mu  struct {
+	e      *Engine
+	r      Request
+	bad    error      // what is wrong with the request
+	quiet  bool       // its end is published by another, or by nobody
+	shared bool       // known by its id
+	end    sync.Mutex // of Close, so that all callers wait for it
+	place  place
+	alarm  alarm
+	mu     struct {
 		sync.Mutex
 		closed  bool
 		chain   kv.Chain
@@ -37,7 +45,11 @@ type Session struct {
 		layout  layoutKey         // of the last operation
 		receipt RequestReceipt
 	}
+	readersWanted atomic.Int32 // of the latest lookup, unclipped
 }
+
+// maxReadersWanted is more than can be had and fits any integer type.
+const maxReadersWanted = 1 << 20
 
 // known is a prefix of a prompt: a chunk hash covers all that is before it.
 type known struct {
@@ -45,18 +57,30 @@ type known struct {
 	last   kv.Hash
 }
 
-// Session opens a session. It takes no memory until it is used. What is wrong with
-// the request is the error of the verbs that use it.
+// Session opens a session of its own, whatever its id. It holds nothing until it is
+// used. What is wrong with the request is the error of the verbs that use it.
+//
+// With Options.SessionTTL, one that is not used for so long falls asleep: what its
+// lookup leased goes back and the match covers nothing any more; the next verb wakes
+// it up. One that sleeps for long, or for which there is no room, is closed.
 func (e *Engine) Session(r Request) *Session {
-	s := &Session{e: e, r: r, bad: r.validate()}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.mu.closed {
+	s, now := e.newSession(r), e.sm.Now()
+	victim, ok := e.table.add(s, now)
+	if !ok {
 		s.mu.closed = true
 		return s
 	}
-	e.mu.opened++
-	e.mu.sessions[s] = e.mu.opened
+	e.alarms.set(&s.alarm, now.Add(e.beat))
+	if victim != nil {
+		victim.abandon()
+	}
+	return s
+}
+
+func (e *Engine) newSession(r Request) *Session {
+	s := &Session{e: e, r: r, bad: r.validate()}
+	s.readersWanted.Store(int32(min(r.Readers, maxReadersWanted)))
+	s.alarm.bell = s
 	return s
 }
 
@@ -64,6 +88,9 @@ func (e *Engine) Session(r Request) *Session {
 func (r Request) validate() error {
 	var errs []error
 	bad := func(field string, err error) { errs = append(errs, fmt.Errorf("lmcache: Request.%s: %w", field, err)) }
+	if len(r.ID) > MaxRequestID {
+		bad("ID", fmt.Errorf("must have at most %d bytes, got %d", MaxRequestID, len(r.ID)))
+	}
 	if err := kv.ValidateModel(r.Model); err != nil {
 		bad("Model", err)
 	}
@@ -80,7 +107,25 @@ func (r Request) validate() error {
 }
 
 // readers is how many workers read each object.
-func (s *Session) readers() int { return min(max(s.r.Readers, 1), l1.MaxReaders) }
+func (s *Session) readers() int { return min(max(int(s.readersWanted.Load()), 1), l1.MaxReaders) }
+
+// Match is the session's latest lookup; nil: there is none, or it was dropped. It
+// waits for a Lookup that is under way to return, not for its result.
+func (s *Session) Match() *Match {
+	m := s.current()
+	if m != nil {
+		m.starting.Lock()
+		m.starting.Unlock() //nolint:staticcheck // it waits
+	}
+	return m
+}
+
+// current is the session's latest lookup, which may still be under way.
+func (s *Session) current() *Match {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.match
+}
 
 // ID is the request's id.
 func (s *Session) ID() string { return s.r.ID }
@@ -92,11 +137,7 @@ func (s *Session) hash(tokens []int32) kv.Chain {
 	kept := s.mu.chain
 	s.mu.Unlock()
 	next := kept.Extend(s.e.hasher, s.e.o.ChunkTokens, tokens)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.mu.chain.HasPrefix(next) {
-		s.mu.chain = next
-	}
+	s.keepChain(next)
 	return next
 }
 
@@ -111,7 +152,12 @@ const group = 0
 // Close ends the session: what it leased and nobody uses goes back, and its
 // chunks become the most recently used. Transfers that run end by themselves.
 // Closing twice does nothing.
-func (s *Session) Close() error {
+func (s *Session) Close() error { return s.finish(false) }
+
+// abandon is Close of a session that its owner seems to have forgotten.
+func (s *Session) abandon() { _ = s.finish(true) } // only the touch can fail
+
+func (s *Session) finish(abandoned bool) error {
 	s.end.Lock()
 	defer s.end.Unlock()
 	s.mu.Lock()
@@ -121,45 +167,53 @@ func (s *Session) Close() error {
 	}
 	s.mu.closed = true
 	match, chain, k := s.mu.match, s.mu.chain, s.mu.layout
-	s.mu.match = nil
+	s.mu.match, s.mu.chain = nil, kv.Chain{}
 	s.mu.Unlock()
 
 	e := s.e
 	at := e.sm.Now()
-	if e.topics.sessionEnding.Active() {
+	e.alarms.stop(&s.alarm)
+	if !s.quiet && !abandoned && e.topics.sessionEnding.Active() {
 		e.topics.sessionEnding.PublishAt(SessionEnding{RequestID: s.r.ID}, at)
 	}
 	if match != nil {
-		match.drop(reasonSessionEnd)
+		reason := reasonSessionEnd
+		if abandoned {
+			reason = reasonExpired
+		}
+		match.drop(reason)
 	}
 	var err error
-	if chain.Len() > 0 && k.world > 0 {
+	if !abandoned && chain.Len() > 0 && k.world > 0 {
 		list := e.keys.take(chain.Len() * k.world)
 		if *list, err = s.request(k, kv.AllWorkers).AppendKeys(*list, group, chain.Hashes()); err == nil {
 			e.sm.Touch(*list)
 		}
 		e.keys.give(list)
 	}
-	e.mu.Lock()
-	delete(e.mu.sessions, s)
-	e.mu.Unlock()
+	e.table.remove(s)
+	if s.quiet {
+		return err
+	}
 	if e.topics.requestEnded.Active() {
 		e.topics.requestEnded.PublishAt(RequestEnded{SessionID: s.r.ID}, at)
 	}
 	if e.topics.requestReceipt.Active() {
-		e.topics.requestReceipt.PublishAt(s.receipt(k), at)
+		e.topics.requestReceipt.PublishAt(s.receipt(k, abandoned), at)
 	}
 	return err
 }
 
 // receipt sums the session up.
-func (s *Session) receipt(k layoutKey) RequestReceipt {
+func (s *Session) receipt(k layoutKey, abandoned bool) RequestReceipt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.mu.receipt
 	r.SessionID, r.Model, r.Salt = s.r.ID, k.model, s.r.Salt
 	switch {
 	case r.Outcome != "": // a transfer failed
+	case abandoned:
+		r.Outcome = "abandoned"
 	case r.RequestedTokens == 0 && r.StoredChunks > 0:
 		r.Outcome = "store_only"
 	case r.HitTokens == 0:

@@ -1,6 +1,7 @@
 package lmcache
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -12,9 +13,13 @@ import (
 // changes afterwards.
 type Stats struct {
 	Storage            storage.Stats
-	Sessions           int   // open
+	Sessions           int // open and dormant
+	SessionStates      SessionStats
+	Liveness           LivenessStats
+	Quarantined        int   // leases of detached workers whose clients may still use the memory
 	ActivePrefetchJobs int64 // lookups whose result was neither delivered nor dropped
 	Workers            []WorkerStats
+	HostWorkers        []HostWorkerStats
 	Models             []string // with a worker attached, sorted
 	ChunkTokens        int
 	HashAlgorithm      string
@@ -47,7 +52,27 @@ type WorkerStats struct {
 	StoresFinished     int64
 	RetrievesSubmitted int64
 	RetrievesFinished  int64
-	InFlight           int64 // submitted and not finished
+	InFlight           int64          // submitted and not finished
+	Instance           *InstanceStats // nil: embedded
+}
+
+// HostWorkerStats is the state of one HostWorker. Counts are of transfers since
+// AttachHost.
+type HostWorkerStats struct {
+	EngineID           string // the worker's ID, as in events
+	Model              string
+	WorldSize          int
+	Rank               int    // of an embedded worker
+	Layout             string // of the object of one chunk
+	ObjectBytes        int64
+	Shared             bool
+	PendingStores      int // reservations that hold memory
+	LentReads          int
+	StoresSubmitted    int64
+	StoresFinished     int64
+	RetrievesSubmitted int64
+	RetrievesFinished  int64
+	Instance           *InstanceStats // nil: embedded
 }
 
 // transfers counts one kind of transfer of a worker.
@@ -61,13 +86,33 @@ func (e *Engine) Stats() Stats {
 		Storage: e.sm.Stats(), ActivePrefetchJobs: e.jobs.Load(), ChunkTokens: e.o.ChunkTokens,
 		HashAlgorithm: e.hasher.Name(), BootID: e.bootID, StartedAt: e.began,
 	}
+	s.SessionStates, s.Liveness, s.Quarantined = e.table.stats(), e.remote.stats(), e.kept.len()
+	s.Sessions = s.SessionStates.Open + s.SessionStates.Dormant
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	s.Sessions, s.Models, s.Closed = len(e.mu.sessions), e.modelsLocked(), e.mu.closed
-	s.Workers = make([]WorkerStats, len(e.mu.workers))
-	for i, w := range e.mu.workers {
+	s.Models, s.Closed = e.modelsLocked(), e.mu.closed
+	workers, hosts := slices.Clone(e.mu.workers), slices.Clone(e.mu.hosts)
+	e.mu.Unlock()
+	s.Workers = make([]WorkerStats, len(workers))
+	for i, w := range workers {
 		s.Workers[i] = w.stats()
 	}
+	for _, h := range hosts {
+		s.HostWorkers = append(s.HostWorkers, h.stats())
+	}
+	return s
+}
+
+// stats is the worker's part of Engine.Stats.
+func (h *HostWorker) stats() HostWorkerStats {
+	s := HostWorkerStats{
+		EngineID: h.id, Model: h.key.model, WorldSize: h.key.world, Rank: h.rank, Layout: h.o.Layout.String(),
+		ObjectBytes: h.objectBytes(), Shared: h.o.Shared, Instance: h.e.remote.of(h.o.Instance, h),
+		StoresFinished: h.counts.stored.finished.Load(), RetrievesFinished: h.counts.loaded.finished.Load(), // before submitted: never more
+	}
+	s.StoresSubmitted, s.RetrievesSubmitted = h.counts.stored.submitted.Load(), h.counts.loaded.submitted.Load()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s.PendingStores, s.LentReads = len(h.mu.stores), len(h.mu.reads)
 	return s
 }
 
@@ -78,7 +123,7 @@ func (w *Worker) stats() WorkerStats {
 		EngineID: w.id, Model: w.key.model, WorldSize: w.key.world, Rank: w.rank, Device: w.device,
 		Blocks: g.Blocks, ObjectBytes: w.objectBytes(), ChunkBlocks: w.parts[0].blocksInChunk, BlockTokens: g.BlockTokens,
 		Heads: g.Heads, HeadSize: g.HeadSize, DType: string(g.DType), Format: g.Format, Groups: len(w.o.Cache.Groups),
-		Healthy: !w.failed.Load(), PinnedBytes: w.pinned, UnpinnedBytes: w.unpinned,
+		Healthy: !w.failed.Load(), Instance: w.e.remote.of(w.o.Instance, w), PinnedBytes: w.pinned, UnpinnedBytes: w.unpinned,
 		StoresFinished: w.stored.finished.Load(), RetrievesFinished: w.loaded.finished.Load(), // before submitted: never more
 	}
 	s.StoresSubmitted, s.RetrievesSubmitted = w.stored.submitted.Load(), w.loaded.submitted.Load()

@@ -92,6 +92,7 @@ func (j *storeJob) plan(blocks [][]gpu.BlockID) {
 func (j *storeJob) submit(blocks [][]gpu.BlockID, after gpu.Event) {
 	w, t := j.w, &j.w.e.topics
 	w.stored.submitted.Add(1)
+	j.begin(j)
 	j.number(t.storeSubmitted.Active() || t.storeStarted.Active() || t.storeEnded.Active())
 	if j.op != "" {
 		t.storeSubmitted.PublishAt(StoreSubmitted{SessionID: j.s.r.ID, Device: w.device, OpID: j.op}, j.at)
@@ -195,6 +196,7 @@ func (j *storeJob) ended(at time.Time, lost bool) {
 			StoredCount: j.stored, TotalBytes: bytes, NumTokens: j.stored * size, Success: success, SubmittedAt: j.at,
 		}, at)
 	}
+	j.over()
 	w.stored.finished.Add(1)
 	j.t.finish(at, j.err, outcome{tokens: (j.from + j.backed) * size, chunks: j.stored, bytes: bytes, success: success})
 	if j.err != nil && !lost {

@@ -131,6 +131,7 @@ type transferJob struct {
 	op    string    // in events; empty: nobody listened at the call
 	start gpu.Event // reached when the copies may begin; nil: nobody wants to know
 	err   error     // of the device, the first one
+	alarm alarm     // renews the lease
 }
 
 // number counts the transfer. Its name is built for events only.

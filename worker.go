@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -21,6 +20,7 @@ type WorkerOptions struct {
 	Backend   gpu.Backend  // stays the caller's: close it after the worker
 	Cache     *gpu.Paged   // the host's paged cache on that device
 	NullBlock *gpu.BlockID // id that stands for "no block"; nil: there is none
+	Instance  *int64       // of a remote client, which has to give signs of life; nil: embedded
 }
 
 // Worker copies between a paged cache on a device and the engine's memory, on
@@ -57,7 +57,8 @@ type part struct {
 
 // Attach registers a worker. It reports all problems of the options at once. The
 // memory of the engine is pinned on the device; what cannot be pinned works all
-// the same, slowly, and is logged.
+// the same, slowly, and is logged. A worker with an instance id replaces the one that
+// has it, which is closed when its transfers are done.
 func (e *Engine) Attach(o WorkerOptions) (*Worker, error) {
 	if o.WorldSize == 0 {
 		o.WorldSize = 1
@@ -70,15 +71,16 @@ func (e *Engine) Attach(o WorkerOptions) (*Worker, error) {
 	if err := w.open(); err != nil {
 		return nil, errors.Join(err, w.shut(context.Background())) //nolint:forbidigo // nothing is queued: it does not wait
 	}
+	var clash *layoutClash
 	e.mu.Lock()
 	closed := e.mu.closed
 	if !closed {
-		e.mu.attached++
-		w.id = strconv.Itoa(e.mu.attached)
+		w.id = e.nextIDLocked(o.Instance)
 		e.mu.workers = append(e.mu.workers, w)
-		e.registerLocked(w.key, w.groups[group].layout)
+		clash = e.registerLocked(w.key, w.groups[group].layout)
 	}
 	e.mu.Unlock()
+	clash.log(e.log)
 	if closed {
 		return nil, errors.Join(ErrClosed, w.shut(context.Background())) //nolint:forbidigo // nothing is queued: it does not wait
 	}
@@ -87,7 +89,17 @@ func (e *Engine) Attach(o WorkerOptions) (*Worker, error) {
 		layers += o.Cache.Groups[i].LayerCount()
 	}
 	e.log.Info(fmt.Sprintf("Registered KV cache for GPU ID %s with %d layers", w.id, layers))
+	if o.Instance != nil {
+		if old := e.remote.join(*o.Instance, w); old != nil {
+			e.retire(old)
+		}
+	}
 	return w, nil
+}
+
+// busy reports whether transfers run.
+func (w *Worker) busy() bool {
+	return w.stored.finished.Load() < w.stored.submitted.Load() || w.loaded.finished.Load() < w.loaded.submitted.Load()
 }
 
 // validate checks the options, all problems at once, and lays out the object.
@@ -188,6 +200,9 @@ func (w *Worker) close(ctx context.Context) error {
 		return err
 	}
 	e := w.e
+	if w.o.Instance != nil {
+		e.remote.leave(*w.o.Instance, w)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.mu.workers = slices.DeleteFunc(e.mu.workers, func(o *Worker) bool { return o == w })

@@ -1,0 +1,169 @@
+package lmcache
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// OpenSession is the session of a remote request that looks up: the one that is
+// open under its id, or a new one. Sessions of one id that differ in model, world
+// size or salt know nothing of each other; they end together.
+func (e *Engine) OpenSession(r Request) *Session {
+	s, victim := e.table.named(e, r, e.sm.Now(), true)
+	return e.opened(s, victim, r)
+}
+
+// SessionFor is OpenSession for every other operation that needs a session. If the
+// request ended a moment ago, or is no valid one, the session is one of its own
+// that goes with the operation and publishes nothing of its end: whoever gets a
+// session calls done when the operation is over.
+func (e *Engine) SessionFor(r Request) (s *Session, done func()) {
+	s, victim := e.table.named(e, r, e.sm.Now(), false)
+	s = e.opened(s, victim, r)
+	if s.quiet && !s.shared {
+		return s, func() { _ = s.Close() } // it has nothing to touch
+	}
+	return s, func() {}
+}
+
+// opened is s with what its opening brought about, or a session that nobody else
+// knows.
+func (e *Engine) opened(s, victim *Session, r Request) *Session {
+	if victim != nil {
+		victim.abandon()
+	}
+	if s == nil {
+		s = e.private(r)
+	}
+	return s
+}
+
+// private is a session outside of the table.
+func (e *Engine) private(r Request) *Session {
+	s := &Session{e: e, r: r, bad: r.validate(), quiet: true}
+	s.readersWanted.Store(int32(min(r.Readers, maxReadersWanted)))
+	if e.isClosed() {
+		s.mu.closed = true
+	}
+	return s
+}
+
+// FindSession is the session that is open under a remote request's id, with this
+// model, world size and salt; nil: there is none. It creates none.
+func (e *Engine) FindSession(r Request) *Session {
+	e.table.mu.Lock()
+	defer e.table.mu.Unlock()
+	return e.table.findLocked(r)
+}
+
+// EndSession ends the sessions of a remote request. An id that is not known, or has
+// ended before, is a warning and nothing else.
+func (e *Engine) EndSession(id string) error {
+	at := e.sm.Now()
+	list := e.table.end(id, at)
+	if len(list) == 0 {
+		if e.topics.sessionEnding.Active() {
+			e.topics.sessionEnding.PublishAt(SessionEnding{RequestID: id}, at)
+		}
+		e.log.Warn(fmt.Sprintf("Session %s not found, skipping touch", id), slog.String("session", id))
+		return nil
+	}
+	var first error
+	for _, s := range list {
+		if err := s.Close(); first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// named is the session of an id, opened if need be. It is nil if it must be a
+// private one: the request is invalid, or, unless it may be revived, has ended a
+// moment ago, or the engine is closed.
+func (t *sessionTable) named(e *Engine, r Request, now time.Time, revive bool) (s, victim *Session) {
+	if r.validate() != nil {
+		return nil, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.findLocked(r); s != nil {
+		if r.Readers > 0 {
+			s.readersWanted.Store(int32(min(r.Readers, maxReadersWanted)))
+		}
+		return s, nil
+	}
+	t.forgetLocked(now)
+	if _, gone := t.mu.ended[r.ID]; gone && !revive {
+		return nil, nil
+	}
+	delete(t.mu.ended, r.ID)
+	s = e.newSession(r)
+	s.shared, s.quiet = true, len(t.mu.ids[r.ID]) > 0
+	victim, ok := t.addLocked(s, now)
+	if !ok {
+		return nil, nil
+	}
+	s.place.remote = true
+	t.mu.ids[r.ID] = append(t.mu.ids[r.ID], s)
+	return s, victim
+}
+
+func (t *sessionTable) findLocked(r Request) *Session {
+	for _, s := range t.mu.ids[r.ID] {
+		if s.r.Model == r.Model && s.r.WorldSize == r.WorldSize && s.r.Salt == r.Salt {
+			return s
+		}
+	}
+	return nil
+}
+
+// end is the sessions of an id, which from now on has ended.
+func (t *sessionTable) end(id string, now time.Time) []*Session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := t.mu.ids[id]
+	if len(list) == 0 {
+		return nil
+	}
+	for _, s := range list {
+		s.place.remote = false // its removal leaves the id alone
+	}
+	delete(t.mu.ids, id)
+	t.forgetLocked(now)
+	t.mu.ended[id] = now
+	t.mu.order = append(t.mu.order, id)
+	return list
+}
+
+// forgetLocked drops the ids that ended too long ago, or are too many. An id that
+// was revived and ended again stands in the order twice; the first one may take the
+// second with it.
+func (t *sessionTable) forgetLocked(now time.Time) {
+	n := 0
+	for _, id := range t.mu.order {
+		at, known := t.mu.ended[id]
+		if known && now.Sub(at) < t.memory && len(t.mu.order)-n < t.memories {
+			break
+		}
+		delete(t.mu.ended, id)
+		n++
+	}
+	t.mu.order = t.mu.order[n:]
+}
+
+// unnameLocked takes a session out of the ids.
+func (t *sessionTable) unnameLocked(s *Session) {
+	list := t.mu.ids[s.r.ID]
+	rest := make([]*Session, 0, len(list))
+	for _, o := range list {
+		if o != s {
+			rest = append(rest, o)
+		}
+	}
+	if s.place.remote = false; len(rest) > 0 {
+		t.mu.ids[s.r.ID] = rest
+		return
+	}
+	delete(t.mu.ids, s.r.ID)
+}
