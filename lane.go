@@ -18,6 +18,8 @@ type lane struct {
 	mu     sync.Mutex // order of verbs; use of the stream
 	staged []batch    // of the verb that runs; needs mu
 
+	closing bool // the last event is recorded; needs mu
+
 	queue struct {
 		sync.Mutex
 		cond   *sync.Cond
@@ -126,8 +128,16 @@ var errLost = fmt.Errorf("%w before the device was done", ErrClosed)
 
 // close waits until everything queued is settled, or ctx ends; then it stops
 // waiting for the device. The stream is closed if the device was not given up: its
-// Close waits for the device too. It may be called again.
+// Close waits for the device too, and knows no deadline, so a last event tells
+// beforehand whether the device still answers. It may be called again.
 func (l *lane) close(ctx context.Context) error {
+	l.mu.Lock()
+	if !l.closing {
+		l.closing = true
+		l.record(farewell{}, 0, true)
+		l.flush()
+	}
+	l.mu.Unlock()
 	l.queue.Lock()
 	l.queue.closed = true
 	l.queue.cond.Signal()
@@ -144,6 +154,13 @@ func (l *lane) close(ctx context.Context) error {
 	}
 	return l.stream.Close()
 }
+
+// farewell is the job of the last event.
+type farewell struct{}
+
+func (farewell) reached(int, error) {}
+
+func (farewell) ended(time.Time, bool) {}
 
 // probe asks, behind all that is queued, whether the device still works: then an
 // event without work does not fail. It runs on the lane's goroutine and does not
