@@ -132,7 +132,7 @@ func (h alarmHeap) Swap(i, j int) {
 
 // Push is for package heap.
 func (h *alarmHeap) Push(v any) {
-	x := v.(*alarm) //nolint:errcheck,forcetypeassert // nothing else is pushed
+	x := v.(*alarm)
 	*h = append(*h, x)
 	x.index = len(*h)
 }

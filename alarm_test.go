@@ -33,7 +33,7 @@ func TestAlarms(t *testing.T) {
 	rt := runtime.NewVirtual(runtime.VirtualOptions{})
 	a := &alarms{rt: rt}
 	began := rt.Now()
-	at := func(d time.Duration) time.Time { return began.Add(d) }
+	at := began.Add
 	make3 := func(again time.Duration, times int) *ringer {
 		r := &ringer{again: again, times: times, began: began}
 		r.alarm.bell = r
@@ -119,12 +119,25 @@ func TestSmallFloats(t *testing.T) {
 		v    float64
 		bits uint32
 	}{ // from the definitions of the formats
-		{kv.Float16, 1, 0x3c00}, {kv.Float16, 65504, 0x7bff}, {kv.Float16, 65519.99, 0x7bff}, {kv.Float16, 65520, 0x7c00},
-		{kv.Float16, 1.0 / (1 << 24), 1}, {kv.Float16, 1.0 / (1 << 25), 0}, {kv.Float16, -2, 0xc000},
-		{kv.BFloat16, 1, 0x3f80}, {kv.BFloat16, 3.4e38, 0x7f80}, {kv.BFloat16, 3.38e38, 0x7f7e},
-		{kv.Float8E5M2, 57344, 0x7b}, {kv.Float8E5M2, 61440, 0x7c}, {kv.Float8E5M2, 61439, 0x7b},
-		{kv.Float8E4M3FN, 448, 0x7e}, {kv.Float8E4M3FN, 464, 0x7e}, {kv.Float8E4M3FN, 465, 0x7f}, {kv.Float8E4M3FN, 1, 0x38},
-		{kv.Float8E4M3FN, 1.0 / 512, 1}, {kv.Float8E4M3FN, math.Copysign(0, -1), 0x80},
+		{kv.Float16, 1, 0x3c00},
+		{kv.Float16, 65504, 0x7bff},
+		{kv.Float16, 65519.99, 0x7bff},
+		{kv.Float16, 65520, 0x7c00},
+		{kv.Float16, 1.0 / (1 << 24), 1},
+		{kv.Float16, 1.0 / (1 << 25), 0},
+		{kv.Float16, -2, 0xc000},
+		{kv.BFloat16, 1, 0x3f80},
+		{kv.BFloat16, 3.4e38, 0x7f80},
+		{kv.BFloat16, 3.38e38, 0x7f7e},
+		{kv.Float8E5M2, 57344, 0x7b},
+		{kv.Float8E5M2, 61440, 0x7c},
+		{kv.Float8E5M2, 61439, 0x7b},
+		{kv.Float8E4M3FN, 448, 0x7e},
+		{kv.Float8E4M3FN, 464, 0x7e},
+		{kv.Float8E4M3FN, 465, 0x7f},
+		{kv.Float8E4M3FN, 1, 0x38},
+		{kv.Float8E4M3FN, 1.0 / 512, 1},
+		{kv.Float8E4M3FN, math.Copysign(0, -1), 0x80},
 	} {
 		f, _ := smallFloatOf(tc.d)
 		if got := f.encode(tc.v); got != tc.bits {

@@ -84,8 +84,10 @@ func TestHostArguments(t *testing.T) {
 		want []string
 	}{
 		{lmcache.HostOptions{}, []string{"Model", "Layout"}},
-		{lmcache.HostOptions{Model: "a@b", WorldSize: 256, Geometry: &lmcache.HostGeometry{Slots: -1, BlockTokens: 3, DType: "float12"}},
-			[]string{"Model", "Rank", "Layers", "Hidden", "Slots", "BlockTokens", "float12"}},
+		{
+			lmcache.HostOptions{Model: "a@b", WorldSize: 256, Geometry: &lmcache.HostGeometry{Slots: -1, BlockTokens: 3, DType: "float12"}},
+			[]string{"Model", "Rank", "Layers", "Hidden", "Slots", "BlockTokens", "float12"},
+		},
 		{lmcache.HostOptions{Model: "m", Rank: 1, Geometry: hostGeometry()}, []string{"Rank"}},
 		{lmcache.HostOptions{Model: "m", Geometry: hostGeometry(), Layout: r.host.Layout()}, []string{"not together"}},
 		{lmcache.HostOptions{Model: "m", Geometry: &lmcache.HostGeometry{Layers: 1 << 20, Hidden: 1 << 20, DType: kv.Float16}}, []string{"more than the"}},
@@ -140,12 +142,19 @@ func TestREQ_E21_Unwritten(t *testing.T) {
 	id := int64(7)
 	for _, shared := range []bool{false, true} {
 		for name, end := range map[string]func(*hostRig, *lmcache.HostWorker, *lmcache.HostStore){
-			"abort":   func(_ *hostRig, _ *lmcache.HostWorker, st *lmcache.HostStore) { st.Abort() },
-			"detach":  func(_ *hostRig, h *lmcache.HostWorker, _ *lmcache.HostStore) { _ = h.Close() },
-			"ttl":     func(r *hostRig, _ *lmcache.HostWorker, _ *lmcache.HostStore) { r.wait(l1.DefaultWriteTTL + time.Second) },
-			"clear":   func(r *hostRig, _ *lmcache.HostWorker, _ *lmcache.HostStore) { r.clear(true) },
-			"reap":    func(r *hostRig, _ *lmcache.HostWorker, _ *lmcache.HostStore) { r.eng.Ping(id); r.wait(170 * time.Second) },
-			"replace": func(r *hostRig, _ *lmcache.HostWorker, _ *lmcache.HostStore) { r.attach(lmcache.HostOptions{Instance: &id, WorldSize: 2}) },
+			"abort":  func(_ *hostRig, _ *lmcache.HostWorker, st *lmcache.HostStore) { st.Abort() },
+			"detach": func(_ *hostRig, h *lmcache.HostWorker, _ *lmcache.HostStore) { _ = h.Close() },
+			"ttl": func(r *hostRig, _ *lmcache.HostWorker, _ *lmcache.HostStore) {
+				r.wait(l1.DefaultWriteTTL + time.Second)
+			},
+			"clear": func(r *hostRig, _ *lmcache.HostWorker, _ *lmcache.HostStore) { r.clear(true) },
+			"reap": func(r *hostRig, _ *lmcache.HostWorker, _ *lmcache.HostStore) {
+				r.eng.Ping(id)
+				r.wait(170 * time.Second)
+			},
+			"replace": func(r *hostRig, _ *lmcache.HostWorker, _ *lmcache.HostStore) {
+				r.attach(lmcache.HostOptions{Instance: &id, WorldSize: 2})
+			},
 		} {
 			t.Run(name, func(t *testing.T) {
 				r := newHostRig(t, func(o *lmcache.Options) { o.ReapTimeout = 120 * time.Second })

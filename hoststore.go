@@ -64,7 +64,10 @@ func (h *HostWorker) prepareStore(ctx context.Context, s *Session, m *member, k 
 			st.settle(0, false, hostDone)
 			return st, nil
 		case other == nil:
-			return st, st.reserve(ctx)
+			if err := st.reserve(ctx); err != nil {
+				return nil, err
+			}
+			return st, nil
 		case other.isPending():
 			return other, nil
 		} // it has ended this very moment, and is not held any more

@@ -46,7 +46,7 @@ type HostGeometry struct {
 func (g *HostGeometry) layout(chunkTokens int) (kv.Layout, error) {
 	var errs []error
 	bad := func(field, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("Geometry.%s: %w", field, fmt.Errorf(format, args...)))
+		errs = append(errs, fmt.Errorf("lmcache: AttachHost: Geometry.%s: %w", field, fmt.Errorf(format, args...)))
 	}
 	slots := g.Slots
 	if slots == 0 {
@@ -74,7 +74,11 @@ func (g *HostGeometry) layout(chunkTokens int) (kv.Layout, error) {
 	if g.MLA {
 		shape = shape[1:]
 	}
-	return kv.NewLayout([][]int64{shape}, []kv.DType{g.DType})
+	l, err := kv.NewLayout([][]int64{shape}, []kv.DType{g.DType})
+	if err != nil {
+		return kv.Layout{}, fmt.Errorf("lmcache: AttachHost: Geometry: %w", err)
+	}
+	return l, nil
 }
 
 // HostWorker lends the memory of chunks to a host that copies them itself. It has
@@ -183,7 +187,7 @@ func (h *HostWorker) validate() (kv.Layout, error) {
 	case o.Geometry != nil:
 		var err error
 		if layout, err = o.Geometry.layout(h.size); err != nil {
-			bad("%w", err)
+			errs = append(errs, err)
 		}
 	case layout.IsZero():
 		bad("Layout: neither it nor Geometry is set")
