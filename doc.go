@@ -45,10 +45,34 @@
 // back with the next lookup, with Match.Release, or at the end of the session.
 // Transfers do not need their session: it may end while they run.
 //
+// # Hosts that copy themselves
+//
+// A HostWorker lends the memory of chunks: PrepareStore what is absent, to be filled
+// and committed, PrepareRetrieve what was found, to be read and given back. Both are
+// leases with an idempotent end. Until Commit nobody can read a byte; Abort, the write
+// TTL and the end of the worker discard it. A host in the same process has its memory
+// until it lets go or closes the worker; one in another process loses it with the TTL,
+// or when it is detached, and if it shares the memory, which it may still write to then,
+// the bytes stay out of use for another write TTL.
+//
+// Remote clients name what they mean with a HostKey, so that a commit needs nothing of
+// its prepare, and their requests by id: OpenSession, SessionFor and EndSession keep the
+// table. Their workers have an instance id and give signs of life; those that are silent
+// for too long are detached, and are ErrUnknownInstance from then on.
+//
+// # How long a session lives
+//
+// A session is open as long as it is used: by its verbs, by questions for its result and
+// by transfers that run. Its leases, and those of transfers, are renewed meanwhile. With
+// Options.SessionTTL one that is idle becomes dormant: it keeps its tokens and hashes
+// only, its match covers nothing, and the next verb opens it again. After an hour, or
+// for want of room, it is given up, with the events of an end. Tokens and hashes are
+// kept within Options.SessionBytes; they can be rebuilt.
+//
 // # What waits
 //
-// No verb waits for a device. Match.Tokens and Retrieve wait for the result of the
-// lookup, Transfer.Wait for the device, Worker.Close and Engine.Close for the
+// No verb waits for a device. Match.Tokens, Retrieve and PrepareRetrieve wait for the
+// result of the lookup, Transfer.Wait for the device, Worker.Close and Engine.Close for the
 // transfers that run, the latter until its deadline. A device that is given up
 // then keeps its leases, and so the memory it may still write to.
 //
@@ -73,9 +97,14 @@
 //
 // # Locks
 //
-// In order: Engine.lookups and Worker.closing (held for reading by verbs), lane.mu (held by a verb
-// while it appends to its stream), then one of Engine.mu, Session.mu, Match.mu,
-// Transfer.mu, lane.queue and those of storage, of which none is taken while
-// another is held. Session.end serialises the end of a session and comes first. No
-// lock is held while waiting for a device or calling a subscriber.
+// In order: Engine.lookups, Worker.closing and HostWorker.closing (held for reading by
+// verbs), Match.starting, lane.mu (held by a verb while it appends to its stream), then
+// one of Engine.mu, Session.mu, Match.mu, Transfer.mu, HostWorker.mu, lane.queue and
+// those of storage, of which none is taken while another is held, and last, also beneath
+// these, those of the session table, the alarms, the liveness and the quarantine.
+// Session.end and that of a host's transfer serialise the end and come first. No lock is
+// held while waiting for a device or calling a subscriber.
+//
+// Sessions, transfers, reservations and the scan for silent workers share one set of
+// alarms, which has one timer of the runtime and rings without a lock.
 package lmcache
