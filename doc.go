@@ -102,7 +102,8 @@
 // one of Engine.mu, Session.mu, Match.mu, Transfer.mu, HostWorker.mu, lane.queue and
 // those of storage, of which none is taken while another is held, and last, also beneath
 // these, those of the session table, the alarms, the liveness and the quarantine.
-// Session.end and that of a host's transfer serialise the end and come first. No lock is
+// Session.end and that of a host's transfer serialise the end and come first, and so
+// does the order of remote registrations. No lock is
 // held while waiting for a device or calling a subscriber.
 //
 // Sessions, transfers, reservations and the scan for silent workers share one set of

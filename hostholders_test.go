@@ -331,3 +331,47 @@ func TestREQ_E55_HostContext(t *testing.T) {
 		}
 	}
 }
+
+// TestREQ_S2_LentBuffers: the bytes that a host is lent change and are reused by
+// nobody, whatever becomes of their lease, while the rest of the memory is written
+// over and over.
+func TestREQ_S2_LentBuffers(t *testing.T) {
+	for name, lose := range map[string]func(*hostRig, *lmcache.Session){
+		"ttl":   func(r *hostRig, _ *lmcache.Session) { r.wait(3 * time.Hour) },
+		"clear": func(r *hostRig, _ *lmcache.Session) { r.clear(true) },
+		"end":   func(r *hostRig, s *lmcache.Session) { r.end(s); r.clear(true) },
+		"none":  func(*hostRig, *lmcache.Session) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newHostRig(t, func(o *lmcache.Options) { o.L1.Bytes = 10 * objectBytes })
+			kept := tokens(1, 2*chunkTokens)
+			r.keep(1, kept)
+			s := r.session("a")
+			in := r.read(s.Lookup(t.Context(), kept), 0, 2)
+			st := r.prepare(s, tokens(2, 2*chunkTokens), 0, 2)
+			fill(st, 2, 0)
+			lose(r, s)
+			for i := range 20 {
+				r.keep(uint64(10+i), tokens(uint64(10+i), 6*chunkTokens))
+				if n := r.hits(tokens(uint64(10+i), 6*chunkTokens)); n != 6 {
+					t.Errorf("%d chunks of prompt %d", n, i)
+				}
+			}
+			same(t, in, 1, 0, 2)
+			for i, b := range st.All() {
+				if !slices.Equal(b, object(2, i)) {
+					t.Errorf("chunk %d that is being written has other bytes", i)
+				}
+			}
+			in.Done()
+			if err := st.Commit(); (err == nil) != (name == "none") {
+				t.Errorf("commit: %v", err)
+			}
+			r.idle()
+			r.keep(3, tokens(3, 10*chunkTokens)) // all of the memory is free again
+			if n := r.hits(tokens(3, 10*chunkTokens)); n != 10 {
+				t.Errorf("%d chunks", n)
+			}
+		})
+	}
+}

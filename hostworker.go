@@ -126,6 +126,8 @@ func (e *Engine) AttachHost(o HostOptions) (*HostWorker, error) {
 	h.o.Layout, h.o.Geometry = layout, nil
 	h.groups = []objectGroup{{id: group, layout: layout}}
 	if o.Instance != nil {
+		e.remote.registering.Lock()
+		defer e.remote.registering.Unlock()
 		if old, err := e.Host(*o.Instance); err == nil && old.same(h) {
 			return old, nil
 		}

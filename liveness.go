@@ -19,9 +19,10 @@ const drainTime = 30 * time.Second
 // detaches those that are silent. Embedded workers are not in it: they live until
 // they are closed.
 type liveness struct {
-	e     *Engine
-	alarm alarm
-	mu    struct {
+	e           *Engine
+	alarm       alarm
+	registering sync.Mutex // of AttachHost with an instance id; comes first
+	mu          struct {
 		sync.Mutex
 		known   map[int64]*instance
 		unknown map[int64]time.Time // that pinged, to the last warning

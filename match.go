@@ -40,6 +40,8 @@ type Match struct {
 		known     time.Time
 		asked     time.Time            // for the result, the last time
 		claimed   map[*member]struct{} // which have had their turn at the holders
+		taken     bool                 // by Take
+		strangers map[stranger]*member // those that are not registered
 	}
 }
 

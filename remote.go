@@ -1,6 +1,7 @@
 package lmcache
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -166,4 +167,65 @@ func (t *sessionTable) unnameLocked(s *Session) {
 		return
 	}
 	delete(t.mu.ids, s.r.ID)
+}
+
+// Take is Chunks for a client that must get the result once: ok is false, and nothing
+// is found, if it was delivered before.
+func (m *Match) Take(ctx context.Context) (chunks int, ok bool, err error) {
+	m.mu.Lock()
+	gone := m.mu.delivered
+	m.mu.Unlock()
+	if gone {
+		return 0, false, nil
+	}
+	n, err := m.deliver(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mu.taken || m.mu.void {
+		return 0, false, nil
+	}
+	m.mu.taken = true
+	return n, true, nil
+}
+
+// stranger is an instance that is not registered, for one rank.
+type stranger struct {
+	instance int64
+	rank     int
+}
+
+// maxStrangers is how many a match remembers.
+const maxStrangers = 256
+
+// Forgo gives back, once, what a retrieve of the tokens [lo, hi) would have read if it
+// did not come from an instance that is not registered. Like a retrieve it counts as
+// asking for the result, for which it does not wait.
+func (m *Match) Forgo(instance int64, rank, lo, hi int) {
+	if m.pending() {
+		return
+	}
+	_, _ = m.deliver(context.Background()) //nolint:forbidigo // does not wait
+	size := m.s.e.o.ChunkTokens
+	m.mu.Lock()
+	from, to := max(lo, 0)/size, min(hi/size, m.mu.chunks)
+	if m.mu.void || rank < 0 || rank >= m.key.world || from >= to {
+		m.mu.Unlock()
+		return
+	}
+	k := stranger{instance, rank}
+	w := m.mu.strangers[k]
+	if w == nil && len(m.mu.strangers) < maxStrangers {
+		if m.mu.strangers == nil {
+			m.mu.strangers = make(map[stranger]*member)
+		}
+		w = &member{e: m.s.e, key: m.key, rank: rank}
+		m.mu.strangers[k] = w
+	}
+	m.mu.Unlock()
+	if w != nil {
+		m.refuseRange(w, from, to)
+	}
 }
