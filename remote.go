@@ -11,8 +11,7 @@ import (
 // open under its id, or a new one. Sessions of one id that differ in model, world
 // size or salt know nothing of each other; they end together.
 func (e *Engine) OpenSession(r Request) *Session {
-	s, victim := e.table.named(e, r, e.sm.Now(), true)
-	return e.opened(s, victim, r)
+	return e.named(r, true)
 }
 
 // SessionFor is OpenSession for every other operation that needs a session. If the
@@ -20,23 +19,25 @@ func (e *Engine) OpenSession(r Request) *Session {
 // that goes with the operation and publishes nothing of its end: whoever gets a
 // session calls done when the operation is over.
 func (e *Engine) SessionFor(r Request) (s *Session, done func()) {
-	s, victim := e.table.named(e, r, e.sm.Now(), false)
-	s = e.opened(s, victim, r)
+	s = e.named(r, false)
 	if s.quiet && !s.shared {
 		return s, func() { _ = s.Close() } // it has nothing to touch
 	}
 	return s, func() {}
 }
 
-// opened is s with what its opening brought about, or a session that nobody else
-// knows.
-func (e *Engine) opened(s, victim *Session, r Request) *Session {
+// named is the session of a request's id, opened if need be, or one that nobody else
+// knows. The id of a request that has ended opens a session again if it is to revive.
+func (e *Engine) named(r Request, revive bool) *Session {
+	now := e.sm.Now()
+	s, victim := e.table.named(e, r, now, revive)
 	if victim != nil {
 		victim.abandon()
 	}
 	if s == nil {
-		s = e.private(r)
+		return e.private(r)
 	}
+	e.alarms.set(&s.alarm, now.Add(e.beat)) // it is set already, unless s is new
 	return s
 }
 

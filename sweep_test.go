@@ -36,6 +36,35 @@ func TestREQ_E10_OpenLeasesLive(t *testing.T) {
 		}
 		same(t, r.read(m, 0, 3), 1, 0, 3)
 	})
+	t.Run("remote", func(t *testing.T) {
+		r := newHostRig(t, sessionTTL(600*time.Second))
+		c := r.client(1)
+		r.keep(1, prompt)
+		k := key("a", prompt, 0, 3)
+		r.eng.OpenSession(k.Request).Lookup(t.Context(), prompt)
+		for range 70 {
+			r.wait(10 * time.Second)
+			r.found(r.eng.FindSession(k.Request).Match())
+			evict(r)
+		}
+		in, err := c.h.PrepareRetrieveKey(t.Context(), k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, in, 1, 0, 3)
+		if err := c.h.CommitRetrieve(k); err != nil {
+			t.Error(err)
+		}
+		r.eng.OpenSession(k.Request).Lookup(t.Context(), prompt)
+		r.wait(601 * time.Second)
+		if got := r.eng.Stats().SessionStates; r.leased() != 0 || got.Dormant != 1 {
+			t.Errorf("%d leased by an idle session, %+v", r.leased(), got)
+		}
+		r.wait(3001 * time.Second)
+		if r.eng.FindSession(k.Request) != nil {
+			t.Error("the session is still there")
+		}
+	})
 	t.Run("no TTL", func(t *testing.T) {
 		r := newHostRig(t)
 		r.keep(1, prompt)
