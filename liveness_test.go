@@ -1,8 +1,10 @@
 package lmcache_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -275,5 +277,47 @@ func TestReportBlocksUndecoded(t *testing.T) {
 	}
 	if e := of[lmcache.BlocksAllocated](r.events()); len(e) != 1 || e[0].Records[0].RequestID != "a" {
 		t.Errorf("%+v", e)
+	}
+}
+
+// TestPingOfUnknown: pings of an unknown instance are a warning once per id and
+// minute, and do not grow without bound.
+func TestPingOfUnknown(t *testing.T) {
+	var log bytes.Buffer
+	r := newHostRig(t, func(o *lmcache.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	warnings := func() int {
+		n := strings.Count(log.String(), "ping of an unknown instance")
+		log.Reset()
+		return n
+	}
+	for range 10 {
+		for id := range int64(3) {
+			if r.eng.Ping(id) {
+				t.Error("known")
+			}
+		}
+		r.wait(5 * time.Second)
+	}
+	if n := warnings(); n != 3 {
+		t.Errorf("%d warnings within a minute", n)
+	}
+	r.wait(10 * time.Second)
+	r.eng.Ping(1)
+	if n := warnings(); n != 1 {
+		t.Errorf("%d warnings after a minute", n)
+	}
+	for id := range int64(5000) {
+		r.eng.Ping(id)
+	}
+	if n := warnings(); n == 0 || n > 1024 {
+		t.Errorf("%d warnings for 5000 ids", n)
+	}
+	r.wait(time.Minute)
+	r.eng.Ping(4999)
+	if n := warnings(); n != 1 {
+		t.Errorf("%d warnings when there is room again", n)
+	}
+	if err := r.eng.Detach(t.Context(), 4999); err != nil || !strings.Contains(log.String(), "unknown instance") {
+		t.Errorf("detach: %v, log %q", err, log.String())
 	}
 }

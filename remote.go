@@ -21,7 +21,7 @@ func (e *Engine) OpenSession(r Request) *Session {
 func (e *Engine) SessionFor(r Request) (s *Session, done func()) {
 	s = e.named(r, false)
 	if s.quiet && !s.shared {
-		return s, func() { _ = s.Close() } // it has nothing to touch
+		return s, func() { _ = s.Close() } // only the touch can fail
 	}
 	return s, func() {}
 }
