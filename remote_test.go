@@ -1,6 +1,7 @@
 package lmcache_test
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -130,5 +131,64 @@ func TestREQ_E20_PendingLimit(t *testing.T) {
 	}
 	if failed != 1 {
 		t.Errorf("%d stores failed", failed)
+	}
+}
+
+// TestRoomForSessions: a session whose transfer runs does not have to go, however long
+// ago it was used.
+func TestRoomForSessions(t *testing.T) {
+	r := newHostRig(t, func(o *lmcache.Options) { o.MaxSessions = 2 })
+	busy := r.session("busy")
+	st := r.prepare(busy, tokens(1, chunkTokens), 0, 1)
+	fill(st, 1, 0)
+	for range 5 {
+		r.session("other")
+	}
+	if again := r.prepare(busy, tokens(1, chunkTokens), 0, 1); again != st {
+		t.Error("the session with a pending store is gone")
+	}
+	if err := st.Commit(); err != nil {
+		t.Error(err)
+	}
+	for range 2 {
+		r.session("other")
+	}
+	if _, err := r.host.PrepareStore(t.Context(), busy, tokens(2, chunkTokens), 0, chunkTokens); !errors.Is(err, lmcache.ErrClosed) {
+		t.Errorf("an idle session stays beyond the limit: %v", err)
+	}
+	if got := r.eng.Stats(); got.Sessions != 2 || got.SessionStates.Abandoned != 6 {
+		t.Errorf("%d sessions, %d abandoned", got.Sessions, got.SessionStates.Abandoned)
+	}
+}
+
+// TestREQ_E43_EqualAtOnce: registrations of one instance with equal options are one
+// worker, also at the same time.
+func TestREQ_E43_EqualAtOnce(t *testing.T) {
+	r := newRig(t, setup{})
+	for id := range int64(200) {
+		workers := make(chan *lmcache.HostWorker, 8)
+		var wg sync.WaitGroup
+		start := make(chan struct{})
+		for range cap(workers) {
+			wg.Go(func() {
+				<-start
+				h, err := r.eng.AttachHost(lmcache.HostOptions{Model: model, Geometry: hostGeometry(), Instance: &id})
+				if err != nil {
+					t.Error(err)
+				}
+				workers <- h
+			})
+		}
+		close(start)
+		wg.Wait()
+		first := <-workers
+		for range cap(workers) - 1 {
+			if <-workers != first {
+				t.Fatal("two workers of one instance")
+			}
+		}
+	}
+	if n := len(r.eng.Stats().HostWorkers); n != 200 {
+		t.Errorf("%d workers", n)
 	}
 }
