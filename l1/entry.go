@@ -149,6 +149,7 @@ func (m *Manager) unholdLocked(id, salt uint32) {
 	m.mu.salts.recs[salt].bytes -= phys
 	if b.refs > 0 {
 		m.mu.stats.OrphanedBytes += phys
+		m.freedLocked() // of the tenant's account
 		return
 	}
 	m.freeBufferLocked(id, b)
@@ -166,6 +167,7 @@ func (m *Manager) unuseLocked(id uint32) {
 
 func (m *Manager) freeBufferLocked(id uint32, b *buffer) {
 	m.mu.arena.Free(b.b)
+	m.freedLocked()
 	m.unrefLayoutLocked(b.layout)
 	m.mu.bufs.Free(id)
 }

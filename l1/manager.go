@@ -3,6 +3,8 @@ package l1
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,7 +12,6 @@ import (
 	"github.com/lmcache-go/lmcache/internal/runtime"
 	"github.com/lmcache-go/lmcache/l1/internal/arena"
 	"github.com/lmcache-go/lmcache/l1/internal/slab"
-	"github.com/lmcache-go/lmcache/l1/policy"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
@@ -24,7 +25,11 @@ type Manager struct {
 	live   *runtime.Live // rt, if this manager made it
 	arena  *arena.Arena  // for addresses, which never change; the allocator is guarded by mu
 	topics topics
-	mu     state
+	// isolates says that the policy tells tenants apart; quotas is held over a
+	// change of a quota, and mu is taken under it.
+	isolates bool
+	quotas   sync.Mutex
+	mu       state
 }
 
 // state is everything that the mutex guards.
@@ -33,7 +38,7 @@ type state struct {
 	closed     bool
 	now        time.Time // latest time seen
 	arena      *arena.Arena
-	policy     policy.Policy
+	policy     guard
 	index      table // of families, by fingerprint
 	indexed    int   // entries that are members of families
 	entries    slab.Slab[entry]
@@ -52,15 +57,20 @@ type state struct {
 	reads, writes leaseList
 	timer         runtime.Timer // of the next expiry; nil: not set
 	timerDue      time.Time     // when it fires
-	warnings      []expiry      // to be logged by the timer
-	mark          uint32        // of the reservation that evicts
-	demand        demand
+	warnings      []warning     // to be logged by the timer
+	protections   []*protection // not in use
+	gained        holding       // all that has ever become evictable
+	turns         uint64        // entries that became evictable, or ceased to be
+	limits        []uint32      // salts with a quota, by text
+	sweep         sweep
+	evictor       evictor
+	waiters       []chan struct{} // of reservations that wait for memory
 	scratch       scratch
 	removed       keyLog // keys that removeLocked took out
 	removedKeys   int64
 	removedBytes  int64
 	tick          tick
-	stats         counters
+	stats         Stats // what is counted; Stats fills in the rest
 }
 
 type topics struct {
@@ -83,7 +93,7 @@ func New(o Options) (*Manager, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	pol, err := policy.New(o.Policy)
+	pol, err := o.policy()
 	if err != nil {
 		return nil, fmt.Errorf("l1: %w", err)
 	}
@@ -109,19 +119,24 @@ func New(o Options) (*Manager, error) {
 		tick:                         eventbus.TopicOf[EvictionLoopTick](o.Bus),
 	}
 	s := &m.mu
-	s.arena, s.policy = a, pol
+	s.arena, s.policy = a, guard{p: pol}
+	m.isolates = s.policy.isolating() != nil
 	s.index = newTable()
 	s.models, s.salts = newNames(), newNames()
 	s.layouts = make([]layoutRec, 1)
 	s.layoutIDs = make(map[kv.Fingerprint]uint32)
 	s.leases = make([]*lease, 1)
 	s.reads.ttl, s.writes.ttl = o.ReadTTL, o.WriteTTL
-	s.demand.m = m
-	s.demand.take = s.demand.victim
+	s.sweep.take = s.sweep.victim
 	s.Lock()
 	s.now = m.rt.Now()
 	m.armTickLocked(s.now)
 	s.Unlock()
+	for _, salt := range slices.Sorted(maps.Keys(o.Quotas)) {
+		if err := m.SetQuota(s.now, salt, o.Quotas[salt]); err != nil {
+			return nil, errors.Join(err, m.Close())
+		}
+	}
 	return m, nil
 }
 
@@ -176,6 +191,7 @@ func (m *Manager) Close() error {
 	if m.mu.timer != nil {
 		m.mu.timer.Stop()
 	}
+	m.freedLocked()
 	now := m.rt.Now()
 	var leak LeakError
 	for _, l := range m.mu.leases[1:] {

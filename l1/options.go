@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/lmcache-go/lmcache/eventbus"
@@ -17,6 +19,14 @@ const (
 	DefaultWriteTTL = 600 * time.Second
 	DefaultReadTTL  = 300 * time.Second
 	DefaultPolicy   = "LRU"
+	DefaultMode     = ModeExact
+
+	// DefaultWatermark and DefaultEvictionRatio are those of ModeWatermark.
+	DefaultWatermark     = 0.8
+	DefaultEvictionRatio = 0.2
+
+	// NoEvictionRatio as EvictionRatio lets rounds evict nothing.
+	NoEvictionRatio = -1
 
 	minAlign = 64
 	maxAlign = 2 << 20
@@ -29,11 +39,27 @@ type Options struct {
 	Align    int             // of objects in bytes; a power of two from 64 to 2 MiB (4096)
 	WriteTTL time.Duration   // of write leases (600 s)
 	ReadTTL  time.Duration   // of read leases (300 s)
-	Policy   string          // eviction policy ("LRU")
+	Policy   string          // eviction policy ("LRU"); with NewPolicy the name that is shown
+	Mode     Mode            // when objects are evicted (ModeExact)
 	NoBytes  bool            // hand out offsets without memory; all buffers are nil
 	Bus      *eventbus.Bus   // gets the events of this package; nil: nobody does
 	Logger   *slog.Logger    // nil: no logs
 	Runtime  runtime.Runtime // time and timers; nil: live
+
+	// Watermark is the part of the capacity at which a round of background eviction
+	// begins, above 0 and up to 1 (0.8); EvictionRatio the part of the bytes of all
+	// objects that a round evicts, up to 1 (0.2). Both are of ModeWatermark only.
+	Watermark     float64
+	EvictionRatio float64
+
+	// Quotas are the limits of tenants in bytes at the beginning, by salt. They need
+	// a policy that tells tenants apart, as IsolatedLRU.
+	Quotas map[string]int64
+
+	// NewPolicy makes the eviction policy, if it is none of policy.Names. It keeps
+	// what policytest.Run checks. One that does not is replaced by LRU when that
+	// shows.
+	NewPolicy func() policy.Policy
 }
 
 func (o Options) withDefaults() Options {
@@ -46,8 +72,23 @@ func (o Options) withDefaults() Options {
 	if o.ReadTTL == 0 {
 		o.ReadTTL = DefaultReadTTL
 	}
-	if o.Policy == "" {
+	switch {
+	case o.Policy != "":
+	case o.NewPolicy != nil:
+		o.Policy = "custom"
+	default:
 		o.Policy = DefaultPolicy
+	}
+	if o.Mode == "" {
+		o.Mode = DefaultMode
+	}
+	if o.Mode == ModeWatermark {
+		if o.Watermark == 0 {
+			o.Watermark = DefaultWatermark
+		}
+		if o.EvictionRatio == 0 {
+			o.EvictionRatio = DefaultEvictionRatio
+		}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -72,8 +113,64 @@ func (o Options) Validate() error {
 	if o.ReadTTL < 0 {
 		bad("ReadTTL: must be positive, got %v", o.ReadTTL)
 	}
-	if _, err := policy.New(o.Policy); err != nil {
-		bad("Policy: %w", err)
+	p, err := o.policy()
+	if err != nil {
+		bad("%w", err)
+	}
+	o.validateEviction(bad)
+	for _, salt := range slices.Sorted(maps.Keys(o.Quotas)) {
+		if err := checkQuota(salt, o.Quotas[salt]); err != nil {
+			bad("Quotas: %w", err)
+		}
+	}
+	if len(o.Quotas) > MaxQuotas {
+		bad("Quotas: got %d, the limit is %d", len(o.Quotas), MaxQuotas)
+	}
+	if _, ok := p.(policy.Isolating); p != nil && !ok && len(o.Quotas) > 0 {
+		bad("Quotas: %w, got %s", ErrQuotaUnsupported, o.Policy)
 	}
 	return errors.Join(errs...)
+}
+
+// policy makes an empty policy.
+func (o Options) policy() (p policy.Policy, err error) {
+	if o.NewPolicy == nil {
+		if p, err = policy.New(o.Policy); err != nil {
+			return nil, fmt.Errorf("Policy: %w", err)
+		}
+		return p, nil
+	}
+	if slices.Contains(policy.Names(), o.Policy) {
+		return nil, fmt.Errorf("NewPolicy: cannot be combined with the policy %s; choose another name", o.Policy)
+	}
+	if p = o.NewPolicy(); p == nil {
+		return nil, errors.New("NewPolicy: it returned nil")
+	}
+	return p, nil
+}
+
+// validateEviction checks when objects are evicted. What could not take effect is
+// refused.
+func (o Options) validateEviction(bad func(string, ...any)) {
+	switch o.Mode {
+	case ModeExact:
+		if o.Watermark != 0 {
+			bad("Watermark: takes effect with the mode %s only, got %v with %s", ModeWatermark, o.Watermark, o.Mode)
+		}
+		if o.EvictionRatio != 0 {
+			bad("EvictionRatio: takes effect with the mode %s only, got %v with %s", ModeWatermark, o.EvictionRatio, o.Mode)
+		}
+	case ModeWatermark:
+		if o.Policy == policyNoop {
+			bad("Mode: %s has no effect with the policy %s, which evicts nothing", o.Mode, o.Policy)
+		}
+		if !(o.Watermark > 0 && o.Watermark <= 1) { // NaN is refused too
+			bad("Watermark: must be above 0 and at most 1, got %v", o.Watermark)
+		}
+		if r := o.EvictionRatio; r != NoEvictionRatio && !(r > 0 && r <= 1) {
+			bad("EvictionRatio: must be above 0 and at most 1, or NoEvictionRatio, got %v", r)
+		}
+	default:
+		bad("Mode: must be %s or %s, got %q", ModeExact, ModeWatermark, o.Mode)
+	}
 }

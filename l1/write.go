@@ -52,11 +52,20 @@ type WriteLease struct {
 //
 // An error means that nothing was reserved: invalid arguments or a closed manager.
 func (m *Manager) ReserveWrite(at time.Time, keys []kv.Key, layout kv.Layout, mode WriteMode, o WriteOptions) (WriteLease, error) {
-	if err := m.checkCall("ReserveWrite", keys, layout); err != nil {
+	w, err := m.beginWrite(at, keys, layout, mode, o)
+	if err != nil {
 		return WriteLease{}, err
 	}
+	return w.end()
+}
+
+// beginWrite makes a reservation and goes over its keys once.
+func (m *Manager) beginWrite(at time.Time, keys []kv.Key, layout kv.Layout, mode WriteMode, o WriteOptions) (*reservation, error) {
+	if err := m.checkCall("ReserveWrite", keys, layout); err != nil {
+		return nil, err
+	}
 	if o.Temporary != nil && len(o.Temporary) != len(keys) {
-		return WriteLease{}, fmt.Errorf("l1: ReserveWrite: Temporary: got %d flags for %d keys", len(o.Temporary), len(keys))
+		return nil, fmt.Errorf("l1: ReserveWrite: Temporary: got %d flags for %d keys", len(o.Temporary), len(keys))
 	}
 	l := m.newLease(LeaseWrite, keys, layout, o.Owner, at)
 	w := &l.res
@@ -65,23 +74,9 @@ func (m *Manager) ReserveWrite(at time.Time, keys []kv.Key, layout kv.Layout, mo
 		w.after = o.After
 		w.hasAfter = true
 	}
-	for lo := 0; lo < len(keys); lo += maxHold {
-		w.hold(lo, min(lo+maxHold, len(keys)))
-	}
-	gen := l.gen.Load()
-	m.mu.Lock()
-	switch {
-	case w.closed:
-		m.abandonLocked(l, AbortShutdown)
-		m.mu.Unlock()
-		return WriteLease{}, ErrClosed
-	case l.open == 0:
-		m.discardLocked(l)
-	}
-	m.mu.Unlock()
-	w.zeroPadding()
-	*w = reservation{}
-	return WriteLease{l, gen}, nil
+	w.foresee()
+	w.pass()
+	return w, nil
 }
 
 // reservation is one ReserveWrite while it runs.
@@ -95,10 +90,57 @@ type reservation struct {
 	at        time.Time
 	namer     namer
 	chain     chain
+	safe      *protection // made when it needs victims
 	layout    uint32
 	full      bool // memory has run out: later keys do not get any
+	overQuota bool // a quota was in the way, not memory
+	looked    bool // it has looked for victims
+	retry     bool // only keys that are out of memory are looked at
 	closed    bool
 	lo        int // first position of this hold
+}
+
+// pass goes over all keys, in holds.
+func (w *reservation) pass() {
+	w.chain = chain{}
+	for lo := 0; lo < len(w.l.keys); lo += maxHold {
+		w.hold(lo, min(lo+maxHold, len(w.l.keys)))
+	}
+}
+
+// end hands the lease out.
+func (w *reservation) end() (WriteLease, error) {
+	m, l := w.m, w.l
+	denied := int64(0)
+	if w.full {
+		for i := range l.items {
+			if l.items[i].code == OutOfMemory {
+				denied++
+			}
+		}
+	}
+	gen := l.gen.Load()
+	m.mu.Lock()
+	m.mu.stats.DeniedObjects += denied
+	if w.overQuota {
+		m.mu.stats.DeniedByQuota += denied
+	}
+	if w.safe != nil {
+		w.safe.reset()
+		m.mu.protections = append(m.mu.protections, w.safe)
+	}
+	switch {
+	case w.closed:
+		m.abandonLocked(l, AbortShutdown)
+		m.mu.Unlock()
+		return WriteLease{}, ErrClosed
+	case l.open == 0:
+		m.discardLocked(l)
+	}
+	m.mu.Unlock()
+	w.zeroPadding()
+	*w = reservation{}
+	return WriteLease{l, gen}, nil
 }
 
 // hold serves the keys [lo, hi) in one critical section.
@@ -117,6 +159,9 @@ func (w *reservation) hold(lo, hi int) {
 
 	n := 0
 	w.lo = lo
+	if w.retry {
+		w.settleResults(lo, hi)
+	}
 	w.chain.resume(m)
 	m.prepareLocked(w.l.keys[lo:hi], &w.namer)
 	s := &m.mu.scratch
@@ -136,9 +181,19 @@ func (w *reservation) hold(lo, hi int) {
 		m.listLocked(w.l, w.at)
 	}
 	if m.topics.writeReserved.Active() {
-		granted := run(w.l.keys, lo, hi, func(i int) bool { return w.l.items[i].code == Success })
+		granted := run(w.l.keys, lo, hi, func(i int) bool { return w.l.items[i].code == Success && w.l.items[i].result != noResult })
 		if len(granted) > 0 {
 			m.topics.writeReserved.PublishAt(WriteReserved{Keys: granted}, w.at)
+		}
+	}
+}
+
+// settleResults marks what earlier passes have granted, so that this one does not
+// announce it again.
+func (w *reservation) settleResults(lo, hi int) {
+	for i := lo; i < hi; i++ {
+		if it := &w.l.items[i]; it.code == Success {
+			it.result = noResult
 		}
 	}
 }
@@ -149,6 +204,12 @@ func (w *reservation) classify(i int) bool {
 	s := &m.mu.scratch
 	fam := w.chain.step(m, k, s.fp[i-w.lo], s.fam[i-w.lo])
 	s.fam[i-w.lo] = fam
+	if w.retry {
+		if it.code != OutOfMemory {
+			return false
+		}
+		it.code = Success
+	}
 	id := m.findLocked(k, fam)
 	if id != 0 {
 		e := m.mu.entries.At(id)
@@ -194,8 +255,11 @@ func (w *reservation) grantLocked(i int, b uint32) {
 	buf.refs++
 	e.staged = b
 	e.refs++
-	if e.buf != 0 {
-		m.pinLocked(it.entry, e) // a replacement is on its way: not evictable
+	if e.buf != 0 { // a replacement is on its way: not evictable
+		if w.safe != nil && evictable(e) {
+			w.safe.lose(m.holdingLocked(e))
+		}
+		m.pinLocked(it.entry, e)
 	} else if w.temporary != nil && w.temporary[i] {
 		e.flags |= flagTemporary
 	}
