@@ -157,8 +157,12 @@ func (m *Manager) protectLocked(w *reservation) *protection {
 	p := w.safe
 	if p == nil {
 		p = m.newProtectionLocked()
-		w.protect(p)
-		m.countLocked(p)
+		if len(w.l.keys) <= maxHold {
+			m.protectHoldLocked(w, p)
+		} else {
+			w.protect(p)
+			m.countLocked(p)
+		}
 	}
 	for i := range p.strands {
 		// Later, only what this hold has linked can be new, and what has grown at the top.
@@ -168,6 +172,21 @@ func (m *Manager) protectLocked(w *reservation) *protection {
 	}
 	p.begun = true
 	return p
+}
+
+// protectHoldLocked is protect for a list of one hold, whose families are known.
+func (m *Manager) protectHoldLocked(w *reservation, p *protection) {
+	keys, s := w.l.keys, &m.mu.scratch
+	p.gained, p.turns, p.exact = m.mu.gained, m.mu.turns, true
+	for i := range keys {
+		if p.add(s.fp[i]) {
+			p.bytes.add(m.evictableOfFamilyLocked(s.fam[i]))
+		}
+		if i == 0 || !sameChain(&keys[i], &keys[i-1]) {
+			p.strands = append(p.strands, strand{pos: i})
+		}
+	}
+	w.safe = p
 }
 
 // climbLocked puts the ancestors of a strand in, from the farthest that is known.
@@ -185,8 +204,8 @@ func (m *Manager) climbLocked(w *reservation, p *protection, r *strand) {
 		if id = m.predecessorLocked(f); id == 0 {
 			return
 		}
-		if fp := m.mu.families.At(id).fp; p.add(fp) {
-			p.bytes.add(m.evictableOfLocked(fp))
+		if p.add(m.mu.families.At(id).fp) {
+			p.bytes.add(m.evictableOfFamilyLocked(id))
 		}
 	}
 }
@@ -219,9 +238,13 @@ func (m *Manager) keepsLocked(p *protection, have, want holding) holding {
 	return p.bytes
 }
 
-// evictableOfLocked is what could be evicted of a family.
-func (m *Manager) evictableOfLocked(fp uint64) (h holding) {
-	id := m.peekFamilyLocked(fp)
+// evictableOfLocked is what could be evicted of the family of a fingerprint.
+func (m *Manager) evictableOfLocked(fp uint64) holding {
+	return m.evictableOfFamilyLocked(m.peekFamilyLocked(fp))
+}
+
+// evictableOfFamilyLocked is what could be evicted of a family (0: none).
+func (m *Manager) evictableOfFamilyLocked(id uint32) (h holding) {
 	if id == 0 {
 		return h
 	}

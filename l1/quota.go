@@ -13,7 +13,7 @@ import (
 
 // ErrQuotaUnsupported says that the eviction policy does not tell tenants apart,
 // so that a quota could not take effect.
-var ErrQuotaUnsupported = errors.New("the eviction policy does not isolate tenants; quotas need IsolatedLRU")
+var ErrQuotaUnsupported = errors.New("quotas need an eviction policy that isolates tenants, as IsolatedLRU")
 
 // MaxQuotas is the most tenants that can have a quota at a time.
 const MaxQuotas = policy.MaxIsolated
@@ -43,6 +43,17 @@ func checkQuota(salt string, bytes int64) error {
 	return k.Validate()
 }
 
+// CheckQuota says why SetQuota would refuse its arguments; nil: it would not.
+func (m *Manager) CheckQuota(salt string, bytes int64) error {
+	if err := checkQuota(salt, bytes); err != nil {
+		return fmt.Errorf("l1: SetQuota: %w", err)
+	}
+	if !m.isolates {
+		return fmt.Errorf("l1: SetQuota: %w, got %s", ErrQuotaUnsupported, m.o.Policy)
+	}
+	return nil
+}
+
 // SetQuota limits what the objects of a salt may have together, 0 included. From
 // now on a reservation of that salt evicts the salt's own objects where it would
 // exceed it, and what still does not fit is OutOfMemory. What is there above a
@@ -50,11 +61,8 @@ func checkQuota(salt string, bytes int64) error {
 // leased objects of it as soon as they are given back. It takes time in proportion
 // to the number of objects.
 func (m *Manager) SetQuota(at time.Time, salt string, bytes int64) error {
-	if err := checkQuota(salt, bytes); err != nil {
-		return fmt.Errorf("l1: SetQuota: %w", err)
-	}
-	if !m.isolates {
-		return fmt.Errorf("l1: SetQuota: %w", ErrQuotaUnsupported)
+	if err := m.CheckQuota(salt, bytes); err != nil {
+		return err
 	}
 	m.quotas.Lock() // one change at a time
 	defer m.quotas.Unlock()

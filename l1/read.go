@@ -175,6 +175,26 @@ func (r ReadLease) Holders(i int) int {
 	return int(r.l.items[i].holders)
 }
 
+// HoldersByPosition is the number of live holders at each position; nil after the
+// lease has ended.
+func (r ReadLease) HoldersByPosition() []int {
+	if r.l == nil {
+		return nil
+	}
+	r.l.m.mu.Lock()
+	defer r.l.m.mu.Unlock()
+	if r.l.gen.Load() != r.gen {
+		return nil
+	}
+	n := make([]int, len(r.l.items))
+	for i := range r.l.items {
+		if it := &r.l.items[i]; it.state == itemOpen {
+			n[i] = int(it.holders)
+		}
+	}
+	return n
+}
+
 // Once reports true for the first caller on this lease and false ever after.
 func (r ReadLease) Once() bool {
 	return r.l != nil && r.l.gen.Load() == r.gen && !r.l.once.Swap(true)

@@ -100,7 +100,7 @@ func (s *sweep) evict(e *entry) (more bool) {
 		return true
 	}
 	if s.goal == sweepRound {
-		if size := m.evictableOfLocked(f.fp).owned; size > s.left && !s.first {
+		if size := m.evictableOfFamilyLocked(e.family).owned; size > s.left && !s.first {
 			s.full = true
 			return false
 		}

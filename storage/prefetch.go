@@ -229,9 +229,8 @@ func (p *Prefetch) release(s Select, holders int) {
 
 // traceRelease records a release as one call per number of holders given back.
 func (p *Prefetch) traceRelease(s Select, holders int, at time.Time) (calls []Call) {
-	for i := range p.keys {
-		h := min(p.l.Holders(i), holders)
-		if h <= 0 || !s.Has(i, len(p.keys)) {
+	for i, h := range p.l.HoldersByPosition() {
+		if h = min(h, holders); h <= 0 || !s.Has(i, len(p.keys)) {
 			continue
 		}
 		c := slices.IndexFunc(calls, func(c Call) bool { return c.Readers == h })
