@@ -48,10 +48,16 @@ func (s *Stats) EvictionHealth(now time.Time) string {
 	switch {
 	case !s.LastStall.IsZero() && !s.LastEviction.After(s.LastStall) && s.EvictableBytes > 0:
 		return "reservations fail while there are bytes to evict"
-	case !s.EvictorSince.IsZero() && now.Sub(s.EvictorSince) > evictorPatience:
+	case s.EvictorStuck(now):
 		return "background eviction makes no progress"
 	}
 	return ""
+}
+
+// EvictorStuck reports that background eviction has work and made no progress for
+// ten seconds.
+func (s *Stats) EvictorStuck(now time.Time) bool {
+	return !s.EvictorSince.IsZero() && now.Sub(s.EvictorSince) > evictorPatience
 }
 
 // evictorPatience is how long background eviction may take for a step.

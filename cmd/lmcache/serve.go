@@ -120,6 +120,7 @@ func (c *serverCommand) plan(io *cli.IO) error {
 	r.Line("hash_algorithm", "Hash algorithm", c.HashAlgorithm)
 	r.Line("l1_bytes", "L1 (bytes)", c.L1.Bytes())
 	r.Line("eviction_policy", "Eviction policy", c.L1.Policy)
+	r.Line("eviction_mode", "Eviction mode", c.L1.Mode)
 	at := func(on bool, host string, port int) any {
 		if !on {
 			return nil

@@ -73,6 +73,22 @@ func TestL1Check(t *testing.T) {
 			"missing on a small machine", "--eviction-policy LRU", machine(map[string]string{"proc/meminfo": "MemTotal: 1048576 kB\n"}), cli.ExitUsage,
 			"error: --l1-size-gb and --eviction-policy are required (this machine: --l1-size-gb 768MiB --eviction-policy LRU)",
 		},
+		{"quotas", "--l1-size-gb 1 --eviction-policy IsolatedLRU", eight, cli.ExitOK, ""},
+		{"watermark", "--l1-size-gb 1 --eviction-policy LRU --eviction-mode watermark", eight, cli.ExitOK, ""},
+		{"ratio of nothing", "--l1-size-gb 1 --eviction-policy LRU --eviction-ratio 0", eight, cli.ExitOK, ""},
+		{"no watermark", "--l1-size-gb 1 --eviction-policy LRU --eviction-trigger-watermark 0", eight, cli.ExitUsage, "error: --eviction-trigger-watermark: must be more than 0 and at most 1, got 0"},
+		{
+			"watermark in exact mode", "--l1-size-gb 1 --eviction-policy LRU --eviction-mode exact --eviction-trigger-watermark 0.8", eight, cli.ExitUsage,
+			"error: --eviction-trigger-watermark: takes effect with --eviction-mode watermark only, got exact",
+		},
+		{
+			"ratio without eviction", "--l1-size-gb 1 --eviction-policy noop --eviction-ratio 0.5", eight, cli.ExitUsage,
+			"error: --eviction-ratio: has no effect with --eviction-policy noop, which evicts nothing",
+		},
+		{
+			"mode without eviction", "--l1-size-gb 1 --eviction-policy noop --eviction-mode watermark", eight, cli.ExitUsage,
+			"error: --eviction-mode: watermark has no effect with --eviction-policy noop, which evicts nothing",
+		},
 		{"bad is not missing", "--l1-size-gb x --eviction-policy LRU", eight, cli.ExitUsage, `error: --l1-size-gb: must be a size such as 64GiB or a number, got "x"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -84,6 +100,24 @@ func TestL1Check(t *testing.T) {
 				t.Errorf("exit code %d, want %d; stderr:\n got %s\nwant %s", code, c.code, got, want)
 			}
 		})
+	}
+}
+
+// The mode follows from what is given.
+func TestEvictionMode(t *testing.T) {
+	for args, want := range map[string]string{
+		"":                                 "exact",
+		"--eviction-mode exact":            "exact",
+		"--eviction-mode watermark":        "watermark",
+		"--eviction-trigger-watermark 0.8": "watermark",
+		"--eviction-ratio 0.2":             "watermark",
+	} {
+		grammar := struct {
+			C l1Command `cmd:""`
+		}{l1Command{machine: machine(nil)}}
+		if got, code := check(t, &grammar, strings.Fields(args), nil); code != cli.ExitOK || grammar.C.Mode != want {
+			t.Errorf("%q: mode %q, want %q; exit code %d, %s", args, grammar.C.Mode, want, code, got)
+		}
 	}
 }
 

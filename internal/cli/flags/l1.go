@@ -14,8 +14,10 @@ type L1 struct {
 	AlignBytes      int         `name:"l1-align-bytes" group:"L1 and eviction" default:"4096" min:"64" max:"2097152" help:"Alignment of objects in bytes; a power of two"`
 	WriteTTL        cli.Seconds `name:"l1-write-ttl-seconds" group:"L1 and eviction" default:"600" above:"0" help:"How long an unfinished write keeps its memory"`
 	ReadTTL         cli.Seconds `name:"l1-read-ttl-seconds" group:"L1 and eviction" default:"300" above:"0" help:"How long a reader keeps objects from being evicted"`
-	Policy          string      `name:"eviction-policy" group:"L1 and eviction" choices:"LRU,noop" later:"IsolatedLRU" refused:"ARC" help:"Which objects go when memory is needed ${policy_note}"`
-	Mode            string      `name:"eviction-mode" group:"L1 and eviction" default:"exact" choices:"exact" later:"watermark" help:"When objects go: exact evicts only for a write that needs the bytes"`
+	Policy          string      `name:"eviction-policy" group:"L1 and eviction" choices:"LRU,IsolatedLRU,noop" refused:"ARC" help:"Which objects go when memory is needed ${policy_note}"`
+	Mode            string      `name:"eviction-mode" group:"L1 and eviction" choices:"exact,watermark" help:"When objects go: exact evicts only for a write that needs the bytes (default), watermark also in the background (default if one of its two flags is given)"`
+	Watermark       float64     `name:"eviction-trigger-watermark" group:"L1 and eviction" default:"0.8" above:"0" max:"1" help:"Part of L1 in use at which background eviction begins"`
+	Ratio           float64     `name:"eviction-ratio" group:"L1 and eviction" default:"0.2" min:"0" max:"1" help:"Part of the objects' bytes that a round of background eviction takes; rounds go on until usage is below the watermark"`
 	ShutdownTimeout cli.Seconds `name:"shutdown-timeout-seconds" group:"L1 and eviction" default:"30" min:"0" help:"How long a clean stop waits for work in progress"`
 }
 
@@ -34,8 +36,56 @@ func (l *L1) check(p *cli.Problems, root fs.FS) {
 	if n := l.AlignBytes; !p.IsBad("l1-align-bytes") && n&(n-1) != 0 {
 		p.Flag("l1-align-bytes", "must be a power of two, got %d", n)
 	}
+	l.checkEviction(p)
 	if l.SizeGB > 0 && !p.IsBad("l1-size-gb") {
 		checkMemory(p, root, "l1-size-gb", l.Bytes())
+	}
+}
+
+// Modes of eviction.
+const (
+	modeExact     = "exact"
+	modeWatermark = "watermark"
+)
+
+// checkEviction finds the mode, if none is given, and reports what could not take
+// effect in it.
+func (l *L1) checkEviction(p *cli.Problems) {
+	var given []string
+	for _, name := range []string{"eviction-trigger-watermark", "eviction-ratio"} {
+		if p.IsSet(name) && !p.IsBad(name) {
+			given = append(given, name)
+		}
+	}
+	if p.IsBad("eviction-mode") {
+		return
+	}
+	if l.Mode == "" {
+		l.Mode = modeExact
+		if len(given) > 0 {
+			l.Mode = modeWatermark
+		}
+	} else if l.Mode == modeWatermark && l.Policy == policyNoop {
+		p.Flag("eviction-mode", "%s has no effect with --eviction-policy %s, which evicts nothing", l.Mode, l.Policy)
+	}
+	for _, name := range given {
+		switch {
+		case l.Mode == modeExact:
+			p.Flag(name, "takes effect with --eviction-mode %s only, got %s", modeWatermark, l.Mode)
+		case l.Policy == policyNoop:
+			p.Flag(name, "has no effect with --eviction-policy %s, which evicts nothing", l.Policy)
+		}
+	}
+}
+
+// policyNoop is the policy that evicts nothing.
+const policyNoop = "noop"
+
+// WarnFull says that a first tier from which nothing is evicted fills up. It is
+// for commands that run for long.
+func (l *L1) WarnFull(p *cli.Problems) {
+	if l.Policy == policyNoop {
+		p.Warn("--eviction-policy %s: L1 will fill and stay full; then nothing more is stored", l.Policy)
 	}
 }
 

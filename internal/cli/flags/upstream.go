@@ -89,10 +89,6 @@ type UpstreamShared struct {
 	GDSL1UseDirectIO bool     `name:"gds-l1-use-direct-io" treat:"refused" why:"host memory is the only first tier"`
 	GDSL1Backend     string   `name:"gds-l1-backend" treat:"refused" why:"host memory is the only first tier" upstream:"auto"`
 
-	// Eviction.
-	EvictionTriggerWatermark string `name:"eviction-trigger-watermark" treat:"later" why:"memory is used up to its capacity, and a write evicts what it needs" numeric:""`
-	EvictionRatio            string `name:"eviction-ratio" treat:"later" why:"memory is used up to its capacity, and a write evicts what it needs" numeric:""`
-
 	// L2.
 	L2Adapter                  []string `name:"l2-adapter" treat:"later" why:"there is no second tier" upstream:""`
 	L2StorePolicy              string   `name:"l2-store-policy" treat:"later" why:"there is no second tier" upstream:"default"`
