@@ -24,7 +24,7 @@ type model struct {
 	layout   kv.Layout
 	noBytes  bool
 	quotas   bool
-	allowed  int64 // what the quota or, after it was lowered, leases allow; negative: no quota
+	allowed  int64           // what the quota or, after it was lowered, leases allow; negative: no quota
 	resident map[kv.Key]byte // version
 	staged   map[kv.Key]*modelWrite
 	version  byte
