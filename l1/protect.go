@@ -19,6 +19,7 @@ type protection struct {
 	gained holding // of the manager, then
 	turns  uint64  // the same
 	exact  bool    // bytes was right then
+	counts int     // how often all was counted
 }
 
 // strand is a chain in the key list of a reservation.
@@ -213,6 +214,7 @@ func (m *Manager) climbLocked(w *reservation, p *protection, r *strand) {
 // countLocked makes the bytes of a protection exact.
 func (m *Manager) countLocked(p *protection) {
 	p.bytes = holding{}
+	p.counts++
 	for _, fp := range p.fps {
 		p.bytes.add(m.evictableOfLocked(fp))
 	}
