@@ -42,7 +42,7 @@ func (m *Manager) armEvictorLocked() {
 }
 
 func (m *Manager) onEvict() {
-	for m.evictHold() { //nolint:revive // each turn is a hold of its own
+	for m.evictHold() { // each turn is a hold of its own
 	}
 }
 

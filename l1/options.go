@@ -114,8 +114,12 @@ func (o Options) Validate() error {
 		bad("ReadTTL: must be positive, got %v", o.ReadTTL)
 	}
 	p, err := o.policy()
-	if err != nil {
-		bad("%w", err)
+	switch {
+	case err == nil:
+	case o.NewPolicy == nil:
+		bad("Policy: %w", err)
+	default:
+		bad("NewPolicy: %w", err)
 	}
 	o.validateEviction(bad)
 	for _, salt := range slices.Sorted(maps.Keys(o.Quotas)) {
@@ -133,18 +137,16 @@ func (o Options) Validate() error {
 }
 
 // policy makes an empty policy.
-func (o Options) policy() (p policy.Policy, err error) {
+func (o Options) policy() (policy.Policy, error) {
 	if o.NewPolicy == nil {
-		if p, err = policy.New(o.Policy); err != nil {
-			return nil, fmt.Errorf("Policy: %w", err)
-		}
-		return p, nil
+		return policy.New(o.Policy)
 	}
 	if slices.Contains(policy.Names(), o.Policy) {
-		return nil, fmt.Errorf("NewPolicy: cannot be combined with the policy %s; choose another name", o.Policy)
+		return nil, fmt.Errorf("cannot be combined with the policy %s; choose another name", o.Policy)
 	}
-	if p = o.NewPolicy(); p == nil {
-		return nil, errors.New("NewPolicy: it returned nil")
+	p := o.NewPolicy()
+	if p == nil {
+		return nil, errors.New("it returned nil")
 	}
 	return p, nil
 }

@@ -1,5 +1,7 @@
 package l1
 
+import "slices"
+
 // protection is the families that one reservation may not evict: those of its
 // keys and their ancestors, by fingerprint. It is made when the reservation first
 // needs victims and kept over its holds. A fingerprint stays good when the family
@@ -95,8 +97,8 @@ func (p *protection) reset() {
 		*p = protection{}
 		return
 	}
-	for i := len(p.fps) - 1; i >= 0; i-- { // the last one in is on nobody's way
-		p.slots[p.find(p.fps[i])] = 0
+	for _, fp := range slices.Backward(p.fps) { // the last one in is in nobody's way
+		p.slots[p.find(fp)] = 0
 	}
 	*p = protection{slots: p.slots, fps: p.fps[:0], strands: p.strands[:0]}
 }

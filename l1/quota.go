@@ -75,7 +75,7 @@ func (m *Manager) SetQuota(at time.Time, salt string, bytes int64) error {
 	rec.quota, rec.limited = bytes, true
 	m.freedLocked()
 	m.mu.Unlock()
-	for m.excessHold(at) { //nolint:revive // each turn is a hold of its own
+	for m.excessHold(at) { // each turn is a hold of its own
 	}
 	return nil
 }

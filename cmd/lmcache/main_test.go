@@ -251,3 +251,12 @@ func TestWithSignals(t *testing.T) {
 		t.Errorf("cause after stop = %v", context.Cause(ctx))
 	}
 }
+
+// A first tier from which nothing is evicted fills up, which a server says when it
+// starts.
+func TestNoopWarns(t *testing.T) {
+	stderr, code := stderrOf(t, []string{"server", "--l1-size-gb", "64MiB", "--eviction-policy", "noop"})
+	if want := "lmcache: warning: --eviction-policy noop: L1 will fill and stay full"; code != cli.ExitOK || !strings.Contains(stderr, want) {
+		t.Errorf("exit code %d, %q lacks %q", code, stderr, want)
+	}
+}
