@@ -4,8 +4,8 @@ import "iter"
 
 // IsolatedLRU is LRU with an order of its own for each tenant that Isolate names
 // and one for all the others. Its victim is the oldest of theirs, as with LRU, or
-// the oldest of one isolated tenant. Finding it looks at the end of each order, so
-// its cost grows with the number of isolated tenants. Make one with
+// the oldest of one isolated tenant. Finding it looks at a
+// number per order, so its cost grows with that of isolated tenants, slowly. Make one with
 // NewIsolatedLRU.
 type IsolatedLRU struct {
 	order
@@ -38,7 +38,7 @@ func (p *IsolatedLRU) Isolate(salt uint32) bool {
 		p.home[salt], p.free = p.free[k-1], p.free[:k-1]
 	case len(p.queues) <= 2*MaxIsolated:
 		p.home[salt] = uint16(len(p.queues))
-		p.queues = append(p.queues, queue{})
+		p.addQueue()
 	default:
 		return false
 	}

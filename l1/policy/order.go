@@ -14,6 +14,7 @@ import (
 type order struct {
 	nodes  slab.Table[node]
 	queues []queue  // 0 is that of all entries without a queue of their own
+	bounds []uint64 // by queue: nothing in it that is not blocked is older; never: there is nothing
 	home   []uint16 // by salt: its queue; missing: 0
 	passed list     // yielded in the running iteration, the latest at the head
 	seq    uint64   // last number drawn
@@ -61,7 +62,7 @@ const (
 )
 
 func (p *order) init() {
-	p.queues = make([]queue, 1)
+	p.addQueue()
 	p.victims = p.iterate
 }
 
@@ -152,6 +153,14 @@ func (p *order) Unblock(id ID) {
 	}
 }
 
+// never is the bound of an empty queue.
+const never = ^uint64(0)
+
+func (p *order) addQueue() {
+	p.queues = append(p.queues, queue{})
+	p.bounds = append(p.bounds, never)
+}
+
 // search is the iteration over the queues [lo, hi).
 func (p *order) search(lo, hi int) iter.Seq[ID] {
 	p.lo, p.hi = lo, hi
@@ -171,19 +180,43 @@ func (p *order) iterate(yield func(ID) bool) {
 
 // take moves the next victim to the passed entries and returns it, or 0.
 func (p *order) take() ID {
-	var best ID
-	for i := p.lo; i < p.hi; i++ {
-		if id := p.oldest(&p.queues[i]); id != 0 && (best == 0 || p.at(id).seq < p.at(best).seq) {
-			best = id
+	id := p.best()
+	if id == 0 {
+		id = p.spare()
+	}
+	if id != 0 {
+		p.pass(id)
+	}
+	return id
+}
+
+// best is the oldest entry of all queues that is not blocked, or 0. It looks into
+// the queue with the least bound, and into another one only if that bound was too
+// low.
+func (p *order) best() ID {
+	for {
+		least, first, second := 0, never, never
+		for i, bound := range p.bounds[p.lo:p.hi] {
+			switch {
+			case bound < first:
+				least, first, second = p.lo+i, bound, first
+			case bound < second:
+				second = bound
+			}
+		}
+		if first == never {
+			return 0
+		}
+		id := p.oldest(&p.queues[least])
+		if id == 0 {
+			p.bounds[least] = never
+			continue
+		}
+		p.bounds[least] = p.at(id).seq
+		if p.bounds[least] <= second {
+			return id
 		}
 	}
-	if best == 0 {
-		best = p.spare()
-	}
-	if best != 0 {
-		p.pass(best)
-	}
-	return best
 }
 
 // oldest is the next entry of a queue that is not blocked, or 0.
@@ -259,12 +292,13 @@ func (p *order) newest(id ID, n *node) {
 	p.pushFront(&p.enter(n).list, id, n)
 }
 
-// enter names the queue that an entry is about to join.
+// enter names the queue that an entry is about to join under its number.
 func (p *order) enter(n *node) *queue {
 	n.queue = 0
 	if int(n.salt) < len(p.home) {
 		n.queue = p.home[n.salt]
 	}
+	p.bounds[n.queue] = min(p.bounds[n.queue], n.seq)
 	return &p.queues[n.queue]
 }
 

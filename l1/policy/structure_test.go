@@ -21,6 +21,9 @@ func (p *order) linked(t *testing.T) (entries, ready, parked int) {
 			}
 			entries++
 		}
+		if old := p.oldestFree(q); old < p.bounds[i] {
+			t.Fatalf("queue %d has an entry of number %d, its bound is %d", i, old, p.bounds[i])
+		}
 		if q.list.tail != newer {
 			t.Fatalf("the tail is %d, the last entry %d", q.list.tail, newer)
 		}
@@ -45,6 +48,22 @@ func (p *order) linked(t *testing.T) (entries, ready, parked int) {
 		t.Fatalf("entries are still passed over: %+v", p.passed)
 	}
 	return entries, ready, parked
+}
+
+// oldestFree is the least number of a queue's entries that are not blocked.
+func (p *order) oldestFree(q *queue) uint64 {
+	least := never
+	for id := q.list.head; id != 0; id = p.at(id).next {
+		if n := p.at(id); n.flags&flagBlocked == 0 {
+			least = min(least, n.seq)
+		}
+	}
+	for i := uint32(heapRoot); i < heapRoot+q.ready.n; i++ {
+		if n := p.at(q.ready.items.At(i).id); n.flags&flagBlocked == 0 {
+			least = min(least, n.seq)
+		}
+	}
+	return least
 }
 
 // After any calls the structures are sound and hold each entry once.
