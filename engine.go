@@ -52,8 +52,9 @@ type Engine struct {
 	clears atomic.Int64 // forced ones
 	keys   keyLists
 
-	lookups sync.RWMutex  // held for reading by those that run
-	gone    chan struct{} // Close is done
+	lookups sync.RWMutex   // held for reading by those that run
+	rounds  sync.WaitGroup // lookups that go on by themselves
+	gone    chan struct{}  // Close is done
 
 	mu struct {
 		sync.Mutex
@@ -205,6 +206,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.lookups.Lock()   // those that have begun find their sessions closed and give back what they lease
 	e.lookups.Unlock() //nolint:staticcheck // it waits for them
 	errs = append(errs, e.sm.Close(ctx))
+	e.rounds.Wait() // the storage has resolved what they wait for
 	return errors.Join(errs...)
 }
 

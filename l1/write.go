@@ -237,6 +237,15 @@ func (w *reservation) zeroPadding() {
 // All yields the granted buffers by position in the request, until the lease ends.
 func (w WriteLease) All() iter.Seq2[int, []byte] { return buffers(w.l, w.gen) }
 
+// Buffer is the buffer of a granted position; nil for another one, with
+// Options.NoBytes, and after the lease has ended.
+func (w WriteLease) Buffer(i int) []byte {
+	if w.Code(i) != Success {
+		return nil
+	}
+	return w.l.buffer(i)
+}
+
 // Keys are the requested keys; nil after the lease has ended.
 func (w WriteLease) Keys() []kv.Key { return keysOf(w.l, w.gen) }
 
