@@ -35,9 +35,9 @@ type reading struct {
 // holders of the lookup the first time, if it has any left, and else fresh ones, so
 // that a worker that asks again never uses up those of another reader. Chunks
 // below skip are not needed: what was held of them goes back. It is all or
-// nothing: after an error every holder that the worker would have used went back.
-func (m *Match) read(ctx context.Context, w *member, lo, hi, skip int) ([]readPart, error) {
-	r := reading{m: m, w: w, hi: hi, skip: skip}
+// nothing: after an error every holder that the worker would have used went back. The parts are appended to dst.
+func (m *Match) read(ctx context.Context, dst []readPart, w *member, lo, hi, skip int) ([]readPart, error) {
+	r := reading{m: m, w: w, hi: hi, skip: skip, parts: dst}
 	switch {
 	case m.isVoid():
 		return nil, errVoid

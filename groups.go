@@ -97,7 +97,7 @@ func objectGroups(cache *gpu.Paged, tables []EngineGroup, chunk int, separate bo
 	for i := range cache.Groups {
 		g := &cache.Groups[i]
 		if chunk%g.BlockTokens != 0 {
-			errs = append(errs, fmt.Errorf("Cache.Groups[%d].BlockTokens: must divide the %d tokens of a chunk, got %d", i, chunk, g.BlockTokens))
+			errs = append(errs, fmt.Errorf("lmcache: Attach: Cache.Groups[%d].BlockTokens: must divide the %d tokens of a chunk, got %d", i, chunk, g.BlockTokens))
 			continue
 		}
 		var t EngineGroup
@@ -129,7 +129,7 @@ func objectGroups(cache *gpu.Paged, tables []EngineGroup, chunk int, separate bo
 		}
 		l, err := g.Layout((p.per - p.first) * g.BlockTokens)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("Cache.Groups[%d]: %w", i, err))
+			errs = append(errs, fmt.Errorf("lmcache: Attach: Cache.Groups[%d]: %w", i, err))
 			continue
 		}
 		p.size = g.Bytes(p.per - p.first)
@@ -140,7 +140,7 @@ func objectGroups(cache *gpu.Paged, tables []EngineGroup, chunk int, separate bo
 		shapes[at], types[at] = append(shapes[at], l.Shapes()...), append(types[at], l.DTypes()...)
 	}
 	if len(keys) > math.MaxUint16 {
-		errs = append(errs, fmt.Errorf("Cache: %d object groups, at most %d", len(keys), math.MaxUint16))
+		errs = append(errs, fmt.Errorf("lmcache: Attach: Cache: %d object groups, at most %d", len(keys), math.MaxUint16))
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
@@ -148,7 +148,7 @@ func objectGroups(cache *gpu.Paged, tables []EngineGroup, chunk int, separate bo
 	for i := range groups {
 		l, err := kv.NewLayout(shapes[i], types[i])
 		if err != nil {
-			return nil, fmt.Errorf("Cache: %w", err)
+			return nil, fmt.Errorf("lmcache: Attach: Cache: %w", err)
 		}
 		groups[i].layout = l
 	}
@@ -162,12 +162,12 @@ func checkTables(cache *gpu.Paged, tables []EngineGroup) error {
 		need = max(need, cache.Groups[i].EngineGroup+1)
 	}
 	if len(tables) != 0 && len(tables) != need {
-		return fmt.Errorf("Groups: got %d for %d block tables", len(tables), need)
+		return fmt.Errorf("lmcache: Attach: Groups: got %d for %d block tables", len(tables), need)
 	}
 	var errs []error
 	for i, t := range tables {
 		if t.Recurrent && t.WindowTokens > 0 {
-			errs = append(errs, fmt.Errorf("Groups[%d]: a recurrent group has no window, got one of %d tokens", i, t.WindowTokens))
+			errs = append(errs, fmt.Errorf("lmcache: Attach: Groups[%d]: a recurrent group has no window, got one of %d tokens", i, t.WindowTokens))
 		}
 	}
 	return errors.Join(errs...)

@@ -29,8 +29,15 @@ func (m *Match) submit(ctx context.Context) {
 			}
 		}
 	}
+	if windows {
+		m.windows(ctx)
+	}
+}
+
+// windows asks the windowed groups.
+func (m *Match) windows(ctx context.Context) {
 	r := rounds{m: m}
-	if !windows || r.run(ctx, false) {
+	if r.run(ctx, false) {
 		return
 	}
 	m.planned = make(chan struct{})

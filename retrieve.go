@@ -71,6 +71,7 @@ type retrieveJob struct {
 	transferJob
 	m      *Match
 	parts  []readPart
+	one    [1]readPart
 	chunks int   // of the range
 	skip   int   // tokens of it that the host has
 	part   int   // those before are settled
@@ -86,7 +87,7 @@ func (j *retrieveJob) submit(ctx context.Context, blocks [][]gpu.BlockID, after 
 	w.loaded.submitted.Add(1)
 	j.number(t.retrieveSubmitted.Active() || t.retrieveStarted.Active() || t.retrieveEnded.Active())
 	// From here on the caller gets a transfer: an ended context changes nothing.
-	parts, err := j.m.read(context.WithoutCancel(ctx), &w.member, 0, j.chunks, j.skip/w.e.o.ChunkTokens)
+	parts, err := j.m.read(context.WithoutCancel(ctx), j.one[:0], &w.member, 0, j.chunks, j.skip/w.e.o.ChunkTokens)
 	if j.op != "" {
 		t.retrieveSubmitted.PublishAt(RetrieveSubmitted{SessionID: j.s.r.ID, Device: w.device, OpID: j.op}, j.at)
 	}

@@ -12,7 +12,7 @@ type task struct {
 	p      *storage.Prefetch
 	lo, hi int                        // chunks
 	taken  []uint8                    // per position: the session's holders that were claimed or freed; nil: none were
-	turns  map[*member]storage.Bitmap // over chunks from lo: which a worker has had its turn at
+	turns  map[*member]storage.Bitmap // over chunks from lo: which a worker has had its turn at; unused with one reader
 }
 
 // sel selects chunks [lo, hi), of one rank or, if it is negative, of all.
@@ -35,6 +35,32 @@ type claim struct {
 // match's mutex.
 func (t *task) claim(dst []claim, w *member, readers, lo, hi int) []claim {
 	world := w.key.world
+	had := t.turnsOf(w, readers)
+	t.count(world)
+	for c := lo; c < hi; c++ {
+		at := (c-t.lo)*world + w.rank
+		ours := !had.Has(c-t.lo) && int(t.taken[at]) < readers
+		if ours {
+			t.taken[at]++
+		}
+		if readers > 1 {
+			had.Set(c - t.lo)
+		}
+		if n := len(dst); n > 0 && dst[n-1].hi == c && dst[n-1].ours == ours {
+			dst[n-1].hi++
+		} else {
+			dst = append(dst, claim{c, c + 1, ours})
+		}
+	}
+	return dst
+}
+
+// turnsOf is where a worker has had its turn. With one reader the counts tell all:
+// no second turn can be had.
+func (t *task) turnsOf(w *member, readers int) storage.Bitmap {
+	if readers == 1 {
+		return storage.Bitmap{}
+	}
 	had, ok := t.turns[w]
 	if !ok {
 		if t.turns == nil {
@@ -43,21 +69,7 @@ func (t *task) claim(dst []claim, w *member, readers, lo, hi int) []claim {
 		had = storage.NewBitmap(t.hi - t.lo)
 		t.turns[w] = had
 	}
-	t.count(world)
-	for c := lo; c < hi; c++ {
-		at := (c-t.lo)*world + w.rank
-		ours := !had.Has(c-t.lo) && int(t.taken[at]) < readers
-		if ours {
-			t.taken[at]++
-		}
-		had.Set(c - t.lo)
-		if n := len(dst); n > 0 && dst[n-1].hi == c && dst[n-1].ours == ours {
-			dst[n-1].hi++
-		} else {
-			dst = append(dst, claim{c, c + 1, ours})
-		}
-	}
-	return dst
+	return had
 }
 
 // count makes the counts.

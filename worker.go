@@ -113,8 +113,7 @@ func (w *Worker) validate() error {
 	}
 	groups, err := objectGroups(o.Cache, o.Groups, size, w.e.o.SeparateObjectGroups)
 	if err != nil {
-		errs = append(errs, fmt.Errorf("lmcache: Attach: %w", err))
-		return errors.Join(errs...)
+		return errors.Join(append(errs, err)...)
 	}
 	w.groups = groups
 	for i := range o.Cache.Groups {
