@@ -118,9 +118,15 @@ var layers = []layer{
 		"it uses the engine as any embedder would, over the fake device",
 	},
 	{
+		6, "internal/l1bench",
+		[]string{"eventbus", "l1", "storage", "storage/kv"},
+		nil,
+		"it drives the storage manager as the engine does; subscribers are handed in",
+	},
+	{
 		6, "cmd/lmcache",
 		[]string{
-			".", "eventbus", "gpu", "gpu/fake", "internal/belady", "internal/cli", "internal/cli/flags", "internal/mooncake", "internal/workload",
+			".", "eventbus", "gpu", "gpu/fake", "internal/belady", "internal/cli", "internal/cli/flags", "internal/l1bench", "internal/mooncake", "internal/workload",
 			"l1", "observe", "observe/export", "server/http", "storage", "storage/kv",
 		},
 		[]string{"github.com/alecthomas/kong", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/metric/noop"},
