@@ -121,30 +121,53 @@ func TestOffsetIsDense(t *testing.T) {
 	}
 }
 
-// TestStridesAreDense: every element of every tensor is named once.
+// TestStridesAreDense: every element of every tensor is named once, in each
+// format.
 func TestStridesAreDense(t *testing.T) {
 	for _, f := range gpu.Formats() {
-		shape := gpu.Shape{Format: f, Layers: 3, Blocks: 4, BlockTokens: 2, Heads: 2, HeadSize: 5, DType: kv.Int16}
-		g := group(t, shape)
+		g := group(t, shapeOf(f))
 		s := g.Strides()
 		seen := make([][]bool, len(g.Layers))
 		for i := range seen {
 			seen[i] = make([]bool, g.Layers[i].Bytes()/2)
 		}
-		planes := g.Planes()
-		for i := range planes * 3 * 4 * 2 * 2 * 5 {
-			plane, layer, block := i%planes, i/planes%3, i/planes/3%4
-			slot, head, d := i/planes/12%2, i/planes/24%2, i/planes/48
+		each(&g, func(plane, layer, block, slot, head, d int) {
 			at := &seen[s.Tensor(plane, layer)][s.Element(plane, layer, block, slot, head, d)]
 			if *at {
 				t.Fatalf("%s: (%d, %d, %d, %d, %d, %d) is somebody else's place", f, plane, layer, block, slot, head, d)
 			}
 			*at = true
-		}
+		})
 		for i := range seen {
 			for e, ok := range seen[i] {
 				if !ok {
 					t.Errorf("%s: element %d of tensor %d belongs to nothing", f, e, i)
+				}
+			}
+		}
+	}
+}
+
+// shapeOf is a shape of three layers in which no two dimensions are equal.
+func shapeOf(f gpu.Format) gpu.Shape {
+	s := gpu.Shape{Format: f, Layers: 3, Blocks: 4, BlockTokens: 7, Heads: 2, HeadSize: 5, DType: kv.Int16}
+	if f == gpu.FormatNBBSHS || f == gpu.FormatNBBSOneHS {
+		s.Heads = 1
+	}
+	return s
+}
+
+// each calls f for each element of a group.
+func each(g *gpu.Group, f func(plane, layer, block, slot, head, d int)) {
+	for plane := range g.Planes() {
+		for layer := range g.LayerCount() {
+			for block := range g.Blocks {
+				for slot := range g.SlotsPerBlock() {
+					for head := range g.Heads {
+						for d := range g.HeadSize {
+							f(plane, layer, block, slot, head, d)
+						}
+					}
 				}
 			}
 		}

@@ -1,7 +1,6 @@
 package fake_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -15,20 +14,6 @@ import (
 type harness struct{ *fake.Device }
 
 func (h harness) Backend() gpu.Backend { return h.Device }
-
-func (h harness) Upload(p *gpu.Paged, group, layer, plane int, block gpu.BlockID, data []byte) error {
-	if n := copy(h.Block(p, group, layer, plane, block), data); n != len(data) {
-		return fmt.Errorf("%d of %d bytes", n, len(data))
-	}
-	return nil
-}
-
-func (h harness) Download(p *gpu.Paged, group, layer, plane int, block gpu.BlockID, data []byte) error {
-	if n := copy(data, h.Block(p, group, layer, plane, block)); n != len(data) {
-		return fmt.Errorf("%d of %d bytes", n, len(data))
-	}
-	return nil
-}
 
 func (h harness) Hold()        { h.Pause() }
 func (h harness) Release()     { h.Resume() }

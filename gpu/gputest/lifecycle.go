@@ -11,7 +11,7 @@ import (
 // with memory that is not pinned.
 func pin(b *bench) {
 	s := b.stream(gpu.Normal)
-	p, models := b.paged(small())
+	p, models := b.paged(b.small())
 	size := p.Groups[0].Bytes(2)
 	region := b.random(1 << 20)
 	at := []gpu.BlockID{5, 1}
@@ -48,7 +48,7 @@ func pin(b *bench) {
 // no harm.
 func closeStream(b *bench) {
 	s := b.stream(gpu.Normal)
-	p, models := b.paged(small())
+	p, models := b.paged(b.small())
 	g := &p.Groups[0]
 	var events []gpu.Event
 	for i := range 20 {
@@ -81,7 +81,7 @@ func closeBackend(b *bench) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	p, models := b.paged(small())
+	p, models := b.paged(b.small())
 	at := []gpu.BlockID{2, 3}
 	buf := b.random(p.Groups[0].Bytes(2))
 	s.Gather(buf, p, 0, at)
@@ -106,9 +106,7 @@ func closeBackend(b *bench) {
 // concurrent: streams that use memory of their own do not disturb each other.
 func concurrent(b *bench) {
 	const streams, rounds = 6, 40
-	shape := small()
-	shape.Blocks = 4 * streams
-	p, models := b.paged(shape)
+	p, models := b.paged(b.smallOf(4 * streams))
 	g := &p.Groups[0]
 	var wg sync.WaitGroup
 	for n := range streams {
