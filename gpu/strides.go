@@ -52,6 +52,18 @@ func (s *Strides) along(a axis) *int64 {
 	panic("gpu: strides: no such axis")
 }
 
+// gapless reports whether HostStrides say nothing that the format does not.
+func (g *Group) gapless() bool {
+	f, _ := g.Format.format()
+	dense, given := f.dense(g), g.Strides()
+	for a := planeAxis; a <= headAxis; a++ {
+		if f.count(g, a) > 1 && *dense.along(a) != *given.along(a) {
+			return false
+		}
+	}
+	return true
+}
+
 // checkHostStrides says what is wrong with the strides that the host has given
 // for a group whose dimensions are valid.
 func (g *Group) checkHostStrides(f format) error {
