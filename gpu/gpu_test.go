@@ -45,6 +45,7 @@ func TestGroupBytes(t *testing.T) {
 		{"recorded frames", gpu.Shape{Layers: 2, BlockTokens: 8, Heads: 2, HeadSize: 4, DType: kv.Float16}, 16, 1_024},
 		{"32 layers, rank 1 of 1", gpu.Shape{Layers: 32, BlockTokens: 16, Heads: 8, HeadSize: 128, DType: kv.BFloat16}, 256, 33_554_432},
 		{"32 layers, rank 1 of 2", gpu.Shape{Layers: 32, BlockTokens: 16, Heads: 4, HeadSize: 128, DType: kv.BFloat16}, 256, 16_777_216},
+		{"MLA", gpu.Shape{Format: gpu.FormatNBBSHS, Layers: 61, BlockTokens: 64, Heads: 1, HeadSize: 576, DType: kv.BFloat16}, 256, 17_989_632},
 		{"hybrid in one group", gpu.Shape{Layers: 48, BlockTokens: 16, Heads: 4, HeadSize: 256, DType: kv.BFloat16}, 256, 50_331_648},
 		{"hybrid, full layers", gpu.Shape{Layers: 8, BlockTokens: 16, Heads: 4, HeadSize: 256, DType: kv.BFloat16}, 256, 8_388_608},
 		{"hybrid, windowed layers", gpu.Shape{Layers: 40, BlockTokens: 16, Heads: 4, HeadSize: 256, DType: kv.BFloat16}, 256, 41_943_040},
@@ -61,9 +62,24 @@ func TestGroupBytes(t *testing.T) {
 		if l.Size() != tc.bytes {
 			t.Errorf("%s: layout of %d bytes, want %d", tc.name, l.Size(), tc.bytes)
 		}
-		if want := 2 * 100 * g.BlockBytes(); g.TensorBytes() != want {
+		if want := int64(g.Planes()) * 100 * g.BlockBytes(); g.TensorBytes() != want {
 			t.Errorf("%s: tensors of %d bytes, want %d", tc.name, g.TensorBytes(), want)
 		}
+	}
+}
+
+// TestHybridBytes: what 64 chunks of the hybrid load, in one group and in two of
+// which the windowed one loads four.
+func TestHybridBytes(t *testing.T) {
+	bytes := func(layers int) int64 {
+		g := group(t, gpu.Shape{Layers: layers, Blocks: 100, BlockTokens: 16, Heads: 4, HeadSize: 256, DType: kv.BFloat16})
+		return g.Bytes(256 / 16)
+	}
+	if got := 64 * bytes(48) >> 20; got != 3072 {
+		t.Errorf("merged: %d MiB, want 3072", got)
+	}
+	if got := (64*bytes(8) + 4*bytes(40)) >> 20; got != 672 {
+		t.Errorf("separate: %d MiB, want 672", got)
 	}
 }
 

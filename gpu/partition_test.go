@@ -24,7 +24,9 @@ func TestPartition(t *testing.T) {
 		{"no groups", of(3, a), nil, []gpu.KernelGroup{{0, []int{0, 1, 2}}}},
 		{"equal layers of two groups", of(4, a), []gpu.EngineGroup{{ID: 1, Layers: []int{3, 1}}, {ID: 0, Layers: []int{0, 2}}}, []gpu.KernelGroup{{0, []int{3, 1}}, {1, []int{0, 2}}}},
 		{
-			"shape, stride and type separate", []gpu.TensorDesc{a, b, padded, other, same, b}, nil,
+			"shape, stride and type separate",
+			[]gpu.TensorDesc{a, b, padded, other, same, b},
+			nil,
 			[]gpu.KernelGroup{{0, []int{0, 4}}, {0, []int{1, 5}}, {0, []int{2}}, {0, []int{3}}},
 		},
 	} {

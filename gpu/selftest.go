@@ -21,10 +21,12 @@ const (
 
 // SelfTest copies a pattern with a backend, out of and into scratch tensors that
 // lie as those of p do, but for the number of blocks and layers, and compares
-// every byte. It reads and writes no tensor of p, opens a stream of its own, and
-// waits for it until ctx ends. An error that wraps ErrSelfTest says that bytes
-// were wrong, and where; one that wraps errors.ErrUnsupported that b is no
-// Allocator, so that nothing was tested. p must be valid.
+// every byte. It reads and writes no tensor of p and opens a stream of its own.
+// An error that wraps ErrSelfTest says that bytes were wrong, and where; one
+// that wraps errors.ErrUnsupported that b is no Allocator, so that nothing was
+// tested. If ctx ends before the device has done its work, that is the error;
+// the stream and the scratch then stay with the backend until it is closed. p
+// must be valid.
 func SelfTest(ctx context.Context, b Backend, p *Paged) (err error) {
 	a, ok := b.(Allocator)
 	if !ok {
@@ -34,35 +36,14 @@ func SelfTest(ctx context.Context, b Backend, p *Paged) (err error) {
 	if err != nil {
 		return fmt.Errorf("gpu: self-test: %w", err)
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
+	t := tester{mem: a, stream: s, seed: 1}
+	defer func() { err = errors.Join(err, t.close()) }()
 	for i := range p.Groups {
-		if err := selfTest(ctx, a, s, &p.Groups[i]); err != nil {
+		if err := t.run(ctx, &p.Groups[i]); err != nil {
 			return fmt.Errorf("group %d: %w", i, err)
 		}
 	}
 	return nil
-}
-
-// selfTest is the test of one group.
-func selfTest(ctx context.Context, a Allocator, s Stream, g *Group) (err error) {
-	var frees []func() error
-	defer func() {
-		for _, free := range frees {
-			err = errors.Join(err, free())
-		}
-	}()
-	scratch, err := g.scratch().Group(func(bytes int64) (Tensor, error) {
-		t, free, err := a.Alloc(bytes)
-		if err == nil {
-			frees = append(frees, free)
-		}
-		return t, err
-	})
-	if err != nil {
-		return err
-	}
-	t := tester{ctx: ctx, mem: a, stream: s, paged: &Paged{Groups: []Group{scratch}}, seed: 1}
-	return t.run()
 }
 
 // scratch is the shape of a group with a few blocks and layers of g.
@@ -98,25 +79,24 @@ func (g *Group) scratch() Shape {
 	return s
 }
 
-// tester is a self-test of one group.
+// tester is a self-test under way.
 type tester struct {
-	ctx    context.Context //nolint:containedctx // of the one call that makes the tester
 	mem    Allocator
 	stream Stream
-	paged  *Paged
 	seed   uint32
-	images [][]byte // what the tensors should hold
+	busy   bool // the device may still use the scratch
+
+	paged  *Paged // of one group, in scratch memory
+	images [][]byte
+	frees  []func() error
 }
 
-func (t *tester) run() error {
-	g := &t.paged.Groups[0]
-	for _, l := range g.Layers {
-		image := t.pattern(l.Bytes())
-		t.images = append(t.images, image)
-		if err := t.mem.Upload(l, 0, image); err != nil {
-			return fmt.Errorf("gpu: self-test: %w", err)
-		}
+// run tests one group.
+func (t *tester) run(ctx context.Context, of *Group) error {
+	if err := t.prepare(of); err != nil {
+		return err
 	}
+	g := &t.paged.Groups[0]
 	// The last block, nothing, the first: a block in between stays as it is.
 	blocks := []BlockID{BlockID(g.Blocks - 1), NoBlock}
 	if g.Blocks > 1 {
@@ -126,7 +106,7 @@ func (t *tester) run() error {
 	t.rows(blocks, func(object, tensor []byte) { copy(object, tensor) }, want)
 	got := t.pattern(int64(len(want)))
 	t.stream.Gather(got, t.paged, 0, blocks)
-	if err := t.stream.Record().Wait(t.ctx); err != nil {
+	if err := t.wait(ctx); err != nil {
 		return fmt.Errorf("gpu: self-test: gather: %w", err)
 	}
 	if err := differ("gather: object", got, want); err != nil {
@@ -135,7 +115,7 @@ func (t *tester) run() error {
 	object := t.pattern(int64(len(want)))
 	t.rows(blocks, func(object, tensor []byte) { copy(tensor, object) }, object)
 	t.stream.Scatter(object, t.paged, 0, blocks)
-	if err := t.stream.Record().Wait(t.ctx); err != nil {
+	if err := t.wait(ctx); err != nil {
 		return fmt.Errorf("gpu: self-test: scatter: %w", err)
 	}
 	for i, l := range g.Layers {
@@ -147,7 +127,59 @@ func (t *tester) run() error {
 			return err
 		}
 	}
+	return t.free()
+}
+
+// prepare makes scratch tensors with a pattern in them.
+func (t *tester) prepare(of *Group) error {
+	g, err := of.scratch().Group(func(bytes int64) (Tensor, error) {
+		l, free, err := t.mem.Alloc(bytes)
+		if err == nil {
+			t.frees = append(t.frees, free)
+		}
+		return l, err
+	})
+	if err != nil {
+		return fmt.Errorf("gpu: self-test: %w", err)
+	}
+	t.paged, t.images = &Paged{Groups: []Group{g}}, nil
+	for _, l := range g.Layers {
+		image := t.pattern(l.Bytes())
+		t.images = append(t.images, image)
+		if err := t.mem.Upload(l, 0, image); err != nil {
+			return fmt.Errorf("gpu: self-test: %w", err)
+		}
+	}
 	return nil
+}
+
+// wait waits for what is queued.
+func (t *tester) wait(ctx context.Context) error {
+	e := t.stream.Record()
+	err := e.Wait(ctx)
+	if err != nil {
+		_, done, _ := e.Done()
+		t.busy = !done
+	}
+	return err
+}
+
+// free gives the scratch back.
+func (t *tester) free() error {
+	var errs []error
+	for _, free := range t.frees {
+		errs = append(errs, free())
+	}
+	t.frees = nil
+	return errors.Join(errs...)
+}
+
+// close frees what the device does not use any more.
+func (t *tester) close() error {
+	if t.busy {
+		return nil
+	}
+	return errors.Join(t.stream.Close(), t.free())
 }
 
 // rows calls f with the bytes of each head of each slot that has a block, in an
