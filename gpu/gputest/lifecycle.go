@@ -2,6 +2,7 @@ package gputest
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/lmcache-go/lmcache/gpu"
@@ -115,10 +116,13 @@ func concurrent(b *bench) {
 		first := gpu.BlockID(4 * n)
 		low, mid := []gpu.BlockID{first, first + 1}, []gpu.BlockID{first + 1, first + 2}
 		high, rim := []gpu.BlockID{first + 2, first + 3}, []gpu.BlockID{first + 3, first}
-		for range rounds { // what will be there
-			models[0].Apply(models[0].Object(low), mid)
-			models[0].Apply(models[0].Object(high), rim)
+		all := []gpu.BlockID{first, first + 1, first + 2, first + 3}
+		from := slices.Clone(all) // what will be there
+		for range rounds {
+			from[1], from[2] = from[0], from[1]
+			from[3], from[0] = from[2], from[3]
 		}
+		models[0].Apply(models[0].Object(from), all)
 		wg.Go(func() {
 			for range rounds {
 				s.Gather(mine[0], p, 0, low)

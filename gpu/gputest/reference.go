@@ -10,12 +10,13 @@ import (
 // should hold. It finds its way by formulas of its own.
 type Memory struct {
 	group   *gpu.Group
+	layers  int
 	tensors [][]byte
 }
 
 // NewMemory returns the content of a group whose bytes are zero.
 func NewMemory(g *gpu.Group) *Memory {
-	m := &Memory{group: g, tensors: make([][]byte, len(g.Layers))}
+	m := &Memory{group: g, layers: g.LayerCount(), tensors: make([][]byte, len(g.Layers))}
 	for i := range m.tensors {
 		m.tensors[i] = make([]byte, g.Layers[i].Bytes())
 	}
@@ -27,7 +28,7 @@ func (m *Memory) Tensor(i int) []byte { return m.tensors[i] }
 
 // Element is the bytes of one element. They may be changed.
 func (m *Memory) Element(plane, layer int, block gpu.BlockID, slot, head, d int) []byte {
-	tensor, at := place(m.group, plane, layer, int(block), slot, head, d)
+	tensor, at := m.place(plane, layer, int(block), slot, head, d)
 	size := m.group.DType.Size()
 	return m.tensors[tensor][at*size:][:size]
 }
@@ -50,7 +51,7 @@ func (m *Memory) Apply(object []byte, blocks []gpu.BlockID) {
 func (m *Memory) each(blocks []gpu.BlockID, f func(object, element []byte), object []byte) {
 	g := m.group
 	size := g.DType.Size()
-	layers, slots := g.LayerCount(), len(blocks)*g.BlockTokens
+	layers, slots := m.layers, len(blocks)*g.BlockTokens
 	for plane := range g.Planes() {
 		for layer := range layers {
 			for slot := range slots {
@@ -70,9 +71,10 @@ func (m *Memory) each(blocks []gpu.BlockID, f func(object, element []byte), obje
 }
 
 // place is where an element lies: in which tensor and, in elements, where in it.
-func place(g *gpu.Group, plane, layer, block, slot, head, d int) (tensor, at int) {
+func (m *Memory) place(plane, layer, block, slot, head, d int) (tensor, at int) {
 	const planes = 2
-	nl, nb, bs, nh, hs := g.LayerCount(), g.Blocks, g.BlockTokens, g.Heads, g.HeadSize
+	g := m.group
+	nl, nb, bs, nh, hs := m.layers, g.Blocks, g.BlockTokens, g.Heads, g.HeadSize
 	tensor = layer
 	switch g.Format {
 	case gpu.FormatTwoNBBSNHHS: // [2, NB, BS, NH, HS]
