@@ -21,7 +21,7 @@ const (
 // Hints are what a host says about its tensors beyond their shapes. The zero value
 // of each field means that it says nothing.
 type Hints struct {
-	KVLayout     string // "NHD", "HND"; of all layers in one tensor also "BLNHC", "BLHNC"
+	KVLayout     string // "NHD", "HND"; "BLNHC", "BLHNC" if all layers of a block lie side by side
 	KVListLayout string // "k_v": a list of K tensors, then one of V; "unified": one list
 	Heads        int    // of K and V, on this rank
 	BlockTokens  int

@@ -9,7 +9,8 @@ import (
 func (r *Registration) read(t *TensorDesc) (Format, error) {
 	hint, lists := r.Hints.KVLayout, r.Hints.KVListLayout
 	kv := lists == listsKV
-	allLayers := hint == layoutBLHNC || hint == layoutBLNHC
+	headsFirst := hint == layoutHND || hint == layoutBLHNC
+	packed := hint == layoutBLHNC || hint == layoutBLNHC
 	refuse := func(why string) (Format, error) {
 		return "", fmt.Errorf("unsupported layout: tensors %v of engine type %q, kv_layout %q, kv_list_layout %q: %s", t.Shape, r.Engine, hint, lists, why)
 	}
@@ -20,21 +21,21 @@ func (r *Registration) read(t *TensorDesc) (Format, error) {
 		return refuse("one tensor for all layers is no pair of lists")
 	case rank == 6 && t.Shape[2] != 2:
 		return refuse(fmt.Sprintf("dimension 2 of one tensor for all layers is K and V: %d, must be 2", t.Shape[2]))
-	case rank == 6 && (hint == layoutHND || hint == layoutBLHNC):
+	case rank == 6 && headsFirst:
 		return "", formatNBNLTwoNHBSHS.refusal(fmt.Sprint(t.Shape))
 	case rank == 6:
 		return FormatNBNLTwoBSNHHS, nil
-	case allLayers:
-		return refuse(fmt.Sprintf("kv_layout %s means one tensor of 6 dimensions for all layers, there are %d of %d", hint, len(r.Tensors), rank))
 	case rank == 5 && kv:
 		return refuse("tensors that hold K and V are no pair of lists")
+	case rank == 5 && packed:
+		return refuse(fmt.Sprintf("kv_layout %s has K and V in the innermost dimension, or all layers in one tensor of 6; these have 5", hint))
 	case rank == 5:
 		return readFive(t, hint, refuse)
 	case rank == 4 && r.Engine == EngineTRTLLM:
 		return "", formatNBNLTwoNHBSHS.refusal(fmt.Sprint(t.Shape))
 	case rank == 4 && (kv || r.Engine == EngineSGLang):
 		return "", formatTwoNLNBBSNHHS.refusal(fmt.Sprint(t.Shape))
-	case rank == 4 && hint == layoutHND:
+	case rank == 4 && headsFirst:
 		return "", formatFusedHND.refusal(fmt.Sprint(t.Shape))
 	case rank == 4:
 		return "", formatFusedNHD.refusal(fmt.Sprint(t.Shape))
