@@ -68,9 +68,10 @@ func (t *TensorDesc) key() string {
 	return fmt.Sprint(t.Shape, t.strides(), t.DType.Torch())
 }
 
-// EngineGroup is a group of layers as a host reports it: they share a block table.
+// EngineGroup is a group of layers as a host reports it: they share a block table,
+// the one at the group's place in the list.
 type EngineGroup struct {
-	ID           int   // the host's own; no two are equal
+	ID           int   // the host's own; groups that it has split have one in common
 	Layers       []int // indices, in the order that they have in an object
 	BlockTokens  int   // tokens per block; 0: as the tensors say
 	WindowTokens int   // of a sliding window; below 1: full attention
@@ -138,13 +139,8 @@ func checkGroups(layers []TensorDesc, groups []EngineGroup) error {
 		}
 	}
 	owner := make([]int, len(layers)) // index of the group, plus one
-	ids := make(map[int]int, len(groups))
 	for i := range groups {
 		g := &groups[i]
-		if j, ok := ids[g.ID]; ok {
-			bad("engine groups %d and %d: both have id %d", j, i, g.ID)
-		}
-		ids[g.ID] = i
 		if g.BlockTokens < 0 {
 			bad("engine group %d: tokens per block: %d, must not be negative", i, g.BlockTokens)
 		}
