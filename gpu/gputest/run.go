@@ -15,11 +15,13 @@ import (
 func Run(t *testing.T, open Opener) {
 	t.Helper()
 	for _, l := range Layouts() {
-		t.Run(l.String(), func(t *testing.T) { run(t, open, l) })
+		t.Run(l.String(), func(t *testing.T) { RunLayout(t, open, l) })
 	}
 }
 
-func run(t *testing.T, open Opener, l Layout) {
+// RunLayout runs the contract for one Layout: enough for a second configuration
+// of a device whose copies do not depend on it.
+func RunLayout(t *testing.T, open Opener, l Layout) {
 	t.Helper()
 	for _, part := range []struct {
 		name string
