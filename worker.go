@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/lmcache-go/lmcache/gpu"
 	"github.com/lmcache-go/lmcache/storage/kv"
@@ -22,6 +23,11 @@ type WorkerOptions struct {
 	Cache     *gpu.Paged    // the host's paged cache on that device
 	Groups    []EngineGroup // what each block table addresses, by its index; nil: full attention
 	NullBlock *gpu.BlockID  // id that stands for "no block"; nil: there is none
+
+	// NoSelfTest leaves out the copies of a pattern, between scratch memory of the
+	// device, that Attach makes and waits for: for a device that only runs when it
+	// is stepped.
+	NoSelfTest bool
 }
 
 // Worker copies between a paged cache on a device and the engine's memory, on
@@ -143,6 +149,23 @@ func (w *Worker) open() (err error) {
 		return fmt.Errorf("lmcache: Attach: %w", err)
 	}
 	if w.loads, err = newLane(ctx, w.o.Backend, gpu.High); err != nil {
+		return fmt.Errorf("lmcache: Attach: %w", err)
+	}
+	return w.selfTest(ctx)
+}
+
+// selfTestTime is how long a device may take for the copies of a self-test.
+const selfTestTime = 30 * time.Second
+
+// selfTest asks the device to copy a pattern with the strides of the cache. A
+// backend that gives out no memory cannot be asked.
+func (w *Worker) selfTest(ctx context.Context) error {
+	if w.o.NoSelfTest {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, selfTestTime)
+	defer cancel()
+	if err := gpu.SelfTest(ctx, w.o.Backend, w.o.Cache); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return fmt.Errorf("lmcache: Attach: %w", err)
 	}
 	return nil
