@@ -39,6 +39,7 @@ var layers = []layer{
 
 	// 1: siblings, none of which imports another.
 	{1, "l1/internal/slab", nil, nil, "a data structure; it knows nothing of objects"},
+	{1, "l1/internal/pool", nil, []string{"golang.org/x/sys/unix"}, "memory from the operating system; it knows nothing of how it is divided"},
 	{
 		1, "l1/internal/arena",
 		[]string{"internal/invariants", "l1/internal/slab"},
@@ -146,7 +147,7 @@ var restricted = []struct {
 	to  []string
 	why string
 }{
-	{"unsafe", []string{"l1/internal/arena"}, "one place hands out memory that the garbage collector does not know"},
+	{"unsafe", []string{"l1/internal/pool"}, "one place hands out memory that the garbage collector does not know"},
 	{"reflect", []string{"eventbus", "internal/cli"}, "types are known where they are used; the bus looks them up once, and kong's mappers speak reflect"},
 	{"testing", []string{"eventbus/eventbustest", "gpu/gputest", "l1/policy/policytest"}, "shipped code must not carry the flags of package testing"},
 	{"net/http", []string{"server/http", "observe/export", "internal/serving", "cmd/lmcache", "internal/cli"}, "the library opens no port"},
