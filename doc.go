@@ -82,7 +82,7 @@
 //
 // # Locks
 //
-// In order: Engine.lookups and Worker.closing (held for reading by verbs), lane.mu (held by a verb
+// In order: Engine.lookups and Worker.closing (held for reading by verbs, the first by Attach too), lane.mu (held by a verb
 // while it appends to its stream), then one of Engine.mu, Session.mu, Match.mu,
 // Transfer.mu, lane.queue and those of storage, of which none is taken while
 // another is held. Session.end serialises the end of a session and comes first. No

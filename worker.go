@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lmcache-go/lmcache/gpu"
+	"github.com/lmcache-go/lmcache/l1"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
@@ -41,11 +42,10 @@ type Worker struct {
 	device string
 	stores *lane
 	loads  *lane
-	unpin  []func() error
+	pins   *l1.Pinning
 	failed atomic.Bool // sticky device error
 
-	pinned, unpinned int64     // bytes
-	stored, loaded   transfers // counts
+	stored, loaded transfers // counts
 
 	closing struct {
 		sync.RWMutex // held for reading by verbs that run
@@ -55,8 +55,9 @@ type Worker struct {
 }
 
 // Attach registers a worker. It reports all problems of the options at once. The
-// memory of the engine is pinned on the device; what cannot be pinned works all
-// the same, slowly, and is logged.
+// memory of the engine is pinned on the device, what it gets later too; what cannot
+// be pinned works all the same, slowly, and is logged. Close of the engine waits for
+// an Attach that runs.
 func (e *Engine) Attach(o WorkerOptions) (*Worker, error) {
 	if o.WorldSize == 0 {
 		o.WorldSize = 1
@@ -64,6 +65,11 @@ func (e *Engine) Attach(o WorkerOptions) (*Worker, error) {
 	w := &Worker{member: member{e: e, key: layoutKey{o.Model, o.WorldSize}, rank: o.Rank}, o: o}
 	if err := w.validate(); err != nil {
 		return nil, err
+	}
+	e.lookups.RLock() // Close waits: what is pinned here is still mapped when it is unpinned
+	defer e.lookups.RUnlock()
+	if e.isClosed() {
+		return nil, ErrClosed
 	}
 	w.device = o.Backend.Device()
 	if err := w.open(); err != nil {
@@ -135,15 +141,8 @@ func (w *Worker) validate() error {
 // open pins the memory and opens the streams.
 func (w *Worker) open() (err error) {
 	ctx := context.Background() //nolint:forbidigo // the life of the worker
-	for _, region := range w.e.sm.Regions() {
-		unpin, err := w.o.Backend.Pin(region)
-		if err != nil {
-			w.e.log.Warn("memory could not be pinned; copies will be slow", "device", w.device, "bytes", len(region), "error", err)
-			w.unpinned += int64(len(region))
-			continue
-		}
-		w.pinned += int64(len(region))
-		w.unpin = append(w.unpin, unpin)
+	if w.pins, err = w.e.sm.Pin(w.device, w.o.Backend.Pin); err != nil {
+		return fmt.Errorf("lmcache: Attach: %w", closedError(err))
 	}
 	if w.stores, err = newLane(ctx, w.o.Backend, gpu.Normal); err != nil {
 		return fmt.Errorf("lmcache: Attach: %w", err)
@@ -220,10 +219,9 @@ func (w *Worker) shut(ctx context.Context) error {
 	}
 	w.end.Lock()
 	defer w.end.Unlock()
-	for _, unpin := range w.unpin {
-		errs = append(errs, unpin())
+	if w.pins != nil {
+		errs = append(errs, w.pins.Close())
 	}
-	w.unpin = nil
 	return errors.Join(errs...)
 }
 

@@ -70,6 +70,11 @@ func (m *Manager) ReserveWrite(at time.Time, keys []kv.Key, layout kv.Layout, mo
 	}
 	gen := l.gen.Load()
 	m.mu.Lock()
+	var short Shortage
+	explain := false
+	if w.full {
+		short, explain = m.shortageLocked(w)
+	}
 	switch {
 	case w.closed:
 		m.abandonLocked(l, AbortShutdown)
@@ -79,6 +84,9 @@ func (m *Manager) ReserveWrite(at time.Time, keys []kv.Key, layout kv.Layout, mo
 		m.discardLocked(l)
 	}
 	m.mu.Unlock()
+	if explain {
+		short.log(m.o.Logger)
+	}
 	w.zeroPadding()
 	*w = reservation{}
 	return WriteLease{l, gen}, nil
@@ -106,6 +114,7 @@ func (w *reservation) hold(lo, hi int) {
 	m := w.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.roomLocked(w.l.layout.Size(), hi-lo)
 	if m.mu.closed || w.closed {
 		w.closed = true
 		return
