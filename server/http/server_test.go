@@ -528,6 +528,12 @@ func stats() lmcache.Stats {
 			PrefixBreaks: 1, LeasesExpired: 8, LastEviction: start.Add(30 * time.Second), Leases: 5, SizeClasses: 2,
 			BytesBySalt: map[string]int64{"": 100, "tenant": 200}, Policy: "LRU", Mode: l1.ModeExact, Watermark: 1,
 			WriteTTL: 600 * time.Second, ReadTTL: 300 * time.Second, IndexBytes: 4096,
+			ConfiguredBytes: 1<<20 + 4096, CommittedBytes: 1 << 19, PinnedBytes: 1 << 18, UnpinnedBytes: 8192, ShmName: "lmcache_l1_pool_a",
+			Classes: []l1.SizeClass{{Size: 4096, Runs: 3, Used: 5, Free: 2}, {Size: 8192, Runs: 1, Used: 1}}, Shortages: 4,
+			LastShortage: l1.Shortage{
+				At: start.Add(time.Minute), Owner: "session", Keys: 2, RequestedBytes: 16384, MissingBytes: 8192, FreeBytes: 4096, LargestFreeBytes: 2048,
+				StagedBytes: 1, LeasedBytes: 2, OrphanedBytes: 3, EvictableBytes: 4, Classes: []l1.SizeClass{{Size: 4096, Runs: 3, Used: 6, Free: 1}},
+			},
 		}},
 		Sessions: 6, ActivePrefetchJobs: 9, Models: []string{"m"}, ChunkTokens: 256, HashAlgorithm: "blake3", BootID: "0011", StartedAt: start,
 		Workers: []lmcache.WorkerStats{{
