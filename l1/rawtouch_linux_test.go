@@ -19,7 +19,7 @@ func rawTouch(b *testing.B, size int, shared bool) time.Duration {
 	began := time.Now()
 	fd, flags := -1, syscall.MAP_PRIVATE|syscall.MAP_ANON|syscall.MAP_NORESERVE
 	if shared {
-		f, err := os.CreateTemp("/dev/shm", "rawtouch") //nolint:usetesting // it must be shared memory
+		f, err := os.CreateTemp("/dev/shm", "rawtouch")
 		if err != nil {
 			b.Fatal(err)
 		}
