@@ -66,6 +66,9 @@ func (e *Engine) Attach(o WorkerOptions) (*Worker, error) {
 	if err := w.validate(); err != nil {
 		return nil, err
 	}
+	if err := w.selfTest(context.Background()); err != nil { //nolint:forbidigo // it has a deadline of its own
+		return nil, err
+	}
 	e.lookups.RLock() // Close waits: what is pinned here is still mapped when it is unpinned
 	defer e.lookups.RUnlock()
 	if e.isClosed() {
@@ -150,7 +153,7 @@ func (w *Worker) open() (err error) {
 	if w.loads, err = newLane(ctx, w.o.Backend, gpu.High); err != nil {
 		return fmt.Errorf("lmcache: Attach: %w", err)
 	}
-	return w.selfTest(ctx)
+	return nil
 }
 
 // selfTestTime is how long a device may take for the copies of a self-test.
