@@ -63,8 +63,9 @@ func (m *Manager) prepareLocked(keys []kv.Key, n *namer) {
 		}
 	}
 	for i := range keys {
-		fp := n.family(&keys[i])
-		s.fp[i] = fp
+		s.fp[i] = n.family(&keys[i])
+	}
+	for _, fp := range s.fp[:len(keys)] {
 		warm += m.mu.index.touch(fp)
 	}
 	for i := range keys {
