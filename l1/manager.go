@@ -36,8 +36,9 @@ type state struct {
 	now        time.Time // latest time seen
 	arena      *arena.Arena
 	policy     policy.Policy
-	index      table // of families, by fingerprint
-	indexed    int   // entries that are members of families
+	visitor    policy.Visitor // policy, if it is one; else nil
+	index      table          // of families, by fingerprint
+	indexed    int            // entries that are members of families
 	entries    slab.Slab[entry]
 	entryLimit uint32 // ids in use are below
 	bufs       slab.Slab[buffer]
@@ -119,6 +120,7 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 	}
 	s := &m.mu
 	s.policy = pol
+	s.visitor, _ = pol.(policy.Visitor)
 	s.index = newTable()
 	s.models, s.salts = newNames(), newNames()
 	s.layouts = make([]layoutRec, 1)

@@ -127,7 +127,10 @@ func (w *reservation) hold(lo, hi int) {
 	n := 0
 	w.lo = lo
 	w.chain.resume(m)
-	m.prepareLocked(w.l.keys[lo:hi], &w.namer)
+	fresh := m.prepareLocked(w.l.keys[lo:hi], &w.namer)
+	if m.mu.arena.Used() < m.mu.arena.Capacity()-int64(fresh)*m.mu.layouts[w.layout].phys { // else: records that were freed just now
+		m.foreseeNewLocked(fresh)
+	}
 	s := &m.mu.scratch
 	if w.hasAfter && lo == 0 {
 		w.chain.start(m, &w.after, w.namer.family(&w.after))

@@ -18,6 +18,7 @@ type LRU struct {
 	passed list   // yielded in the running iteration, the latest at the head
 	seq    uint64 // last number drawn
 	round  uint64 // iterations begun
+	warm   uint32 // keeps the reads of Visit
 
 	victims iter.Seq[ID] // the method value, made once
 }
@@ -217,6 +218,17 @@ func (p *LRU) restore() {
 		p.unlink(n)
 		p.settle(id, n)
 	}
+}
+
+// Visit reads the records of entries.
+func (p *LRU) Visit(ids []ID) {
+	sum := uint32(0)
+	for _, id := range ids {
+		if n := p.nodes.Get(id); n != nil {
+			sum += n.prev
+		}
+	}
+	p.warm = sum
 }
 
 // newest draws a number for an entry that is in no structure and puts it at the

@@ -69,6 +69,14 @@ type Policy interface {
 	Victims(need Need) iter.Seq[ID]
 }
 
+// Visitor is implemented by policies that keep records of their own, so that the
+// manager can have many of them read at a time before it needs one after the other.
+type Visitor interface {
+	// Visit reads the records of entries, which need not be tracked. It changes
+	// nothing.
+	Visit(ids []ID)
+}
+
 // Errors of New, to be tested with errors.Is.
 var (
 	// ErrUnknown says that there is no policy of that name.

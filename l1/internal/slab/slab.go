@@ -39,6 +39,15 @@ func (s *Slab[T]) New() uint32 {
 	return id
 }
 
+// Next is the id that New will return after i other calls of it, or 0 if that has
+// never been in use.
+func (s *Slab[T]) Next(i int) uint32 {
+	if uint32(i) >= s.nfreed {
+		return 0
+	}
+	return *s.freed.At(s.nfreed - 1 - uint32(i))
+}
+
 // Free gives the record of id back. It panics if id is not in use.
 func (s *Slab[T]) Free(id uint32) {
 	if !s.Has(id) {
