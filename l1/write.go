@@ -58,7 +58,23 @@ func (m *Manager) ReserveWrite(at time.Time, keys []kv.Key, layout kv.Layout, mo
 	if o.Temporary != nil && len(o.Temporary) != len(keys) {
 		return WriteLease{}, fmt.Errorf("l1: ReserveWrite: Temporary: got %d flags for %d keys", len(o.Temporary), len(keys))
 	}
-	l := m.newLease(LeaseWrite, keys, layout, o.Owner, at)
+	l, gen, err := m.reserve(at, keys, layout, mode, o)
+	if err != nil {
+		return WriteLease{}, err
+	}
+	if w := &l.res; w.explain {
+		w.short.log(m.o.Logger)
+	}
+	l.res.zeroPadding()
+	l.res = reservation{}
+	return WriteLease{l, gen}, nil
+}
+
+// reserve is ReserveWrite of valid arguments, in critical sections of maxHold keys.
+func (m *Manager) reserve(at time.Time, keys []kv.Key, layout kv.Layout, mode WriteMode, o WriteOptions) (*lease, uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l := m.newLeaseLocked(LeaseWrite, keys, layout, o.Owner, at)
 	w := &l.res
 	*w = reservation{m: m, l: l, mode: mode, temporary: o.Temporary, at: at}
 	if o.After.Hash.Len() > 0 {
@@ -66,30 +82,24 @@ func (m *Manager) ReserveWrite(at time.Time, keys []kv.Key, layout kv.Layout, mo
 		w.hasAfter = true
 	}
 	for lo := 0; lo < len(keys); lo += maxHold {
-		w.hold(lo, min(lo+maxHold, len(keys)))
+		if lo > 0 {
+			m.mu.Unlock()
+			m.mu.Lock()
+		}
+		w.holdLocked(lo, min(lo+maxHold, len(keys)))
 	}
 	gen := l.gen.Load()
-	m.mu.Lock()
-	var short Shortage
-	explain := false
 	if w.full {
-		short, explain = m.shortageLocked(w)
+		w.short, w.explain = m.shortageLocked(w)
 	}
 	switch {
 	case w.closed:
 		m.abandonLocked(l, AbortShutdown)
-		m.mu.Unlock()
-		return WriteLease{}, ErrClosed
+		return nil, 0, ErrClosed
 	case l.open == 0:
 		m.discardLocked(l)
 	}
-	m.mu.Unlock()
-	if explain {
-		short.log(m.o.Logger)
-	}
-	w.zeroPadding()
-	*w = reservation{}
-	return WriteLease{l, gen}, nil
+	return l, gen, nil
 }
 
 // reservation is one ReserveWrite while it runs.
@@ -107,13 +117,13 @@ type reservation struct {
 	full      bool // memory has run out: later keys do not get any
 	closed    bool
 	lo        int // first position of this hold
+	short     Shortage
+	explain   bool // short is to be logged
 }
 
-// hold serves the keys [lo, hi) in one critical section.
-func (w *reservation) hold(lo, hi int) {
+// holdLocked serves the keys [lo, hi).
+func (w *reservation) holdLocked(lo, hi int) {
 	m := w.m
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.roomLocked(w.l.layout.Size(), hi-lo)
 	if m.mu.closed || w.closed {
 		w.closed = true
