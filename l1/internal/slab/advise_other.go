@@ -2,4 +2,4 @@
 
 package slab
 
-func advise[T any](*T) {}
+func advise[T any]([]T) {}

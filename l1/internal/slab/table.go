@@ -1,5 +1,7 @@
 package slab
 
+import "unsafe"
+
 // pageLen is the number of records in a page.
 const pageLen = 1 << pageBits
 
@@ -7,10 +9,10 @@ const (
 	pageBits = 10
 	pageMask = pageLen - 1
 
-	// groupLen is how many pages are allocated at a time, in one piece, by a table
-	// that has as many already: large enough for huge pages beneath it, and small
-	// enough to be cleared in a fraction of a millisecond.
-	groupLen = 32
+	// groupBytes is the least that a table of that size already allocates at a time,
+	// in one piece: large enough for huge pages beneath it, and small enough to be
+	// cleared in about a millisecond.
+	groupBytes = 4 << 20
 )
 
 // Table is a paged array of records that start as their zero value. It grows
@@ -45,22 +47,32 @@ func (t *Table[T]) Grow(id uint32) *T {
 
 // addPage allocates page p, or the group of pages that it belongs to.
 func (t *Table[T]) addPage(p int) {
-	first, n := p, 1
-	if p >= groupLen {
-		first, n = p&^(groupLen-1), groupLen
+	first, n := p, groupPages[T]()
+	if p < n {
+		n = 1
+	} else {
+		first = p &^ (n - 1)
 	}
 	for first+n > len(t.pages) {
 		t.pages = append(t.pages, nil)
 	}
-	if n == 1 {
-		t.pages[p] = new([pageLen]T)
-		return
+	group := make([][pageLen]T, n)
+	if n > 1 {
+		advise(group)
 	}
-	group := new([groupLen][pageLen]T)
-	advise(group)
 	for i := range group {
 		t.pages[first+i] = &group[i]
 	}
+}
+
+// groupPages is how many pages a group has: a power of two.
+func groupPages[T any]() int {
+	var page [pageLen]T
+	size, n := int(unsafe.Sizeof(page)), 1
+	for size > 0 && n*size < groupBytes {
+		n *= 2
+	}
+	return n
 }
 
 // Run returns n consecutive records from id on, all of one page.
