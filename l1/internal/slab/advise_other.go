@@ -2,4 +2,6 @@
 
 package slab
 
-func advise[T any]([]T) {}
+import "unsafe"
+
+func advise(unsafe.Pointer, uintptr) {}

@@ -9,9 +9,9 @@ const (
 	pageBits = 10
 	pageMask = pageLen - 1
 
-	// groupBytes is the least that a table of that size already allocates at a time,
-	// in one piece: large enough for huge pages beneath it, and small enough to be
-	// cleared in about a millisecond.
+	// groupBytes is the least that a table of that size allocates at a time, in one
+	// piece: large enough for huge pages beneath it, and small enough to be cleared in
+	// about a millisecond.
 	groupBytes = 4 << 20
 )
 
@@ -57,11 +57,11 @@ func (t *Table[T]) addPage(p int) {
 		t.pages = append(t.pages, nil)
 	}
 	group := make([][pageLen]T, n)
-	if n > 1 {
-		advise(group)
-	}
 	for i := range group {
 		t.pages[first+i] = &group[i]
+	}
+	if first >= 2*n && t.pages[first-n] != nil {
+		advise(unsafe.Pointer(t.pages[first-n]), uintptr(n)*unsafe.Sizeof(group[0]))
 	}
 }
 
