@@ -128,8 +128,8 @@ func longestStop() time.Duration {
 	s := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}}
 	metrics.Read(s)
 	h := s[0].Value.Float64Histogram()
-	for i := len(h.Counts) - 1; i >= 0; i-- {
-		if h.Counts[i] > 0 {
+	for i, n := range slices.Backward(h.Counts) {
+		if n > 0 {
 			return time.Duration(h.Buckets[i+1] * 1e9)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 // hugePage is the size of a transparent huge page and their alignment.
 const hugePage = 2 << 20
 
-// advise asks for transparent huge pages beneath a group of records, with which
+// advise asks for transparent huge pages beneath the pages of a group, with which
 // visits to a million of them miss the TLB less. It covers the huge pages that
 // belong to the group as a whole and nothing beside it.
 //
@@ -20,9 +20,10 @@ const hugePage = 2 << 20
 //
 // The memory stays that of the Go heap: the garbage collector frees it with the
 // records.
-func advise(group unsafe.Pointer, size uintptr) {
-	start := uintptr(group)
-	from, to := (start+hugePage-1)&^(hugePage-1), (start+size)&^(hugePage-1)
+func advise[T any](first *[pageLen]T, pages int) {
+	start := uintptr(unsafe.Pointer(first)) //nolint:gosec // an address for the kernel; nothing is accessed through it
+	end := start + uintptr(pages)*unsafe.Sizeof(*first)
+	from, to := (start+hugePage-1)&^(hugePage-1), end&^(hugePage-1)
 	if from < to {
 		_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_HUGEPAGE)
 	}

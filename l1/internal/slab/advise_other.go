@@ -2,6 +2,4 @@
 
 package slab
 
-import "unsafe"
-
-func advise(unsafe.Pointer, uintptr) {}
+func advise[T any](*[pageLen]T, int) {}

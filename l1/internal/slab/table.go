@@ -61,7 +61,7 @@ func (t *Table[T]) addPage(p int) {
 		t.pages[first+i] = &group[i]
 	}
 	if first >= 2*n && t.pages[first-n] != nil {
-		advise(unsafe.Pointer(t.pages[first-n]), uintptr(n)*unsafe.Sizeof(group[0]))
+		advise(t.pages[first-n], n)
 	}
 }
 
