@@ -62,8 +62,8 @@ func (m *Manager) ReserveWrite(at time.Time, keys []kv.Key, layout kv.Layout, mo
 	if err != nil {
 		return WriteLease{}, err
 	}
-	if w := &l.res; w.explain {
-		w.short.log(m.o.Logger)
+	if s := l.res.short; s != nil {
+		s.log(m.o.Logger)
 	}
 	l.res.zeroPadding()
 	l.res = reservation{}
@@ -90,7 +90,9 @@ func (m *Manager) reserve(at time.Time, keys []kv.Key, layout kv.Layout, mode Wr
 	}
 	gen := l.gen.Load()
 	if w.full {
-		w.short, w.explain = m.shortageLocked(w)
+		if s, fresh := m.shortageLocked(w); fresh {
+			w.short = &s
+		}
 	}
 	switch {
 	case w.closed:
@@ -116,9 +118,8 @@ type reservation struct {
 	layout    uint32
 	full      bool // memory has run out: later keys do not get any
 	closed    bool
-	lo        int // first position of this hold
-	short     Shortage
-	explain   bool // short is to be logged
+	lo        int       // first position of this hold
+	short     *Shortage // to be logged
 }
 
 // holdLocked serves the keys [lo, hi).
