@@ -20,6 +20,15 @@
 // The examples of this package are this loop as programs, against a device in host
 // memory; directory examples has a whole server.
 //
+// # Objects
+//
+// A chunk of one rank is one object, or several: layers with different attention
+// windows can be objects of their own (Options.SeparateObjectGroups), recurrent
+// layers always are. A lookup finds the longest prefix of which every rank and
+// group can supply what it needs: all chunks with full attention, the last ones
+// of a window, the last one of a recurrent state. The groups of a chunk are stored
+// together or not at all, except where the host has no block.
+//
 // # What holds
 //
 // A prompt is cut into chunks of Options.ChunkTokens. A chunk's key covers all
@@ -73,7 +82,7 @@
 //
 // # Locks
 //
-// In order: Engine.lookups and Worker.closing (held for reading by verbs), lane.mu (held by a verb
+// In order: Engine.lookups and Worker.closing (held for reading by verbs, the first by Attach too), lane.mu (held by a verb
 // while it appends to its stream), then one of Engine.mu, Session.mu, Match.mu,
 // Transfer.mu, lane.queue and those of storage, of which none is taken while
 // another is held. Session.end serialises the end of a session and comes first. No

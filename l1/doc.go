@@ -41,12 +41,35 @@
 // # Locks
 //
 // There is one mutex. A call takes it for at most 64 keys at a time. Under it
-// nothing is waited for, written or allocated from the operating system; the one
+// nothing is waited for, written, pinned or allocated from the operating system; the one
 // thing done besides the manager's own state is the bounded append of events to
 // the bus, which keeps the events of a key in order. A reservation that may wait for
 // memory waits without it. Only a change of a quota holds another lock, above this
 // one, so that there is one change at a time. Lock order: quota changes, l1, then
 // the queue of the bus.
+//
+// # Memory
+//
+// The arena divides one range of addresses of the final size, whose base never
+// moves. Package l1/internal/pool gets memory for it in pieces of 64 MiB: private
+// memory, huge pages, or a named segment of shared memory that other processes map.
+// The capacity is the final one from the start.
+//
+// By default the memory grows. Workers commit one piece after the other, populate
+// it and have it pinned by the devices that asked (Pin); then the arena may hand it
+// out, always a range from the base, so that the borders of pieces cost no object
+// size anything. So populated memory is used first. A reservation that does not fit
+// into what is ready leaves the mutex, commits what it needs and goes on: growth
+// that is not done is never a reason to fail or to evict. What cannot be committed
+// (a full /dev/shm) takes itself and all behind it out of the capacity, for good.
+// A piece that a device cannot pin is handed out when nothing else is left.
+//
+// With Options.Eager everything is committed and populated before Open returns.
+// On a runtime that is not live all is committed by Open and nothing populated: no
+// goroutine is started, and offsets are a function of the calls.
+//
+// Close stops the workers first. It unmaps the memory when no lease and no Pinning
+// is open; else a device or a holder may be using it, and it stays mapped.
 //
 // The package decides by its inputs alone: the time comes with each call, timers
 // and their clock from Options.Runtime, and nothing depends on the order of a map

@@ -81,6 +81,14 @@ func (g *guard) Unblock(id policy.ID) {
 	}
 }
 
+// visit has the policy read its records, if it has any.
+func (g *guard) visit(ids []policy.ID) {
+	if v, ok := g.p.(policy.Visitor); ok && g.failure == "" {
+		defer g.catch()
+		v.Visit(ids)
+	}
+}
+
 // isolating is the policy's other half, or nil.
 func (g *guard) isolating() policy.Isolating {
 	i, _ := g.p.(policy.Isolating)

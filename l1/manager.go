@@ -1,6 +1,7 @@
 package l1
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,6 +25,7 @@ type Manager struct {
 	rt     runtime.Runtime
 	live   *runtime.Live // rt, if this manager made it
 	arena  *arena.Arena  // for addresses, which never change; the allocator is guarded by mu
+	mem    *memory       // nil with NoBytes
 	topics topics
 	// isolates says that the policy tells tenants apart; quotas is held over a
 	// change of a quota, and mu is taken under it.
@@ -70,7 +72,9 @@ type state struct {
 	removedKeys   int64
 	removedBytes  int64
 	tick          tick
-	stats         Stats // what is counted; Stats fills in the rest
+	shortage      Shortage // the last one explained
+	silent        int64    // shortages since
+	stats         Stats    // what is counted; Stats fills in the rest
 }
 
 type topics struct {
@@ -86,10 +90,19 @@ type topics struct {
 	tick                         eventbus.Topic[EvictionLoopTick]
 }
 
-// New maps the arena and returns an empty manager. It reports all problems of
-// the options at once.
+// New is Open with a context that does not end.
 func New(o Options) (*Manager, error) {
+	return Open(context.Background(), o) //nolint:forbidigo // for callers that have none; only Eager memory takes long
+}
+
+// Open gets the memory and returns an empty manager. It reports all problems of
+// the options at once, then all of the machine (CheckMachine), and leaves nothing
+// behind when it fails. The end of ctx stops it while it makes Eager memory ready.
+func Open(ctx context.Context, o Options) (*Manager, error) {
 	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if err := o.CheckMachine(); err != nil {
 		return nil, err
 	}
 	o = o.withDefaults()
@@ -97,11 +110,7 @@ func New(o Options) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("l1: %w", err)
 	}
-	a, err := arena.New(arena.Options{Bytes: o.Bytes, Align: int64(o.Align), NoBytes: o.NoBytes})
-	if err != nil {
-		return nil, fmt.Errorf("l1: %w", err)
-	}
-	m := &Manager{o: o, rt: o.Runtime, arena: a}
+	m := &Manager{o: o, rt: o.Runtime}
 	if m.rt == nil {
 		m.live = runtime.NewLive()
 		m.rt = m.live
@@ -119,7 +128,7 @@ func New(o Options) (*Manager, error) {
 		tick:                         eventbus.TopicOf[EvictionLoopTick](o.Bus),
 	}
 	s := &m.mu
-	s.arena, s.policy = a, guard{p: pol}
+	s.policy = guard{p: pol}
 	m.isolates = s.policy.isolating() != nil
 	s.index = newTable()
 	s.models, s.salts = newNames(), newNames()
@@ -128,6 +137,12 @@ func New(o Options) (*Manager, error) {
 	s.leases = make([]*lease, 1)
 	s.reads.ttl, s.writes.ttl = o.ReadTTL, o.WriteTTL
 	s.sweep.take = s.sweep.victim
+	if err := openMemory(ctx, m); err != nil {
+		if m.live != nil {
+			m.live.Close()
+		}
+		return nil, err
+	}
 	s.Lock()
 	s.now = m.rt.Now()
 	m.armTickLocked(s.now)
@@ -140,15 +155,6 @@ func New(o Options) (*Manager, error) {
 	return m, nil
 }
 
-// Regions is the memory of the arena, to be pinned by a device; nil with NoBytes.
-// It does not change and is unmapped by Close.
-func (m *Manager) Regions() [][]byte {
-	if b := m.arena.Memory(); b != nil {
-		return [][]byte{b}
-	}
-	return nil
-}
-
 // errNoKeys says that a call named no keys.
 var errNoKeys = errors.New("no keys")
 
@@ -158,9 +164,9 @@ func (m *Manager) checkCall(op string, keys []kv.Key, layout kv.Layout) error {
 		return fmt.Errorf("l1: %s: %w", op, errNoKeys)
 	case layout.IsZero():
 		return fmt.Errorf("l1: %s: layout: not set", op)
-	case m.arena.Physical(layout.Size()) > m.arena.Capacity():
+	case m.arena.Physical(layout.Size()) > m.arena.Size():
 		return fmt.Errorf("l1: %s: layout: an object of %d bytes is larger than the capacity of %d bytes",
-			op, layout.Size(), m.arena.Capacity())
+			op, layout.Size(), m.arena.Size())
 	}
 	return nil
 }
@@ -179,8 +185,10 @@ func (e *LeakError) Error() string {
 		e.Leases, e.Bytes, e.Oldest, e.Owner)
 }
 
-// Close refuses new work and unmaps the memory. If leases are outstanding, the
-// memory stays mapped and the error is a *LeakError. Closing twice is harmless.
+// Close refuses new work, waits for the goroutines of the manager and unmaps the
+// memory. If leases are outstanding or a device has memory pinned, the memory stays
+// mapped, and the error is a *LeakError, a *PinnedError, or both. Closing twice is
+// harmless.
 func (m *Manager) Close() error {
 	m.mu.Lock()
 	if m.mu.closed {
@@ -213,12 +221,18 @@ func (m *Manager) Close() error {
 			leak.Oldest, leak.Owner = age, l.owner
 		}
 	}
+	m.mu.arena.Close()
+	pinned := m.mem.pinErrorLocked()
 	m.mu.Unlock()
+	m.mem.stop()
 	if m.live != nil {
 		m.live.Close()
 	}
 	if leak.Leases > 0 {
-		return &leak
+		return errors.Join(&leak, pinned)
 	}
-	return m.arena.Close()
+	if pinned != nil {
+		return pinned
+	}
+	return m.mem.close()
 }

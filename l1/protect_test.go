@@ -67,7 +67,7 @@ func TestLongReservationIsLinear(t *testing.T) {
 			t.Fatal(err)
 		}
 		counts := w.safe.counts
-		l, err := w.end()
+		l, err := w.endLocked()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func TestLongReservationIsLinear(t *testing.T) {
 		if counts = w.safe.counts; counts > 1 {
 			t.Errorf("%d replacements: the protection was counted %d times", n/2, counts)
 		}
-		if l, err = w.end(); err != nil {
+		if l, err = w.endLocked(); err != nil {
 			t.Fatal(err)
 		}
 		if s := m.Stats(); s.StagedBytes != s.CapacityBytes/2 || s.DeniedObjects != 0 {
@@ -179,20 +179,21 @@ func TestREQ_S32_ProtectionOutlivesTheHold(t *testing.T) {
 		w := &l.res
 		*w = reservation{m: m, l: l, at: now}
 		w.foresee()
-		w.hold(0, 64)
+		w.m.inHold(w, 0, 64)
 		// Somebody writes keys that this one has not come to, and they become the oldest.
 		storeKeys(t, m, layout, keys[128:192]...)
 		m.Touch(now, others)
 		m.Touch(now, free)
-		w.hold(64, 128)
+		w.m.inHold(w, 64, 128)
 		look(t, m, layout, keys[128:192]...)
 		for i := 128; i < 192; i++ {
 			if got, err := m.ReserveRead(now, keys[i:i+1], layout, ReadOptions{Look: true}); err != nil || got.Code(0) != Success {
 				t.Fatalf("tight %v: key %d was evicted for its own reservation", tight, i)
 			}
 		}
-		w.hold(128, 192)
-		w.hold(192, 256)
+		w.m.inHold(w, 128, 192)
+		w.m.inHold(w, 192, 256)
+		m.mu.Lock()
 		for i := range keys {
 			want := Success
 			if i >= 128 && i < 192 {
@@ -202,7 +203,7 @@ func TestREQ_S32_ProtectionOutlivesTheHold(t *testing.T) {
 				t.Fatalf("tight %v: position %d: %v, want %v", tight, i, got, want)
 			}
 		}
-		wl, err := w.end()
+		wl, err := w.endLocked()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -243,4 +244,11 @@ func BenchmarkReserveLong(b *testing.B) {
 			}
 		})
 	}
+}
+
+// inHold serves the keys [lo, hi) in a hold of its own.
+func (m *Manager) inHold(w *reservation, lo, hi int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w.holdLocked(lo, hi)
 }

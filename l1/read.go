@@ -36,11 +36,12 @@ func (m *Manager) ReserveRead(at time.Time, keys []kv.Key, layout kv.Layout, o R
 		return ReadLease{}, err
 	}
 	readers := uint32(min(max(o.Readers, 1), MaxReaders))
-	l := m.newLease(LeaseRead, keys, layout, o.Owner, at)
-	l.promise = o.Promise
-	r := lookup{m: m, l: l, readers: readers, look: o.Look, fp: layout.Fingerprint()}
+	fp := layout.Fingerprint()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	l := m.newLeaseLocked(LeaseRead, keys, layout, o.Owner, at)
+	l.promise = o.Promise
+	r := lookup{m: m, l: l, readers: readers, look: o.Look, fp: fp}
 	for lo := 0; lo < len(keys); lo += maxHold {
 		if lo > 0 {
 			m.mu.Unlock()

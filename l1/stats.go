@@ -5,7 +5,12 @@ import "time"
 // Stats is the state of a Manager at one moment. Bytes are physical unless said
 // otherwise.
 type Stats struct {
-	CapacityBytes    int64
+	CapacityBytes    int64 // the final one, also while memory is made ready
+	ConfiguredBytes  int64 // more than CapacityBytes if memory could not be had
+	CommittedBytes   int64 // of the configured ones, that have memory behind them; 0 with NoBytes
+	PinnedBytes      int64 // that all devices have pinned; 0 without a device
+	UnpinnedBytes    int64 // that a device could not pin; they are used last
+	ShmName          string
 	UsedBytes        int64
 	LargestFreeBytes int64 // largest object that fits without eviction
 	Objects          int64 // resident
@@ -30,6 +35,9 @@ type Stats struct {
 	EvictorSince     time.Time // background eviction has work and has made no progress since; zero: no work
 	Leases           int       // open
 	SizeClasses      int
+	Classes          []SizeClass // by size
+	Shortages        int64       // reservations that ran out of memory
+	LastShortage     Shortage    // the last one that was explained, one in a second at most
 	BytesBySalt      map[string]int64
 	Quotas           []Quota // by salt
 	Policy           string
@@ -70,16 +78,19 @@ func (m *Manager) Stats() Stats {
 	defer m.mu.Unlock()
 	s := m.mu.stats
 	s.CapacityBytes, s.UsedBytes, s.LargestFreeBytes = m.mu.arena.Capacity(), m.mu.arena.Used(), m.mu.arena.LargestFree()
-	s.SizeClasses = len(m.mu.arena.SizeClasses())
+	s.Classes, s.LastShortage, s.ConfiguredBytes = m.classesLocked(), m.mu.shortage, m.arena.Size()
+	s.SizeClasses = len(s.Classes)
 	s.Policy, s.Mode, s.Watermark = m.o.Policy, m.o.Mode, m.watermark()
 	s.WriteTTL, s.ReadTTL = m.o.WriteTTL, m.o.ReadTTL
 	s.Quotas = m.quotasLocked()
 	s.EvictorSince = m.mu.evictor.since
+	s.EvictableBytes = m.evictableLocked()
 	if m.o.Mode == ModeWatermark {
 		s.EvictionRatio = max(0, m.o.EvictionRatio)
 	}
-	if m.o.Policy == policyNoop {
-		s.EvictableBytes = 0
+	if g := m.mem; g != nil {
+		s.CommittedBytes, s.ShmName = g.pool.Committed(), g.pool.Name()
+		s.PinnedBytes, s.UnpinnedBytes = g.pinned, g.unpinned
 	}
 	s.BytesBySalt = make(map[string]int64)
 	for _, n := range m.mu.salts.recs[1:] {
@@ -94,4 +105,12 @@ func (m *Manager) Stats() Stats {
 	}
 	s.IndexBytes = m.mu.index.bytes()
 	return s
+}
+
+// evictableLocked is how many bytes a reservation may have that no lease holds.
+func (m *Manager) evictableLocked() int64 {
+	if m.o.Policy == policyNoop {
+		return 0
+	}
+	return m.mu.stats.EvictableBytes
 }

@@ -25,29 +25,30 @@ func (m *Manager) ReserveWriteWithin(ctx context.Context, at time.Time, wait tim
 		return WriteLease{}, err
 	}
 	if wait > 0 && w.full {
-		w.await(ctx, at.Add(wait))
+		w.awaitLocked(ctx, at.Add(wait))
 	}
-	return w.end()
+	return w.endLocked()
 }
 
-// await goes over the keys without memory again whenever some may have come free.
-func (w *reservation) await(ctx context.Context, until time.Time) {
+// awaitLocked goes over the keys without memory again whenever some may have come
+// free. It lets go of the mutex while it waits.
+func (w *reservation) awaitLocked(ctx context.Context, until time.Time) {
 	m := w.m
 	freed := make(chan struct{}, 1)
-	m.mu.Lock()
 	m.mu.waiters = append(m.mu.waiters, freed)
 	m.mu.stats.Waits++
-	m.mu.Unlock()
 	w.retry = true
-	for {
-		w.at, w.full = m.rt.Now(), false
-		w.pass() // at first, what came free before the manager knew of the wait
-		if !w.full || w.closed || !m.rt.Wait(ctx, freed, until) {
+	for again := true; again; {
+		w.full = false
+		w.passLocked() // at first, what came free between two holds
+		if !w.full || w.closed {
 			break
 		}
+		m.mu.Unlock()
+		again = m.rt.Wait(ctx, freed, until)
+		w.at = m.rt.Now()
+		m.mu.Lock()
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.mu.waiters = slices.DeleteFunc(m.mu.waiters, func(c chan struct{}) bool { return c == freed })
 	if w.full {
 		m.mu.stats.WaitsInVain++

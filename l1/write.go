@@ -56,10 +56,12 @@ func (m *Manager) ReserveWrite(at time.Time, keys []kv.Key, layout kv.Layout, mo
 	if err != nil {
 		return WriteLease{}, err
 	}
-	return w.end()
+	return w.endLocked()
 }
 
-// beginWrite makes a reservation and goes over its keys once.
+// beginWrite makes a reservation and goes over its keys once. It returns with the
+// mutex held, unless it fails: a reservation of up to maxHold keys is one critical
+// section.
 func (m *Manager) beginWrite(at time.Time, keys []kv.Key, layout kv.Layout, mode WriteMode, o WriteOptions) (*reservation, error) {
 	if err := m.checkCall("ReserveWrite", keys, layout); err != nil {
 		return nil, err
@@ -67,15 +69,20 @@ func (m *Manager) beginWrite(at time.Time, keys []kv.Key, layout kv.Layout, mode
 	if o.Temporary != nil && len(o.Temporary) != len(keys) {
 		return nil, fmt.Errorf("l1: ReserveWrite: Temporary: got %d flags for %d keys", len(o.Temporary), len(keys))
 	}
-	l := m.newLease(LeaseWrite, keys, layout, o.Owner, at)
+	m.mu.Lock()
+	l := m.newLeaseLocked(LeaseWrite, keys, layout, o.Owner, at)
 	w := &l.res
 	*w = reservation{m: m, l: l, mode: mode, temporary: o.Temporary, at: at}
 	if o.After.Hash.Len() > 0 {
 		w.after = o.After
 		w.hasAfter = true
 	}
-	w.foresee()
-	w.pass()
+	if len(keys) > maxHold {
+		m.mu.Unlock()
+		w.foresee()
+		m.mu.Lock()
+	}
+	w.passLocked()
 	return w, nil
 }
 
@@ -100,35 +107,30 @@ type reservation struct {
 	lo        int // first position of this hold
 }
 
-// pass goes over all keys, in holds.
-func (w *reservation) pass() {
+// passLocked goes over all keys, and lets go of the mutex after every maxHold.
+func (w *reservation) passLocked() {
 	w.chain = chain{}
 	for lo := 0; lo < len(w.l.keys); lo += maxHold {
-		w.hold(lo, min(lo+maxHold, len(w.l.keys)))
+		if lo > 0 {
+			w.m.mu.Unlock()
+			w.m.mu.Lock()
+		}
+		w.holdLocked(lo, min(lo+maxHold, len(w.l.keys)))
 	}
 }
 
-// end hands the lease out.
-func (w *reservation) end() (WriteLease, error) {
+// endLocked hands the lease out and lets go of the mutex.
+func (w *reservation) endLocked() (WriteLease, error) {
 	m, l := w.m, w.l
-	denied := int64(0)
+	var short *Shortage
 	if w.full {
-		for i := range l.items {
-			if l.items[i].code == OutOfMemory {
-				denied++
-			}
-		}
-	}
-	gen := l.gen.Load()
-	m.mu.Lock()
-	m.mu.stats.DeniedObjects += denied
-	if w.overQuota {
-		m.mu.stats.DeniedByQuota += denied
+		short = w.deniedLocked()
 	}
 	if w.safe != nil {
 		w.safe.reset()
 		m.mu.protections = append(m.mu.protections, w.safe)
 	}
+	gen := l.gen.Load()
 	switch {
 	case w.closed:
 		m.abandonLocked(l, AbortShutdown)
@@ -138,16 +140,38 @@ func (w *reservation) end() (WriteLease, error) {
 		m.discardLocked(l)
 	}
 	m.mu.Unlock()
+	if short != nil {
+		short.log(m.o.Logger)
+	}
 	w.zeroPadding()
 	*w = reservation{}
 	return WriteLease{l, gen}, nil
 }
 
-// hold serves the keys [lo, hi) in one critical section.
-func (w *reservation) hold(lo, hi int) {
+// deniedLocked counts the keys that got no memory. The result is an explanation to
+// be logged, or nil.
+func (w *reservation) deniedLocked() *Shortage {
+	m, denied := w.m, int64(0)
+	for i := range w.l.items {
+		if w.l.items[i].code == OutOfMemory {
+			denied++
+		}
+	}
+	m.mu.stats.DeniedObjects += denied
+	if w.overQuota {
+		m.mu.stats.DeniedByQuota += denied
+		return nil
+	}
+	if s, fresh := m.shortageLocked(w); fresh {
+		return &s
+	}
+	return nil
+}
+
+// holdLocked serves the keys [lo, hi).
+func (w *reservation) holdLocked(lo, hi int) {
 	m := w.m
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.roomLocked(w.l.layout.Size(), hi-lo)
 	if m.mu.closed || w.closed {
 		w.closed = true
 		return
@@ -163,7 +187,10 @@ func (w *reservation) hold(lo, hi int) {
 		w.settleResults(lo, hi)
 	}
 	w.chain.resume(m)
-	m.prepareLocked(w.l.keys[lo:hi], &w.namer)
+	fresh := m.prepareLocked(w.l.keys[lo:hi], &w.namer)
+	if m.mu.arena.Used() < m.mu.arena.Capacity()-int64(fresh)*m.mu.layouts[w.layout].phys { // else: records that were freed just now
+		m.foreseeNewLocked(fresh)
+	}
 	s := &m.mu.scratch
 	if w.hasAfter && lo == 0 {
 		w.chain.start(m, &w.after, w.namer.family(&w.after))
@@ -300,6 +327,15 @@ func (w *reservation) zeroPadding() {
 
 // All yields the granted buffers by position in the request, until the lease ends.
 func (w WriteLease) All() iter.Seq2[int, []byte] { return buffers(w.l, w.gen) }
+
+// Buffer is the buffer of a granted position; nil for another one, with
+// Options.NoBytes, and after the lease has ended.
+func (w WriteLease) Buffer(i int) []byte {
+	if w.Code(i) != Success {
+		return nil
+	}
+	return w.l.buffer(i)
+}
 
 // Keys are the requested keys; nil after the lease has ended.
 func (w WriteLease) Keys() []kv.Key { return keysOf(w.l, w.gen) }

@@ -30,7 +30,8 @@ type Prefetch struct {
 type PrefetchResult struct {
 	Found  Bitmap       // over request positions
 	Prefix int          // leading positions found
-	L1     int          // positions that L1 held at submission, of those found
+	InL1   Bitmap       // positions that L1 held at submission, of those found
+	L1     int          // how many
 	Miss   []MissReason // per position; nil when nothing was missed
 }
 
@@ -116,6 +117,7 @@ func (p *Prefetch) resolve(hits int) {
 			r.L1++
 		}
 	}
+	r.InL1 = r.Found // L1 is the only tier
 	p.result = r
 }
 

@@ -120,6 +120,10 @@ func closedError(err error) error {
 // All yields the granted buffers by position in the request, until the lease ends.
 func (w WriteLease) All() iter.Seq2[int, []byte] { return w.l.All() }
 
+// Buffer is the buffer of a granted position; nil for another one and after the
+// lease has ended.
+func (w WriteLease) Buffer(i int) []byte { return w.l.Buffer(i) }
+
 // Keys are the requested keys; nil after the lease has ended.
 func (w WriteLease) Keys() []kv.Key { return w.l.Keys() }
 

@@ -19,6 +19,7 @@ type order struct {
 	passed list     // yielded in the running iteration, the latest at the head
 	seq    uint64   // last number drawn
 	round  uint64   // iterations begun
+	warm   uint32   // keeps the reads of Visit
 
 	lo, hi  int          // queues of the next iteration
 	victims iter.Seq[ID] // the method value, made once
@@ -73,6 +74,17 @@ func (p *order) find(id ID) *node {
 		return nil
 	}
 	return n
+}
+
+// Visit reads the records of entries.
+func (p *order) Visit(ids []ID) {
+	sum := uint32(0)
+	for _, id := range ids {
+		if n := p.nodes.Get(id); n != nil {
+			sum += n.prev
+		}
+	}
+	p.warm = sum
 }
 
 // Insert tracks an entry as the newest.

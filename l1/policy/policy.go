@@ -68,6 +68,14 @@ type Policy interface {
 	Victims(need Need) iter.Seq[ID]
 }
 
+// Visitor is implemented by policies that keep records of their own, so that the
+// manager can have many of them read at a time before it needs one after the other.
+type Visitor interface {
+	// Visit reads the records of entries, which need not be tracked. It changes
+	// nothing.
+	Visit(ids []ID)
+}
+
 // Isolating is a policy that can name victims of one tenant, for those tenants
 // that it was told of. It decides by salts, which the manager may use again for
 // another tenant once no entry carries them and Share was called.

@@ -167,3 +167,17 @@ func TestNodeSize(t *testing.T) {
 		t.Errorf("an entry has %d bytes in its node and a heap, want at most 48", got)
 	}
 }
+
+// Visit reads records of any id and changes nothing.
+func TestVisit(t *testing.T) {
+	p := NewLRU()
+	for id := ID(1); id <= 3; id++ {
+		p.Insert(id, 1, 1, time.Time{})
+	}
+	p.Pin(2)
+	before := [3]node{*p.at(1), *p.at(2), *p.at(3)}
+	p.Visit([]ID{0, 3, 2, 1, 4, 1 << 31})
+	if after := [3]node{*p.at(1), *p.at(2), *p.at(3)}; after != before || p.nodes.Get(1<<31) != nil {
+		t.Errorf("records were %+v and are %+v", before, after)
+	}
+}

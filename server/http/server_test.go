@@ -529,6 +529,12 @@ func stats() lmcache.Stats {
 			BytesBySalt: map[string]int64{"": 100, "tenant": 200}, Policy: "LRU", Mode: l1.ModeExact, Watermark: 1,
 			WriteTTL: 600 * time.Second, ReadTTL: 300 * time.Second, IndexBytes: 4096, DeniedObjects: 11, DeniedByQuota: 2,
 			Waits: 3, WaitsInVain: 1, Quotas: []l1.Quota{{Salt: "tenant", Bytes: 500, Used: 200}},
+			ConfiguredBytes: 1<<20 + 4096, CommittedBytes: 1 << 19, PinnedBytes: 1 << 18, UnpinnedBytes: 8192, ShmName: "lmcache_l1_pool_a",
+			Classes: []l1.SizeClass{{Size: 4096, Runs: 3, Used: 5, Free: 2}, {Size: 8192, Runs: 1, Used: 1}}, Shortages: 4,
+			LastShortage: l1.Shortage{
+				At: start.Add(time.Minute), Owner: "session", Keys: 2, RequestedBytes: 16384, MissingBytes: 8192, FreeBytes: 4096, LargestFreeBytes: 2048,
+				StagedBytes: 1, LeasedBytes: 2, OrphanedBytes: 3, EvictableBytes: 4, Classes: []l1.SizeClass{{Size: 4096, Runs: 3, Used: 6, Free: 1}},
+			},
 		}},
 		Sessions: 6, ActivePrefetchJobs: 9, Models: []string{"m"}, ChunkTokens: 256, HashAlgorithm: "blake3", BootID: "0011", StartedAt: start,
 		Workers: []lmcache.WorkerStats{{

@@ -37,7 +37,6 @@ type l1Status struct {
 	StagingBytes      int64            `json:"staging_bytes"`
 	UsedBytes         int64            `json:"memory_used_bytes"`
 	TotalBytes        int64            `json:"memory_total_bytes"`
-	ConfiguredBytes   int64            `json:"memory_configured_bytes"`
 	CapacityByBackend map[string]int64 `json:"capacity_bytes_by_backend"`
 	UsageRatio        float64          `json:"memory_usage_ratio"`
 	WriteTTL          float64          `json:"write_ttl_seconds"`
@@ -53,6 +52,7 @@ type l1Status struct {
 	IndexBytes        int64            `json:"index_bytes"`
 	BytesBySalt       map[string]int64 `json:"bytes_by_cache_salt"`
 	QuotaBySalt       map[string]int64 `json:"quota_by_cache_salt"`
+	memoryStatus
 }
 
 // evictionStatus is L1's eviction in /status.
@@ -88,10 +88,10 @@ func newStorageStatus(s lmcache.Stats, now time.Time) storageStatus {
 	mem := l1Status{
 		IsHealthy: open, TotalObjects: m.Objects + m.WritingObjects, WriteLocked: m.WritingObjects, ReadLocked: m.ReadingObjects,
 		StagingObjects: m.WritingObjects, StagingBytes: m.StagedBytes, UsedBytes: m.UsedBytes, TotalBytes: m.CapacityBytes,
-		ConfiguredBytes: m.CapacityBytes, CapacityByBackend: dram, WriteTTL: m.WriteTTL.Seconds(), ReadTTL: m.ReadTTL.Seconds(),
+		CapacityByBackend: dram, WriteTTL: m.WriteTTL.Seconds(), ReadTTL: m.ReadTTL.Seconds(),
 		StagedBytes: m.StagedBytes, LeasedBytes: m.LeasedBytes, OrphanedBytes: m.OrphanedBytes, EvictableBytes: m.EvictableBytes,
 		LargestFreeBytes: m.LargestFreeBytes, SizeClasses: m.SizeClasses, Leases: m.Leases, LeasesExpired: m.LeasesExpired,
-		IndexBytes: m.IndexBytes, BytesBySalt: m.BytesBySalt,
+		IndexBytes: m.IndexBytes, BytesBySalt: m.BytesBySalt, memoryStatus: newMemoryStatus(&m, now),
 	}
 	if mem.BytesBySalt == nil {
 		mem.BytesBySalt = map[string]int64{}
