@@ -5,6 +5,8 @@ FUZZTIME  ?= 10s
 BENCH     ?= .
 COUNT     ?= 1
 BENCHTIME ?= 1s
+SOAK      ?= 10000000
+SEED      ?= 1
 # Where `make tools` puts programs and where they are looked for.
 TOOLS_DIR ?= $(or $(shell $(GO) env GOBIN),$(shell $(GO) env GOPATH)/bin)
 export PATH := $(TOOLS_DIR):$(PATH)
@@ -17,7 +19,7 @@ help: ## list the targets
 	@echo
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 	@echo
-	@echo 'variables: E2E=1 (test), FUZZTIME (fuzz), BENCH, COUNT and BENCHTIME (bench), TOOLS_DIR (tools)'
+	@echo 'variables: E2E=1 (test), FUZZTIME (fuzz), BENCH, COUNT and BENCHTIME (bench), SOAK and SEED (soak), TOOLS_DIR (tools)'
 
 .PHONY: build
 build: ## build bin/lmcache
@@ -47,6 +49,11 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 .PHONY: bench
 bench: ## benchmarks matching BENCH, COUNT times
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./...
+
+# Seed and number of keys are printed with the result.
+.PHONY: soak
+soak: ## 10^7 distinct keys through a small L1, whose memory must not grow. SOAK: how many, SEED: which
+	SEED=$(SEED) $(GO) test -run '^$$' -bench 'Soak' -benchtime $(SOAK)x -timeout 2h ./l1
 
 .PHONY: fmt
 fmt: ## format all files

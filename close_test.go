@@ -367,3 +367,30 @@ func TestEngineStats(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// TestREQ_E60_SelfTest: a device that exchanges K and V, or loses a bit, is refused
+// with the reason, and leaves nothing behind.
+func TestREQ_E60_SelfTest(t *testing.T) {
+	r := newRig(t, setup{leaves: true}) // the device sees faults
+	defer r.shut()
+	before := r.eng.Stats()
+	for _, kind := range []fake.Kind{fake.Gather, fake.Scatter} {
+		for _, effect := range []fake.Effect{fake.Swap, fake.Flip, fake.Refuse} {
+			r.dev.Fail(fake.Fault{Kind: kind, Effect: effect, Count: 1})
+			w, err := r.eng.Attach(lmcache.WorkerOptions{Model: "other", Backend: r.dev, Cache: r.cache})
+			if w != nil || err == nil || effect != fake.Refuse && !errors.Is(err, gpu.ErrSelfTest) {
+				t.Errorf("%v of a %v: %v", effect, kind, err)
+			}
+		}
+	}
+	if after := r.eng.Stats(); len(after.Workers) != len(before.Workers) || len(after.Models) != 1 {
+		t.Errorf("%d workers of %v", len(after.Workers), after.Models)
+	}
+	w, err := r.eng.Attach(lmcache.WorkerOptions{Model: "other", Backend: r.dev, Cache: r.cache})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -20,6 +20,15 @@
 // The examples of this package are this loop as programs, against a device in host
 // memory; directory examples has a whole server.
 //
+// # Objects
+//
+// A chunk of one rank is one object, or several: layers with different attention
+// windows can be objects of their own (Options.SeparateObjectGroups), recurrent
+// layers always are. A lookup finds the longest prefix of which every rank and
+// group can supply what it needs: all chunks with full attention, the last ones
+// of a window, the last one of a recurrent state. The groups of a chunk are stored
+// together or not at all, except where the host has no block.
+//
 // # What holds
 //
 // A prompt is cut into chunks of Options.ChunkTokens. A chunk's key covers all
@@ -98,13 +107,13 @@
 // # Locks
 //
 // In order: Engine.lookups, Worker.closing and HostWorker.closing (held for reading by
-// verbs), Match.starting, lane.mu (held by a verb while it appends to its stream), then
-// one of Engine.mu, Session.mu, Match.mu, Transfer.mu, HostWorker.mu, lane.queue and
-// those of storage, of which none is taken while another is held, and last, also beneath
-// these, those of the session table, the alarms, the liveness and the quarantine.
-// Session.end and that of a host's transfer serialise the end and come first, and so
-// does the order of remote registrations. No lock is
-// held while waiting for a device or calling a subscriber.
+// verbs, the first by Attach too), Match.starting, lane.mu (held by a verb while it
+// appends to its stream), then one of Engine.mu, Session.mu, Match.mu, Transfer.mu,
+// HostWorker.mu, lane.queue and those of storage, of which none is taken while another
+// is held, and last, also beneath these, those of the session table, the alarms, the
+// liveness and the quarantine. Session.end and that of a host's transfer serialise the
+// end and come first, and so does the order of remote registrations. No lock is held
+// while waiting for a device or calling a subscriber.
 //
 // Sessions, transfers, reservations and the scan for silent workers share one set of
 // alarms, which has one timer of the runtime and rings without a lock.

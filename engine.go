@@ -13,6 +13,7 @@ import (
 
 	"github.com/lmcache-go/lmcache/eventbus"
 	"github.com/lmcache-go/lmcache/internal/runtime"
+	"github.com/lmcache-go/lmcache/l1"
 	"github.com/lmcache-go/lmcache/storage"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
@@ -62,8 +63,9 @@ type Engine struct {
 	clears atomic.Int64 // forced ones
 	keys   keyLists
 
-	lookups sync.RWMutex  // held for reading by those that run
-	gone    chan struct{} // Close is done
+	lookups sync.RWMutex   // held for reading by those that run, and by Attach
+	rounds  sync.WaitGroup // lookups that go on by themselves
+	gone    chan struct{}  // Close is done
 
 	mu struct {
 		sync.Mutex
@@ -191,6 +193,9 @@ func (e *Engine) ReportBlocksFunc(instance int64, model string, decode func() ([
 	return err
 }
 
+// Memory describes the memory of L1, for those who share it or register it.
+func (e *Engine) Memory() l1.Memory { return e.sm.Memory() }
+
 // Check verifies the sums of the storage below; for tests and diagnosis.
 func (e *Engine) Check() error { return e.sm.Check() }
 
@@ -202,7 +207,8 @@ func (e *Engine) isClosed() bool {
 
 // Close refuses new work, waits until the transfers that run are done, or ctx
 // ends, detaches all workers, ends all sessions with their events and frees the
-// memory. It is idempotent; a second caller waits for the first, whose error it
+// memory, when the calls of Lookup and Attach that run have returned. It is
+// idempotent; a second caller waits for the first, whose error it
 // does not get.
 //
 // If ctx ends first, or somebody still holds memory, the error says who, and the
@@ -240,9 +246,12 @@ func (e *Engine) Close(ctx context.Context) error {
 		errs = append(errs, s.Close())
 	}
 	e.alarms.close()
-	e.lookups.Lock()   // those that have begun find their sessions closed and give back what they lease
+	// Lookups that have begun find their sessions closed and give back what they
+	// lease; an Attach that has begun unpins what it has pinned.
+	e.lookups.Lock()
 	e.lookups.Unlock() //nolint:staticcheck // it waits for them
 	errs = append(errs, e.sm.Close(ctx))
+	e.rounds.Wait() // the storage has resolved what they wait for
 	if e.live != nil {
 		e.live.Close() // waits for what its timers do
 	}

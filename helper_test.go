@@ -96,7 +96,7 @@ func newRigNoLeak(t *testing.T, o setup) *rig {
 	}
 	r.cache = r.paged(o.blocks)
 	if r.worker, err = r.eng.Attach(lmcache.WorkerOptions{
-		Model: model, WorldSize: o.world, Backend: r.dev, Cache: r.cache,
+		Model: model, WorldSize: o.world, Backend: r.dev, Cache: r.cache, NoSelfTest: r.manual,
 	}); err != nil {
 		t.Fatal(err)
 	}

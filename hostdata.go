@@ -113,7 +113,7 @@ func (c *dataCommit) run(ctx context.Context) (bool, error) {
 // rest reserves and fills what is not in the cache.
 func (c *dataCommit) rest(ctx context.Context, n int) (whole bool, err error) {
 	st := c.st
-	lease, err := st.m.reserve(ctx, st.s, st.hashes, st.from)
+	lease, err := st.m.reserve(ctx, st.s, &st.m.groups[group], st.hashes, st.from, len(st.hashes))
 	if err != nil {
 		return false, err
 	}

@@ -7,8 +7,6 @@ import (
 	"iter"
 	"log/slog"
 	"time"
-
-	"github.com/lmcache-go/lmcache/storage"
 )
 
 // HostRead is chunks that a host reads from the memory of the cache: all of a range,
@@ -17,8 +15,10 @@ import (
 // read TTL. It does not need its session. Its methods are safe for concurrent use.
 type HostRead struct {
 	hostTransfer
-	lease storage.ReadLease
-	size  int // chunks
+	parts []readPart // in order of their chunks
+	one   [1]readPart
+	from  int // first chunk of the range
+	size  int // chunks of it
 	hit   bool
 }
 
@@ -49,15 +49,15 @@ func (h *HostWorker) prepareRetrieve(ctx context.Context, m *Match, w *member, k
 	}
 	from, to, err := h.chunks(m.tokens, lo, hi)
 	if err != nil {
-		m.refuse(w, found)
+		m.refuse(ctx, w, 0, found)
 		return nil, err
 	}
 	if err := h.enter(); err != nil {
-		m.refuseRange(w, from, min(to, found))
+		m.refuse(ctx, w, from, min(to, found))
 		return nil, err
 	}
 	defer h.leave()
-	r := &HostRead{hostTransfer: hostTransfer{h: h, m: w, s: m.s, n: h.e.ops.Add(1), at: h.e.sm.Now()}, size: to - from}
+	r := &HostRead{hostTransfer: hostTransfer{h: h, m: w, s: m.s, n: h.e.ops.Add(1), at: h.e.sm.Now()}, from: from, size: to - from}
 	if from == to {
 		r.hit, r.state = true, hostDone
 		return r, nil
@@ -73,7 +73,7 @@ func (h *HostWorker) prepareRetrieve(ctx context.Context, m *Match, w *member, k
 		other, full := h.holdRead(r)
 		switch {
 		case other == nil && full:
-			m.refuseRange(w, from, min(to, found))
+			m.refuse(ctx, w, from, min(to, found))
 			r.submit()
 			r.missed(ctx, fmt.Errorf("lmcache: worker %s reads %d ranges already", h.id, MaxHostPending))
 			return r, nil
@@ -111,18 +111,20 @@ func (r *HostRead) isPending() bool {
 func (r *HostRead) lend(ctx context.Context, m *Match, from, to, found int) {
 	r.submit()
 	if to > found {
-		m.refuseRange(r.m, from, found)
+		m.refuse(ctx, r.m, from, found)
 		r.missed(ctx, fmt.Errorf("lmcache: %d chunks were found, not %d", found, to))
 		return
 	}
 	// From here on the caller gets a read: an ended context changes nothing.
-	lease, err := m.readRange(context.WithoutCancel(ctx), r.m, from, to)
+	parts, err := m.read(context.WithoutCancel(ctx), r.one[:0], r.m, from, to, 0)
 	if err != nil {
 		r.missed(ctx, err)
 		return
 	}
-	lease.EndScope()
-	r.lease, r.hit = lease, true
+	for i := range parts {
+		parts[i].lease.EndScope()
+	}
+	r.parts, r.hit = parts, true
 	if r.op != "" {
 		r.h.e.topics.retrieveStarted.PublishAt(RetrieveStarted{
 			SessionID: r.s.r.ID, Device: hostDevice, EngineID: r.h.id, Model: r.m.key.model, OpID: r.op,
@@ -154,7 +156,17 @@ func (r *HostRead) Success() bool { return r.hit }
 
 // All yields the buffers by the index of their chunk in the range. They must not be
 // used after Done or the end of the worker.
-func (r *HostRead) All() iter.Seq2[int, []byte] { return r.lease.All() }
+func (r *HostRead) All() iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		for _, p := range r.parts {
+			for i, b := range p.lease.All() {
+				if !yield(p.chunk-r.from+i, b) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // Slots is where the buffers lie, in order of their chunks; none after the end.
 func (r *HostRead) Slots() []HostSlot {
@@ -163,9 +175,11 @@ func (r *HostRead) Slots() []HostSlot {
 	if r.state != hostPending {
 		return nil
 	}
-	list := make([]HostSlot, r.size)
-	for i := range list {
-		list[i] = HostSlot{Chunk: i, Offset: r.lease.Offset(i), Bytes: r.m.objectBytes()}
+	list := make([]HostSlot, 0, r.size)
+	for _, p := range r.parts {
+		for i := range p.n {
+			list = append(list, HostSlot{Chunk: p.chunk - r.from + i, Offset: p.lease.Offset(i), Bytes: r.m.objectBytes()})
+		}
 	}
 	return list
 }
@@ -175,7 +189,9 @@ func (r *HostRead) Done() {
 	r.end.Lock()
 	defer r.end.Unlock()
 	if r.state == hostPending {
-		r.lease.Finish()
+		for _, p := range r.parts {
+			p.lease.Finish()
+		}
 		r.settle(true, hostDone)
 	}
 }
@@ -192,12 +208,13 @@ func (r *HostRead) takeBack() {
 	if r.state != hostPending {
 		return
 	}
-	if r.h.o.Shared {
-		lease := r.lease
-		lease.Orphan()
-		r.h.e.kept.add(lease.Free)
-	} else {
-		r.lease.Abort()
+	for _, p := range r.parts {
+		if r.h.o.Shared {
+			p.lease.Orphan()
+			r.h.e.kept.add(p.lease.Free)
+		} else {
+			p.lease.Abort()
+		}
 	}
 	r.settle(false, hostGone)
 }
@@ -208,7 +225,9 @@ func (r *HostRead) ring(now time.Time) time.Time {
 	r.end.Lock()
 	defer r.end.Unlock()
 	if r.state == hostPending && !r.remote() {
-		r.lease.Renew()
+		for _, p := range r.parts {
+			p.lease.Renew()
+		}
 		return now.Add(r.h.e.beat)
 	}
 	r.takeBack()
@@ -251,42 +270,4 @@ func (r *HostRead) settle(success bool, state hostState) {
 		}, now)
 	}
 	h.counts.loaded.finished.Add(1)
-}
-
-// chunkRange selects the objects of a worker's rank in the chunks [lo, hi).
-func (m *Match) chunkRange(w *member, lo, hi int) storage.Select {
-	return storage.Select{Lo: lo * m.key.world, Hi: hi * m.key.world, Stride: m.key.world, Offset: w.rank}
-}
-
-// refuseRange is refuse for the chunks [lo, hi).
-func (m *Match) refuseRange(w *member, lo, hi int) {
-	if lo < hi && m.claim(w) {
-		m.prefetch.ReleaseRange(m.chunkRange(w, lo, hi), 1)
-	}
-}
-
-// readRange is read for the chunks [lo, hi) of a worker with one object group.
-func (m *Match) readRange(ctx context.Context, w *member, lo, hi int) (storage.ReadLease, error) {
-	if m.layout.Fingerprint() != w.groups[group].layout.Fingerprint() {
-		m.refuseRange(w, lo, hi)
-		return storage.ReadLease{}, errLayout
-	}
-	if m.isVoid() {
-		return storage.ReadLease{}, errVoid
-	}
-	s := m.chunkRange(w, lo, hi)
-	if m.clears != w.e.clears.Load() {
-		m.refuseRange(w, lo, hi) // the objects it was about are gone, though their bytes may not be
-	}
-	if m.claim(w) {
-		return m.prefetch.Read(ctx, s)
-	}
-	again, err := w.e.sm.SubmitPrefetch(ctx, s.Pick(m.prefetch.Keys()), w.groups[group].layout, storage.PrefetchOptions{
-		Owner: m.s.r.ID, RequestID: m.s.r.ID, SkipL2: true,
-	})
-	if err != nil {
-		return storage.ReadLease{}, err
-	}
-	defer again.Release()
-	return again.Read(ctx, storage.Select{Hi: hi - lo})
 }

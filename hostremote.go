@@ -135,7 +135,7 @@ func (m *Match) covers(s *Session, tokens []int32) bool {
 
 // nothing is a match that covers nothing of a prompt.
 func (h *HostWorker) nothing(s *Session, tokens []int32) *Match {
-	m := &Match{s: s, tokens: len(tokens), key: h.key, layout: h.o.Layout, submitted: h.e.sm.Now(), clears: math.MinInt64}
+	m := &Match{s: s, tokens: len(tokens), key: h.key, groups: h.groups, submitted: h.e.sm.Now(), clears: math.MinInt64}
 	m.mu.resolved, m.mu.delivered = true, true
 	return m
 }

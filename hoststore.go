@@ -123,7 +123,7 @@ func (st *HostStore) isPending() bool {
 
 // reserve stages the memory. It needs end.
 func (st *HostStore) reserve(ctx context.Context) error {
-	lease, err := st.m.reserve(ctx, st.s, st.hashes, st.from)
+	lease, err := st.m.reserve(ctx, st.s, &st.m.groups[group], st.hashes, st.from, len(st.hashes))
 	if err != nil {
 		st.state = hostGone
 		st.h.release(st, true, false)

@@ -144,7 +144,7 @@ func (e *Engine) AttachHost(o HostOptions) (*HostWorker, error) {
 	}
 	h.id = e.nextIDLocked(o.Instance)
 	e.mu.hosts = append(e.mu.hosts, h)
-	clash := e.registerLocked(h.key, layout)
+	clash := e.registerLocked(h.key, h.groups)
 	e.mu.Unlock()
 	clash.log(e.log)
 	e.log.Info("Registered a worker whose host copies", slog.String("engine_id", h.id),

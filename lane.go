@@ -15,8 +15,9 @@ import (
 // work and its completion are queued in one order; it never waits for the device.
 type lane struct {
 	stream gpu.Stream
-	mu     sync.Mutex // order of verbs; use of the stream
-	staged []batch    // of the verb that runs; needs mu
+	mu     sync.Mutex    // order of verbs; use of the stream
+	staged []batch       // of the verb that runs; needs mu
+	ids    []gpu.BlockID // of the copy that is queued; needs mu
 
 	closing bool // the last event is recorded; needs mu
 

@@ -32,25 +32,22 @@ var layers = []layer{
 	{0, "storage/kv", nil, []string{"github.com/zeebo/blake3"}, "a leaf: keys are shared by all, so whatever it imports everybody links"},
 	{0, "internal/runtime", nil, nil, "a leaf: the seam to time and work that all deciding code stands on"},
 	{0, "internal/invariants", nil, nil, "a leaf: one constant"},
+	{0, "internal/machine", nil, []string{"golang.org/x/sys/unix"}, "a leaf: what the machine offers is asked for by the library and by the command line"},
 	{0, "internal/leak", nil, nil, "a leaf: every test may use it"},
 	{0, "internal/serving", nil, nil, "a leaf: the life of a listener, whatever it serves"},
 	{0, "internal/mooncake", nil, nil, "a leaf: a file format, for tests and benchmarks"},
 	{0, "internal/belady", nil, nil, "a leaf: a bound that must not be computed with the code that it judges"},
 
 	// 1: siblings, none of which imports another.
-	{1, "l1/internal/slab", nil, nil, "a data structure; it knows nothing of objects"},
-	{
-		1, "l1/internal/arena",
-		[]string{"internal/invariants", "l1/internal/slab"},
-		[]string{"golang.org/x/sys/unix"},
-		"memory knows nothing of what is stored in it",
-	},
+	{1, "l1/internal/slab", nil, []string{"golang.org/x/sys/unix"}, "a data structure; it knows nothing of objects"},
+	{1, "l1/internal/pool", nil, []string{"golang.org/x/sys/unix"}, "memory from the operating system; it knows nothing of how it is divided"},
+	{1, "l1/internal/arena", []string{"internal/invariants", "l1/internal/slab"}, nil, "memory knows nothing of what is stored in it"},
 	{1, "l1/policy", []string{"l1/internal/slab"}, nil, "a policy orders numbers; it knows no key, no memory and no lease"},
 	{1, "l1/policy/policytest", []string{"l1/policy"}, nil, "the contract that every policy passes"},
 	{
 		1, "l1",
-		[]string{"eventbus", "internal/invariants", "internal/runtime", "l1/internal/...", "l1/policy", "storage/kv"},
-		[]string{"golang.org/x/sys/unix"},
+		[]string{"eventbus", "internal/invariants", "internal/machine", "internal/runtime", "l1/internal/...", "l1/policy", "storage/kv"},
+		nil,
 		"l1, l2 and gpu are siblings: the storage manager and the engine introduce them to each other",
 	},
 	{
@@ -107,7 +104,7 @@ var layers = []layer{
 		[]string{"github.com/alecthomas/kong", "github.com/schollz/progressbar/v3", "go.yaml.in/yaml/v3", "golang.org/x/term"},
 		"it knows no part of the cache: commands turn flags into options",
 	},
-	{6, "internal/cli/flags", []string{"internal/cli"}, nil, "flags are texts and numbers; commands turn them into options"},
+	{6, "internal/cli/flags", []string{"internal/cli", "internal/machine"}, nil, "flags are texts and numbers; commands turn them into options"},
 	{
 		6, "internal/workload",
 		[]string{
@@ -118,9 +115,15 @@ var layers = []layer{
 		"it uses the engine as any embedder would, over the fake device",
 	},
 	{
+		6, "internal/l1bench",
+		[]string{"eventbus", "l1", "storage", "storage/kv"},
+		nil,
+		"it drives the storage manager as the engine does; subscribers are handed in",
+	},
+	{
 		6, "cmd/lmcache",
 		[]string{
-			".", "eventbus", "gpu", "gpu/fake", "internal/belady", "internal/cli", "internal/cli/flags", "internal/mooncake", "internal/workload",
+			".", "eventbus", "gpu", "gpu/fake", "internal/belady", "internal/cli", "internal/cli/flags", "internal/l1bench", "internal/mooncake", "internal/workload",
 			"l1", "observe", "observe/export", "server/http", "storage", "storage/kv",
 		},
 		[]string{"github.com/alecthomas/kong", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/metric/noop"},
@@ -140,7 +143,7 @@ var restricted = []struct {
 	to  []string
 	why string
 }{
-	{"unsafe", []string{"l1/internal/arena"}, "one place hands out memory that the garbage collector does not know"},
+	{"unsafe", []string{"l1/internal/pool", "l1/internal/slab"}, "one place hands out memory that the garbage collector does not know, another advises the kernel about memory that it does"},
 	{"reflect", []string{"eventbus", "internal/cli"}, "types are known where they are used; the bus looks them up once, and kong's mappers speak reflect"},
 	{"testing", []string{"eventbus/eventbustest", "gpu/gputest", "l1/policy/policytest"}, "shipped code must not carry the flags of package testing"},
 	{"net/http", []string{"server/http", "observe/export", "internal/serving", "cmd/lmcache", "internal/cli"}, "the library opens no port"},

@@ -1,6 +1,7 @@
 package lmcache
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -17,14 +18,14 @@ type layoutKey struct {
 // layoutEntry is the layout of one model and world size, as long as workers are
 // registered for it.
 type layoutEntry struct {
-	layout kv.Layout
+	groups []objectGroup
 	refs   int
 }
 
 // layoutClash is two layouts of one model.
 type layoutClash struct {
 	key      layoutKey
-	old, now kv.Fingerprint
+	old, now []objectGroup
 }
 
 // log writes an error if there is a clash.
@@ -32,25 +33,46 @@ func (c *layoutClash) log(log *slog.Logger) {
 	if c != nil {
 		log.Error("workers of one model have different layouts; objects of the other one are misses",
 			slog.String("model", c.key.model), slog.Int("world_size", c.key.world),
-			slog.String("layout", c.old.String()), slog.String("new_layout", c.now.String()))
+			slog.String("layout", describe(c.old)), slog.String("new_layout", describe(c.now)))
 	}
 }
 
-// register counts a worker's layout; the last one registered is used for lookups.
-// If it differs from the one before, that is to be logged without the lock.
-func (e *Engine) registerLocked(k layoutKey, l kv.Layout) *layoutClash {
+// registerLocked counts a worker's layout; the last one registered is used for
+// lookups. If it differs from the one before, that is to be logged without the lock.
+func (e *Engine) registerLocked(k layoutKey, groups []objectGroup) *layoutClash {
 	entry := e.mu.layouts[k]
 	if entry == nil {
-		entry = &layoutEntry{layout: l}
+		entry = &layoutEntry{groups: groups}
 		e.mu.layouts[k] = entry
 	}
 	entry.refs++
-	old := entry.layout.Fingerprint()
-	if old == l.Fingerprint() {
+	if sameGroups(entry.groups, groups) {
 		return nil
 	}
-	entry.layout = l
-	return &layoutClash{key: k, old: old, now: l.Fingerprint()}
+	old := entry.groups
+	entry.groups = groups
+	return &layoutClash{key: k, old: old, now: groups}
+}
+
+// describe names the groups by fingerprint and window.
+func describe(groups []objectGroup) string {
+	names := make([]string, len(groups))
+	for i := range groups {
+		names[i] = groups[i].layout.Fingerprint().String()
+		if w := groups[i].window; w > 0 {
+			names[i] += fmt.Sprintf("(window %d)", w)
+		}
+	}
+	return strings.Join(names, " ")
+}
+
+// layoutsOf are the layouts of groups in order.
+func layoutsOf(groups []objectGroup) []kv.Layout {
+	list := make([]kv.Layout, len(groups))
+	for i := range groups {
+		list[i] = groups[i].layout
+	}
+	return list
 }
 
 func (e *Engine) unregisterLocked(k layoutKey) {
@@ -61,9 +83,9 @@ func (e *Engine) unregisterLocked(k layoutKey) {
 	}
 }
 
-// resolve finds the model, world size and layout that a request means. ok is
+// resolve finds the model, world size and object groups that a request means. ok is
 // false if there is no layout for them.
-func (e *Engine) resolve(model string, world int) (k layoutKey, l kv.Layout, ok bool, err error) {
+func (e *Engine) resolve(model string, world int) (k layoutKey, groups []objectGroup, ok bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if model == "" || world == 0 {
@@ -74,7 +96,7 @@ func (e *Engine) resolve(model string, world int) (k layoutKey, l kv.Layout, ok 
 			}
 		}
 		if found > 1 || found == 0 && model == "" {
-			return layoutKey{}, kv.Layout{}, false, ErrAmbiguousModel
+			return layoutKey{}, nil, false, ErrAmbiguousModel
 		}
 		if found == 0 {
 			k = layoutKey{model, max(world, 1)}
@@ -84,9 +106,9 @@ func (e *Engine) resolve(model string, world int) (k layoutKey, l kv.Layout, ok 
 	}
 	entry := e.mu.layouts[k]
 	if entry == nil {
-		return k, kv.Layout{}, false, nil
+		return k, nil, false, nil
 	}
-	return k, entry.layout, true, nil
+	return k, entry.groups, true, nil
 }
 
 // models lists the registered models by name, each once.

@@ -153,7 +153,7 @@ func TestREQ_E40_ReapHungDevice(t *testing.T) {
 		r := newRigNoLeak(t, setup{leaves: true})
 		id := int64(1)
 		attach := func() *lmcache.Worker {
-			w, err := r.eng.Attach(lmcache.WorkerOptions{Model: model, Backend: r.dev, Cache: r.cache, Instance: &id})
+			w, err := r.eng.Attach(lmcache.WorkerOptions{NoSelfTest: true, Model: model, Backend: r.dev, Cache: r.cache, Instance: &id})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/lmcache-go/lmcache/l1"
 	"github.com/lmcache-go/lmcache/storage"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
@@ -21,25 +20,28 @@ type Match struct {
 	err       error // bad arguments; the match is empty
 	tokens    int   // of the prompt
 	key       layoutKey
-	layout    kv.Layout
+	groups    []objectGroup // of the model at the lookup
 	chain     kv.Chain
-	prefetch  *storage.Prefetch // nil: nothing was asked
+	part      int // leading chunks that take part
 	early     string
 	submitted time.Time
-	clears    int64      // of the engine, before the lookup
-	starting  sync.Mutex // held by Lookup until all of the above is known; comes before mu
+	clears    int64         // of the engine, before the lookup
+	planned   chan struct{} // closed when all tasks are submitted; nil: they are
+	starting  sync.Mutex    // held by Lookup until all of the above is known; comes before mu
 	mu        struct {
 		sync.Mutex
 		void      bool // replaced, or its session has ended
-		freed     bool // Release gave holders back
 		resolved  bool
 		delivered bool
-		chunks    int // found
+		tasks     []task // by object group, those of one group from the last chunks to the first
+		one       [1]task
+		frees     []freeing // to be applied when it resolves
+		chunks    int       // found
 		l1Chunks  int
+		skip      int // tokens that the host has
 		miss      storage.MissCounts
 		known     time.Time
 		asked     time.Time            // for the result, the last time
-		claimed   map[*member]struct{} // which have had their turn at the holders
 		taken     bool                 // by Take
 		strangers map[stranger]*member // those that are not registered
 	}
@@ -119,8 +121,8 @@ func (s *Session) replace(m *Match) bool {
 // start submits the lookup.
 func (m *Match) start(ctx context.Context, tokens []int32) {
 	s, e := m.s, m.s.e
-	k, layout, ok, err := e.resolve(s.r.Model, s.r.WorldSize)
-	m.key, m.layout = k, layout
+	k, groups, ok, err := e.resolve(s.r.Model, s.r.WorldSize)
+	m.key, m.groups = k, groups
 	full := len(tokens) / e.o.ChunkTokens
 	switch {
 	case err != nil:
@@ -136,37 +138,36 @@ func (m *Match) start(ctx context.Context, tokens []int32) {
 		return
 	}
 	m.chain = s.hash(tokens)
-	s.mu.Lock()
-	s.mu.layout = k
-	s.mu.Unlock()
-	if m.chain.Len() == 0 {
+	s.names(k, groups)
+	m.part = m.takePart(len(tokens))
+	if m.part == 0 {
 		m.exit(exitNoChunk, storage.MissUnderChunkSize, 1, nil)
 		return
 	}
 	if e.topics.lookup.Active() {
 		e.topics.lookup.PublishAt(Lookup{
 			SessionID: s.r.ID, RequestID: s.r.ID, ChunkHashes: m.chain.Hashes(), Model: k.model,
-			ChunkSize: e.o.ChunkTokens, SeqLen: len(tokens), Layouts: []kv.Layout{layout},
+			ChunkSize: e.o.ChunkTokens, SeqLen: len(tokens), Layouts: layoutsOf(groups),
 		}, m.submitted)
 	}
-	list := e.keys.take(m.chain.Len() * k.world)
-	defer e.keys.give(list)
-	if *list, err = s.request(k, kv.AllWorkers).AppendKeys(*list, group, m.chain.Hashes()); err != nil {
-		m.exit("", storage.MissNone, 0, err)
-		return
-	}
 	m.clears = e.clears.Load()
-	p, err := e.sm.SubmitPrefetch(ctx, *list, layout, storage.PrefetchOptions{
-		Owner: s.r.ID, RequestID: s.r.ID, Readers: int(s.readersWanted.Load()),
-	})
-	if err != nil {
-		if err = closedError(err); err == ErrClosed { //nolint:errorlint // it is exactly that
-			err = nil
-		}
-		m.exit("", storage.MissClosed, full, err)
-		return
+	m.submit(ctx)
+}
+
+// takePart is how many full chunks of a prompt can be supplied. A recurrent state
+// cannot be rewound, and a token has to be left to compute: a chunk that ends with
+// the prompt is of no use then.
+func (m *Match) takePart(tokens int) int {
+	n := m.chain.Len()
+	if n*m.s.e.o.ChunkTokens < tokens {
+		return n
 	}
-	m.adopt(p)
+	for i := range m.groups {
+		if m.groups[i].recurrent {
+			return max(n-1, 0)
+		}
+	}
+	return n
 }
 
 // Early exits and reasons in events.
@@ -177,26 +178,17 @@ const (
 	reasonSessionEnd = "session_end"
 )
 
-// adopt keeps the handle, unless the match was dropped meanwhile.
-func (m *Match) adopt(p *storage.Prefetch) {
-	m.mu.Lock()
-	void := m.mu.void
-	if !void {
-		m.prefetch = p
-	}
-	m.mu.Unlock()
-	if void {
-		p.Release()
-	}
-}
-
 // exit resolves the match with nothing found.
 func (m *Match) exit(early string, why storage.MissReason, chunks int, err error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.early, m.err = early, err
 	m.mu.miss.Add(why, chunks)
 	m.mu.resolved, m.mu.known = true, m.s.e.sm.Now()
+	tasks := m.mu.tasks
+	m.mu.Unlock()
+	for i := range tasks { // of groups that were asked before one could not be
+		tasks[i].p.Release()
+	}
 }
 
 // Planned is how many tokens the cache plans to supply, and whether that is known
@@ -204,14 +196,15 @@ func (m *Match) exit(early string, why storage.MissReason, chunks int, err error
 func (m *Match) Planned() (n int, known bool) {
 	m.ask()
 	m.mu.Lock()
-	p := m.prefetch
-	void := m.mu.void
-	m.mu.Unlock()
-	if p == nil || void {
+	defer m.mu.Unlock()
+	switch {
+	case m.mu.void:
 		return 0, true
+	case m.mu.resolved:
+		return m.usable(m.mu.chunks), true
 	}
-	keys, known := p.LookupHits()
-	return m.usable(keys / m.key.world), known
+	chunks, known := m.planLocked()
+	return m.usable(chunks), known
 }
 
 // Tokens waits until the lookup has resolved and returns how many leading tokens
@@ -228,6 +221,15 @@ func (m *Match) Tokens(ctx context.Context) (int, error) {
 // to compute.
 func (m *Match) Chunks(ctx context.Context) (int, error) { return m.deliver(ctx) }
 
+// Skip says that the first n tokens of the prompt are in the host's blocks already:
+// retrieves that begin from now on leave the blocks alone that lie wholly inside
+// of them. A block in which they end is written whole.
+func (m *Match) Skip(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.skip = max(n, 0)
+}
+
 func (m *Match) usable(chunks int) int {
 	return max(min(chunks*m.s.e.o.ChunkTokens, m.tokens-1), 0)
 }
@@ -235,15 +237,8 @@ func (m *Match) usable(chunks int) int {
 // deliver waits for the result and announces it the first time.
 func (m *Match) deliver(ctx context.Context) (int, error) {
 	m.ask()
-	m.mu.Lock()
-	p, wait := m.prefetch, !m.mu.resolved && !m.mu.void
-	m.mu.Unlock()
-	if wait {
-		r, err := p.Wait(ctx)
-		if err != nil {
-			return 0, err
-		}
-		m.settle(p, r)
+	if err := m.resolve(ctx); err != nil {
+		return 0, err
 	}
 	m.mu.Lock()
 	if m.mu.void || m.mu.delivered {
@@ -259,37 +254,6 @@ func (m *Match) deliver(ctx context.Context) (int, error) {
 	m.mu.Unlock()
 	m.announce(e)
 	return chunks, err
-}
-
-// settle folds the result of the prefetch into chunks: those of which all ranks
-// are there.
-func (m *Match) settle(p *storage.Prefetch, r storage.PrefetchResult) {
-	world := m.key.world
-	if whole := r.Prefix / world * world; m.fold(r) && whole < r.Prefix { // ranks of a chunk that is not whole
-		p.ReleaseRange(storage.Select{Lo: whole, Hi: r.Prefix}, l1.MaxReaders)
-	}
-}
-
-// fold takes the result over; false: it was known before, or nobody wants it.
-func (m *Match) fold(r storage.PrefetchResult) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.mu.resolved || m.mu.void {
-		return false
-	}
-	m.mu.resolved, m.mu.known = true, m.s.e.sm.Now()
-	world := m.key.world
-	m.mu.chunks = r.Prefix / world
-	m.mu.l1Chunks = min(m.mu.chunks, r.L1/world)
-	for c := m.mu.chunks; c < m.chain.Len(); c++ {
-		for i := c * world; i < (c+1)*world; i++ {
-			if r.Miss != nil && r.Miss[i] != storage.MissNone {
-				m.mu.miss.Add(r.Miss[i], 1)
-				break
-			}
-		}
-	}
-	return true
 }
 
 // event is the announcement of the result. It needs m.mu.
@@ -321,37 +285,10 @@ func (m *Match) announce(ev LookupEnded) {
 	}
 }
 
-// Release gives back the holders on the tokens [from, to) that no transfer has
-// claimed, whole chunks only. It counts as asking for the result. What was given
-// back can still be retrieved as long as it stays in the cache.
-func (m *Match) Release(from, to int) {
-	m.mu.Lock()
-	p := m.prefetch
-	m.mu.Unlock()
-	if p == nil {
-		return
-	}
-	size, world := m.s.e.o.ChunkTokens, m.key.world
-	lo, hi := max(from, 0)/size, min(to/size, m.chain.Len())
-	if from > lo*size {
-		lo++
-	}
-	if lo >= hi {
-		return
-	}
-	if _, known := p.Status(); known {
-		_, _ = m.deliver(context.Background()) //nolint:forbidigo // does not wait
-	}
-	m.mu.Lock()
-	m.mu.freed = true
-	m.mu.Unlock()
-	p.ReleaseRange(storage.Select{Lo: lo * world, Hi: hi * world}, l1.MaxReaders)
-}
-
 // drop ends the match: what it holds goes back, and it covers nothing any more.
 func (m *Match) drop(reason string) {
 	m.mu.Lock()
-	void, delivered, p := m.mu.void, m.mu.delivered, m.prefetch
+	void, delivered, tasks := m.mu.void, m.mu.delivered, m.mu.tasks
 	m.mu.void = true
 	m.mu.Unlock()
 	if void {
@@ -363,7 +300,7 @@ func (m *Match) drop(reason string) {
 			t.PublishAt(LookupAbandoned{SessionID: m.s.r.ID, Reason: reason}, m.s.e.sm.Now())
 		}
 	}
-	if p != nil {
-		p.Release()
+	for i := range tasks {
+		tasks[i].p.Release()
 	}
 }

@@ -21,12 +21,6 @@ type member struct {
 	groups []objectGroup
 }
 
-// objectGroup is a part of a rank's KV that is one object per chunk.
-type objectGroup struct {
-	id     uint16
-	layout kv.Layout
-}
-
 // objectBytes is the size of all objects of one chunk.
 func (w *member) objectBytes() int64 {
 	n := int64(0)
@@ -53,7 +47,7 @@ func (w *member) serves(s *Session) error {
 	if s.bad != nil {
 		return s.bad
 	}
-	k, _, _, err := w.e.resolve(s.r.Model, s.r.WorldSize)
+	k, groups, _, err := w.e.resolve(s.r.Model, s.r.WorldSize)
 	if err != nil {
 		return err
 	}
@@ -67,25 +61,25 @@ func (w *member) serves(s *Session) error {
 	if s.mu.closed {
 		return ErrClosed
 	}
-	s.mu.layout = k
+	s.mu.layout, s.mu.groups = k, len(groups)
 	return nil
 }
 
-// reserve stages memory for the chunks from on.
-func (w *member) reserve(ctx context.Context, s *Session, hashes []kv.Hash, from int) (storage.WriteLease, error) {
+// reserve stages memory for chunks [lo, hi) of one group.
+func (w *member) reserve(ctx context.Context, s *Session, g *objectGroup, hashes []kv.Hash, lo, hi int) (storage.WriteLease, error) {
 	// The chunk before the first one is expanded with them, for its key.
-	lo := max(from-1, 0)
-	list := w.e.keys.take(len(hashes) - lo)
+	from := max(lo-1, 0)
+	list := w.e.keys.take(hi - from)
 	defer w.e.keys.give(list)
-	keys, err := s.request(w.key, w.rank).AppendKeys(*list, group, hashes[lo:])
+	keys, err := s.request(w.key, w.rank).AppendKeys(*list, g.id, hashes[from:hi])
 	if err != nil {
 		return storage.WriteLease{}, err
 	}
 	o := storage.WriteOptions{Owner: s.r.ID}
-	if lo < from {
+	if from < lo {
 		o.After = keys[0]
 	}
-	l, err := w.e.sm.ReserveWrite(ctx, keys[from-lo:], w.groups[group].layout, storage.New, o)
+	l, err := w.e.sm.ReserveWrite(ctx, keys[lo-from:], g.layout, storage.New, o)
 	return l, closedError(err)
 }
 

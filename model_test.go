@@ -21,8 +21,8 @@ type modelSession struct {
 	asked []int32
 	held  map[string]bool // objects with a holder of the match
 	turn  map[*lmcache.Worker]bool
-	freed bool
-	clear int // forced clears before the lookup
+	taken map[int]bool // chunks whose holder was claimed or freed
+	clear int          // forced clears before the lookup
 	known map[*lmcache.Worker]modelKnown
 }
 
@@ -128,7 +128,7 @@ func (m *modelEngine) prompt() (uint64, []int32) {
 func (m *modelEngine) lookup(s *modelSession) {
 	s.seed, s.asked = m.prompt()
 	s.m = s.s.Lookup(m.r.Context(), s.asked)
-	s.held, s.turn, s.freed, s.clear = make(map[string]bool), make(map[*lmcache.Worker]bool), false, m.clears
+	s.held, s.turn, s.taken, s.clear = make(map[string]bool), make(map[*lmcache.Worker]bool), make(map[int]bool), m.clears
 	for s.n = 0; (s.n+1)*chunkTokens <= len(s.asked) && m.present[name(s.asked, s.n+1)]; s.n++ {
 		s.held[name(s.asked, s.n+1)] = true
 	}
@@ -157,7 +157,7 @@ func (m *modelEngine) free(s *modelSession) {
 	for c := range full {
 		if c*chunkTokens >= from && (c+1)*chunkTokens <= to {
 			delete(s.held, name(s.asked, c+1))
-			s.freed = true
+			s.taken[c] = true
 		}
 	}
 }
@@ -170,19 +170,18 @@ func (m *modelEngine) retrieve(s *modelSession) {
 	to := span(16, 12)
 	m.r.wipe(m.r.cache, to...)
 	tr := m.r.done(w.Retrieve(m.r.Context(), s.m, table(to...), nil))
-	mine := s.n > 0 && !s.turn[w] && len(s.turn) == 0 && !s.freed
-	if s.n > 0 {
-		s.turn[w] = true
-	}
 	want := true
-	if mine {
-		s.held = nil
-	}
-	if !mine || s.clear != m.clears {
-		for c := range s.n {
+	for c := range s.n {
+		mine := !s.turn[w] && !s.taken[c] // a holder of the lookup; else a fresh one
+		if mine {
+			s.taken[c] = true
+			delete(s.held, name(s.asked, c+1))
+		}
+		if !mine || s.clear != m.clears {
 			want = want && m.present[name(s.asked, c+1)]
 		}
 	}
+	s.turn[w] = true
 	if tr.Success() != want || tr.Err() != nil {
 		m.r.Errorf("retrieve of %d chunks: %v, want %v", s.n, tr.Success(), want)
 		return

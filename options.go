@@ -28,13 +28,18 @@ const (
 // Options configures an Engine. L1.Bytes is required, every other zero value
 // means its default.
 type Options struct {
-	ChunkTokens   int             // tokens per chunk (256); servers that share tiers must agree on it
-	HashAlgorithm string          // "blake3", "sha256_cbor" or "builtin" ("blake3")
-	HashSeed      string          // seed text of sha256_cbor
-	L1            l1.Options      // host memory
-	Bus           *eventbus.Bus   // gets all events; nil: nobody does. Its owner closes it, after the engine
-	Logger        *slog.Logger    // nil: no logs
-	Runtime       runtime.Runtime // time and timers; nil: live
+	ChunkTokens   int        // tokens per chunk (256); servers that share tiers must agree on it
+	HashAlgorithm string     // "blake3", "sha256_cbor" or "builtin" ("blake3")
+	HashSeed      string     // seed text of sha256_cbor
+	L1            l1.Options // host memory
+
+	// SeparateObjectGroups makes layers with different attention windows different
+	// objects, so that a retrieve loads of each only what its window needs.
+	SeparateObjectGroups bool
+
+	Bus     *eventbus.Bus   // gets all events; nil: nobody does. Its owner closes it, after the engine
+	Logger  *slog.Logger    // nil: no logs
+	Runtime runtime.Runtime // time and timers; nil: live
 
 	SessionTTL   time.Duration // idle time after which a session lets go of what it holds; 0: never
 	MaxSessions  int           // the longest unused ones go beyond it (100,000)

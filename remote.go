@@ -227,6 +227,6 @@ func (m *Match) Forgo(instance int64, rank, lo, hi int) {
 	}
 	m.mu.Unlock()
 	if w != nil {
-		m.refuseRange(w, from, to)
+		m.refuse(context.Background(), w, from, to) //nolint:forbidigo // does not wait
 	}
 }

@@ -5,22 +5,20 @@ import "time"
 // pending reports whether the result is still being loaded.
 func (m *Match) pending() bool {
 	m.mu.Lock()
-	p, void := m.prefetch, m.mu.void
-	m.mu.Unlock()
-	if p == nil || void {
-		return false
-	}
-	_, known := p.Status()
-	return !known
+	defer m.mu.Unlock()
+	return !m.mu.void && !m.mu.resolved && !m.answeredLocked()
 }
 
 // renew starts the time of what the match holds anew.
 func (m *Match) renew() {
 	m.mu.Lock()
-	p, void := m.prefetch, m.mu.void
+	tasks := m.mu.tasks
+	if m.mu.void {
+		tasks = nil
+	}
 	m.mu.Unlock()
-	if p != nil && !void {
-		p.Renew()
+	for i := range tasks {
+		tasks[i].p.Renew()
 	}
 }
 
@@ -72,11 +70,15 @@ func (j *transferJob) over() {
 }
 
 func (j *storeJob) ring(now time.Time) time.Time {
-	j.lease.Renew()
+	for i := range j.parts {
+		j.parts[i].lease.Renew()
+	}
 	return now.Add(j.w.e.beat)
 }
 
 func (j *retrieveJob) ring(now time.Time) time.Time {
-	j.lease.Renew()
+	for i := range j.parts {
+		j.parts[i].lease.Renew()
+	}
 	return now.Add(j.w.e.beat)
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/lmcache-go/lmcache/gpu"
-	"github.com/lmcache-go/lmcache/storage"
 )
 
 // Retrieve copies what a lookup has found into the worker's blocks. It waits for
@@ -37,107 +36,49 @@ func (w *Worker) Retrieve(ctx context.Context, m *Match, blocks [][]gpu.BlockID,
 		}
 	}
 	if err := w.enter(); err != nil {
-		m.refuse(&w.member, chunks)
+		m.refuse(ctx, &w.member, 0, chunks)
 		return nil, err
 	}
 	defer w.leave()
 	if w.failed.Load() {
-		m.refuse(&w.member, chunks)
+		m.refuse(ctx, &w.member, 0, chunks)
 		return nil, ErrUnhealthy
 	}
 	at := w.e.sm.Now()
 	if chunks == 0 {
 		return finished(at, 0), nil
 	}
-	if err := w.checkBlocks(blocks, 0, chunks); err != nil {
-		m.refuse(&w.member, chunks)
+	skip := m.skipped()
+	if err := w.checkBlocks(blocks, 0, chunks, skip, true); err != nil {
+		m.refuse(ctx, &w.member, 0, chunks)
 		return nil, err
 	}
-	j := &retrieveJob{transferJob: transferJob{w: w, s: m.s, t: newTransfer(), at: at}, m: m, chunks: chunks}
+	j := &retrieveJob{transferJob: transferJob{w: w, s: m.s, t: newTransfer(), at: at}, m: m, chunks: chunks, skip: skip}
 	j.submit(ctx, blocks, after)
 	return j.t, nil
 }
 
-// refuse gives back what a retrieve by this worker would have claimed.
-func (m *Match) refuse(w *member, chunks int) {
-	if chunks > 0 && m.claim(w) {
-		m.prefetch.ReleaseRange(m.rank(w, chunks), 1)
-	}
-}
-
-// claim gives a worker its one turn at the holders of its rank; false: it has had
-// it, or none are left.
-func (m *Match) claim(w *member) bool {
+// skipped is how many tokens of the prompt the host has.
+func (m *Match) skipped() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	turns := 0
-	for c := range m.mu.claimed {
-		if c == w {
-			return false
-		}
-		if c.rank == w.rank {
-			turns++
-		}
-	}
-	if m.mu.claimed == nil {
-		m.mu.claimed = make(map[*member]struct{})
-	}
-	m.mu.claimed[w] = struct{}{}
-	return turns < m.s.readers() && !m.mu.freed
+	return m.mu.skip
 }
 
-// rank selects the objects of a worker's rank.
-func (m *Match) rank(w *member, chunks int) storage.Select {
-	return storage.Select{Hi: chunks * m.key.world, Stride: m.key.world, Offset: w.rank}
-}
-
-// read leases the match's objects for a worker: holders of the lookup the first
-// time, if it has any left, and else fresh ones, so that a worker that asks again
-// never uses up those of another reader.
-func (m *Match) read(ctx context.Context, w *member, chunks int) (storage.ReadLease, error) {
-	if m.layout.Fingerprint() != w.groups[group].layout.Fingerprint() {
-		m.refuse(w, chunks)
-		return storage.ReadLease{}, errLayout
-	}
-	if m.isVoid() {
-		return storage.ReadLease{}, errVoid
-	}
-	s := m.rank(w, chunks)
-	if m.clears != w.e.clears.Load() {
-		m.refuse(w, chunks) // the objects it was about are gone, though their bytes may not be
-	}
-	if m.claim(w) {
-		return m.prefetch.Read(ctx, s)
-	}
-	again, err := w.e.sm.SubmitPrefetch(ctx, s.Pick(m.prefetch.Keys()), w.groups[group].layout, storage.PrefetchOptions{
-		Owner: m.s.r.ID, RequestID: m.s.r.ID, SkipL2: true,
-	})
-	if err != nil {
-		return storage.ReadLease{}, err
-	}
-	defer again.Release()
-	return again.Read(ctx, storage.Select{Hi: chunks})
-}
-
-var (
-	errVoid   = errors.New("lmcache: the lookup was replaced or its session has ended")
-	errLayout = errors.New("lmcache: the worker's layout is not that of the lookup")
-)
-
-func (m *Match) isVoid() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.mu.void
-}
-
-// retrieveJob is one retrieve on its lane. Positions are chunks.
+// retrieveJob is one retrieve on its lane. Positions are objects, in order of the
+// parts.
 type retrieveJob struct {
 	transferJob
 	m      *Match
-	lease  storage.ReadLease
-	chunks int
-	done   int  // chunks below are settled
-	missed bool // nothing is delivered
+	parts  []readPart
+	one    [1]readPart
+	chunks int   // of the range
+	skip   int   // tokens of it that the host has
+	part   int   // those before are settled
+	done   int   // positions below are settled
+	base   int   // position of the first object of part
+	bytes  int64 // to be copied
+	missed bool  // nothing is delivered
 }
 
 // submit claims the objects and queues the copies.
@@ -146,17 +87,19 @@ func (j *retrieveJob) submit(ctx context.Context, blocks [][]gpu.BlockID, after 
 	w.loaded.submitted.Add(1)
 	j.number(t.retrieveSubmitted.Active() || t.retrieveStarted.Active() || t.retrieveEnded.Active())
 	// From here on the caller gets a transfer: an ended context changes nothing.
-	lease, err := j.m.read(context.WithoutCancel(ctx), &w.member, j.chunks)
+	parts, err := j.m.read(context.WithoutCancel(ctx), j.one[:0], &w.member, 0, j.chunks, j.skip/w.e.o.ChunkTokens)
 	if j.op != "" {
 		t.retrieveSubmitted.PublishAt(RetrieveSubmitted{SessionID: j.s.r.ID, Device: w.device, OpID: j.op}, j.at)
 	}
 	if err != nil {
 		w.e.log.ErrorContext(ctx, "Some keys not found during retrieve!", slog.String("session", j.s.r.ID), slog.Any("error", err))
 		j.missed = true
+	}
+	if len(parts) == 0 { // a miss, or the host has all of it
 		j.ended(j.at, false)
 		return
 	}
-	j.lease = lease
+	j.parts = parts
 	j.begin(j)
 	l := w.loads
 	l.mu.Lock()
@@ -166,23 +109,31 @@ func (j *retrieveJob) submit(ctx context.Context, blocks [][]gpu.BlockID, after 
 		l.stream.Wait(wait)
 		j.start = l.stream.Record()
 	}
-	queued := 0
-	for i, b := range lease.All() {
-		if i%w.batch == 0 {
-			l.stream.Wait(wait) // once per batch: what it fails ends with the next event
-		}
-		for _, p := range w.parts {
-			l.stream.Scatter(b[p.off:p.off+p.size], w.o.Cache, p.group, w.withoutNull(p.of(blocks, i)))
-		}
-		if queued++; queued == j.chunks || queued%w.batch == 0 {
-			j.t.device = l.record(j, queued, queued == j.chunks)
-		}
+	batch := w.batch * len(w.groups)
+	total, queued := 0, 0
+	for i := range parts {
+		total += parts[i].n
+		j.bytes += int64(parts[i].n) * parts[i].g.layout.Size()
 	}
-	if queued < j.chunks { // the lease was not what was asked for
+	for i := range parts {
+		for k, b := range parts[i].lease.All() {
+			if queued%batch == 0 {
+				l.stream.Wait(wait) // once per batch: what it fails ends with the next event
+			}
+			for g, n := parts[i].g, 0; n < len(g.parts); n++ {
+				p := &g.parts[n]
+				l.stream.Scatter(b[p.off:p.off+p.size], w.o.Cache, p.group, l.places(w, p, blocks, parts[i].chunk+k, j.skip))
+			}
+			if queued++; queued == total || queued%batch == 0 {
+				j.t.device = l.record(j, queued, queued == total)
+			}
+		}
+		parts[i].lease.EndScope()
+	}
+	if queued < total { // a lease was not what was asked for
 		j.missed = true
 		j.t.device = l.record(j, queued, true)
 	}
-	lease.EndScope()
 	l.flush()
 }
 
@@ -191,9 +142,16 @@ func (j *retrieveJob) reached(hi int, err error) {
 	if j.err == nil {
 		j.err = err
 	}
-	if j.err == nil {
-		j.lease.FinishRange(j.done, hi)
-		j.done = hi
+	if j.err != nil {
+		return
+	}
+	for j.done < hi {
+		p := &j.parts[j.part]
+		end := min(hi, j.base+p.n)
+		p.lease.FinishRange(j.done-j.base, end-j.base)
+		if j.done = end; end == j.base+p.n {
+			j.base, j.part = end, j.part+1
+		}
 	}
 }
 
@@ -201,8 +159,10 @@ func (j *retrieveJob) reached(hi int, err error) {
 // the end.
 func (j *retrieveJob) ended(at time.Time, lost bool) {
 	w, e, s := j.w, j.w.e, j.s
-	if !lost {
-		j.lease.Abort()
+	for i := range j.parts {
+		if !lost {
+			j.parts[i].lease.Abort()
+		}
 	}
 	if at.IsZero() {
 		at = e.sm.Now()
@@ -210,7 +170,7 @@ func (j *retrieveJob) ended(at time.Time, lost bool) {
 	size := e.o.ChunkTokens
 	o := outcome{success: j.err == nil && !j.missed}
 	if o.success {
-		o.chunks, o.tokens, o.bytes = j.chunks, j.m.usable(j.chunks), int64(j.chunks)*w.objectBytes()
+		o.chunks, o.tokens, o.bytes = j.copied(), j.m.usable(j.chunks), j.bytes
 		s.setStored(&w.member, j.m.chain.Hashes(), j.chunks)
 	}
 	took := since(e.sm.Now(), j.at)
@@ -223,7 +183,7 @@ func (j *retrieveJob) ended(at time.Time, lost bool) {
 		}
 	})
 	if o.success {
-		w.logTransfer("Retrieved", j.chunks*size, took)
+		w.logTransfer("Retrieved", o.chunks*size, took)
 	}
 	if began, ok := j.began(); ok {
 		e.topics.retrieveStarted.PublishAt(RetrieveStarted{
@@ -242,4 +202,13 @@ func (j *retrieveJob) ended(at time.Time, lost bool) {
 	if j.err != nil && !lost {
 		w.loads.probe(w, j.err)
 	}
+}
+
+// copied is how many chunks of the range had an object to be copied.
+func (j *retrieveJob) copied() int {
+	first := j.chunks
+	for i := range j.parts {
+		first = min(first, j.parts[i].chunk)
+	}
+	return j.chunks - first
 }

@@ -43,6 +43,7 @@ type Session struct {
 		match   *Match            // of the current lookup
 		stored  map[*member]known // what each worker is known to have stored; nil: nothing
 		layout  layoutKey         // of the last operation
+		groups  int               // object groups of that layout
 		receipt RequestReceipt
 	}
 	readersWanted atomic.Int32 // of the latest lookup, unclipped
@@ -146,9 +147,6 @@ func (s *Session) request(k layoutKey, worker int) kv.Request {
 	return kv.Request{Model: k.model, Salt: s.r.Salt, World: k.world, Worker: worker}
 }
 
-// group is the one object group of this version: all layers, full attention.
-const group = 0
-
 // Close ends the session: what it leased and nobody uses goes back, and its
 // chunks become the most recently used. Transfers that run end by themselves.
 // Closing twice does nothing.
@@ -166,7 +164,7 @@ func (s *Session) finish(abandoned bool) error {
 		return nil
 	}
 	s.mu.closed = true
-	match, chain, k := s.mu.match, s.mu.chain, s.mu.layout
+	match, chain, k, groups := s.mu.match, s.mu.chain, s.mu.layout, s.mu.groups
 	s.mu.match, s.mu.chain = nil, kv.Chain{}
 	s.mu.Unlock()
 
@@ -184,12 +182,8 @@ func (s *Session) finish(abandoned bool) error {
 		match.drop(reason)
 	}
 	var err error
-	if !abandoned && chain.Len() > 0 && k.world > 0 {
-		list := e.keys.take(chain.Len() * k.world)
-		if *list, err = s.request(k, kv.AllWorkers).AppendKeys(*list, group, chain.Hashes()); err == nil {
-			e.sm.Touch(*list)
-		}
-		e.keys.give(list)
+	if !abandoned {
+		err = s.touch(k, groups, chain)
 	}
 	e.table.remove(s)
 	if s.quiet {
@@ -202,6 +196,29 @@ func (s *Session) finish(abandoned bool) error {
 		e.topics.requestReceipt.PublishAt(s.receipt(k, abandoned), at)
 	}
 	return err
+}
+
+// touch makes the objects of a chain the most recently used.
+func (s *Session) touch(k layoutKey, groups int, chain kv.Chain) (err error) {
+	if chain.Len() == 0 {
+		return nil
+	}
+	list := s.e.keys.take(chain.Len() * k.world)
+	defer s.e.keys.give(list)
+	for g := range groups {
+		if *list, err = s.request(k, kv.AllWorkers).AppendKeys((*list)[:0], uint16(g), chain.Hashes()); err != nil {
+			return err
+		}
+		s.e.sm.Touch(*list)
+	}
+	return nil
+}
+
+// names notes which layout the session is about.
+func (s *Session) names(k layoutKey, groups []objectGroup) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.layout, s.mu.groups = k, len(groups)
 }
 
 // receipt sums the session up.

@@ -121,11 +121,12 @@ func (w *Worker) stats() WorkerStats {
 	g := &w.o.Cache.Groups[0]
 	s := WorkerStats{
 		EngineID: w.id, Model: w.key.model, WorldSize: w.key.world, Rank: w.rank, Device: w.device,
-		Blocks: g.Blocks, ObjectBytes: w.objectBytes(), ChunkBlocks: w.parts[0].blocksInChunk, BlockTokens: g.BlockTokens,
+		Blocks: g.Blocks, ObjectBytes: w.objectBytes(), ChunkBlocks: w.groups[0].parts[0].per, BlockTokens: g.BlockTokens,
 		Heads: g.Heads, HeadSize: g.HeadSize, DType: string(g.DType), Format: g.Format, Groups: len(w.o.Cache.Groups),
-		Healthy: !w.failed.Load(), Instance: w.e.remote.of(w.o.Instance, w), PinnedBytes: w.pinned, UnpinnedBytes: w.unpinned,
+		Healthy: !w.failed.Load(), Instance: w.e.remote.of(w.o.Instance, w),
 		StoresFinished: w.stored.finished.Load(), RetrievesFinished: w.loaded.finished.Load(), // before submitted: never more
 	}
+	s.PinnedBytes, s.UnpinnedBytes = w.pins.Bytes()
 	s.StoresSubmitted, s.RetrievesSubmitted = w.stored.submitted.Load(), w.loaded.submitted.Load()
 	s.InFlight = s.StoresSubmitted - s.StoresFinished + s.RetrievesSubmitted - s.RetrievesFinished
 	for i := range w.o.Cache.Groups {

@@ -7,20 +7,28 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/lmcache-go/lmcache/gpu"
+	"github.com/lmcache-go/lmcache/l1"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
 // WorkerOptions describes a device that holds a slice of a model's KV.
 type WorkerOptions struct {
 	Model     string
-	WorldSize int          // ranks with different KV, 1 to 255; 0 means 1
-	Rank      int          // of this worker
-	Backend   gpu.Backend  // stays the caller's: close it after the worker
-	Cache     *gpu.Paged   // the host's paged cache on that device
-	NullBlock *gpu.BlockID // id that stands for "no block"; nil: there is none
-	Instance  *int64       // of a remote client, which has to give signs of life; nil: embedded
+	WorldSize int           // ranks with different KV, 1 to 255; 0 means 1
+	Rank      int           // of this worker
+	Backend   gpu.Backend   // stays the caller's: close it after the worker
+	Cache     *gpu.Paged    // the host's paged cache on that device
+	Groups    []EngineGroup // what each block table addresses, by its index; nil: full attention
+	NullBlock *gpu.BlockID  // id that stands for "no block"; nil: there is none
+	Instance  *int64        // of a remote client, which has to give signs of life; nil: embedded
+
+	// NoSelfTest leaves out the copies of a pattern, between scratch memory of the
+	// device, that Attach makes and waits for: for a device that only runs when it
+	// is stepped.
+	NoSelfTest bool
 }
 
 // Worker copies between a paged cache on a device and the engine's memory, on
@@ -29,16 +37,15 @@ type WorkerOptions struct {
 type Worker struct {
 	member
 	o      WorkerOptions
-	parts  []part // of an object, one per kernel group
-	batch  int    // objects copied between two events
+	tables int // block lists of a call
+	batch  int // chunks copied between two events
 	device string
 	stores *lane
 	loads  *lane
-	unpin  []func() error
+	pins   *l1.Pinning
 	failed atomic.Bool // sticky device error
 
-	pinned, unpinned int64     // bytes
-	stored, loaded   transfers // counts
+	stored, loaded transfers // counts
 
 	closing struct {
 		sync.RWMutex // held for reading by verbs that run
@@ -47,18 +54,11 @@ type Worker struct {
 	end sync.Mutex // of freeing what open has opened
 }
 
-// part is the bytes of one kernel group in an object.
-type part struct {
-	group         int
-	off, size     int64
-	blocksInChunk int
-	table         int // index of the block list that addresses it
-}
-
 // Attach registers a worker. It reports all problems of the options at once. The
-// memory of the engine is pinned on the device; what cannot be pinned works all
-// the same, slowly, and is logged. A worker with an instance id replaces the one that
-// has it, which is closed when its transfers are done.
+// memory of the engine is pinned on the device, what it gets later too; what cannot
+// be pinned works all the same, slowly, and is logged. Close of the engine waits for
+// an Attach that runs. A worker with an instance id replaces the one that has it,
+// which is closed when its transfers are done.
 func (e *Engine) Attach(o WorkerOptions) (*Worker, error) {
 	if o.WorldSize == 0 {
 		o.WorldSize = 1
@@ -66,6 +66,14 @@ func (e *Engine) Attach(o WorkerOptions) (*Worker, error) {
 	w := &Worker{member: member{e: e, key: layoutKey{o.Model, o.WorldSize}, rank: o.Rank}, o: o}
 	if err := w.validate(); err != nil {
 		return nil, err
+	}
+	if err := w.selfTest(context.Background()); err != nil { //nolint:forbidigo // it has a deadline of its own
+		return nil, err
+	}
+	e.lookups.RLock() // Close waits: what is pinned here is still mapped when it is unpinned
+	defer e.lookups.RUnlock()
+	if e.isClosed() {
+		return nil, ErrClosed
 	}
 	w.device = o.Backend.Device()
 	if err := w.open(); err != nil {
@@ -77,7 +85,7 @@ func (e *Engine) Attach(o WorkerOptions) (*Worker, error) {
 	if !closed {
 		w.id = e.nextIDLocked(o.Instance)
 		e.mu.workers = append(e.mu.workers, w)
-		clash = e.registerLocked(w.key, w.groups[group].layout)
+		clash = e.registerLocked(w.key, w.groups)
 	}
 	e.mu.Unlock()
 	clash.log(e.log)
@@ -128,49 +136,48 @@ func (w *Worker) validate() error {
 		bad("Cache", "%w", err)
 		return errors.Join(errs...)
 	}
-	off := int64(0)
-	for i := range o.Cache.Groups {
-		g := &o.Cache.Groups[i]
-		if size%g.BlockTokens != 0 {
-			bad(fmt.Sprintf("Cache.Groups[%d].BlockTokens", i), "must divide the %d tokens of a chunk, got %d", size, g.BlockTokens)
-			continue
-		}
-		n := size / g.BlockTokens
-		w.parts = append(w.parts, part{group: i, off: off, size: g.Bytes(n), blocksInChunk: n, table: g.EngineGroup})
-		off += g.Bytes(n)
-	}
-	if len(errs) > 0 {
-		return errors.Join(errs...)
-	}
-	layout, err := o.Cache.Layout(size)
+	groups, err := objectGroups(o.Cache, o.Groups, size, w.e.o.SeparateObjectGroups)
 	if err != nil {
-		bad("Cache", "%w", err)
-		return errors.Join(errs...)
+		return errors.Join(append(errs, err)...)
 	}
-	if limit := w.e.o.L1.Bytes; layout.Size() > limit {
-		bad("Cache", "an object of one chunk has %d bytes, more than the %d bytes of L1", layout.Size(), limit)
+	w.groups = groups
+	for i := range o.Cache.Groups {
+		w.tables = max(w.tables, o.Cache.Groups[i].EngineGroup+1)
 	}
-	w.groups, w.batch = []objectGroup{{id: group, layout: layout}}, int(max(1, batchBytes/layout.Size()))
+	if n, limit := w.objectBytes(), w.e.o.L1.Bytes; n > limit {
+		bad("Cache", "an object of one chunk has %d bytes, more than the %d bytes of L1", n, limit)
+	}
+	w.batch = int(max(1, batchBytes/w.objectBytes()))
 	return errors.Join(errs...)
 }
 
 // open pins the memory and opens the streams.
 func (w *Worker) open() (err error) {
 	ctx := context.Background() //nolint:forbidigo // the life of the worker
-	for _, region := range w.e.sm.Regions() {
-		unpin, err := w.o.Backend.Pin(region)
-		if err != nil {
-			w.e.log.Warn("memory could not be pinned; copies will be slow", "device", w.device, "bytes", len(region), "error", err)
-			w.unpinned += int64(len(region))
-			continue
-		}
-		w.pinned += int64(len(region))
-		w.unpin = append(w.unpin, unpin)
+	if w.pins, err = w.e.sm.Pin(w.device, w.o.Backend.Pin); err != nil {
+		return fmt.Errorf("lmcache: Attach: %w", closedError(err))
 	}
 	if w.stores, err = newLane(ctx, w.o.Backend, gpu.Normal); err != nil {
 		return fmt.Errorf("lmcache: Attach: %w", err)
 	}
 	if w.loads, err = newLane(ctx, w.o.Backend, gpu.High); err != nil {
+		return fmt.Errorf("lmcache: Attach: %w", err)
+	}
+	return nil
+}
+
+// selfTestTime is how long a device may take for the copies of a self-test.
+const selfTestTime = 30 * time.Second
+
+// selfTest asks the device to copy a pattern with the strides of the cache. A
+// backend that gives out no memory cannot be asked.
+func (w *Worker) selfTest(ctx context.Context) error {
+	if w.o.NoSelfTest {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, selfTestTime)
+	defer cancel()
+	if err := gpu.SelfTest(ctx, w.o.Backend, w.o.Cache); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return fmt.Errorf("lmcache: Attach: %w", err)
 	}
 	return nil
@@ -228,10 +235,9 @@ func (w *Worker) shut(ctx context.Context) error {
 	}
 	w.end.Lock()
 	defer w.end.Unlock()
-	for _, unpin := range w.unpin {
-		errs = append(errs, unpin())
+	if w.pins != nil {
+		errs = append(errs, w.pins.Close())
 	}
-	w.unpin = nil
 	return errors.Join(errs...)
 }
 
@@ -247,60 +253,74 @@ func (w *Worker) enter() error {
 
 func (w *Worker) leave() { w.closing.RUnlock() }
 
-// checkBlocks reports what is wrong with the block lists for chunks [lo, hi).
-func (w *Worker) checkBlocks(blocks [][]gpu.BlockID, lo, hi int) error {
-	tables := 0
-	for _, p := range w.parts {
-		tables = max(tables, p.table+1)
-	}
-	if len(blocks) != tables {
-		return fmt.Errorf("lmcache: blocks: got %d lists for %d engine groups", len(blocks), tables)
+// checkBlocks reports what is wrong with the block lists for chunks [lo, hi), of
+// which the first skip tokens are not looked at.
+func (w *Worker) checkBlocks(blocks [][]gpu.BlockID, lo, hi, skip int, retrieve bool) error {
+	if len(blocks) != w.tables {
+		return fmt.Errorf("lmcache: blocks: got %d lists for %d engine groups", len(blocks), w.tables)
 	}
 	var errs []error
-	for _, p := range w.parts {
-		ids := blocks[p.table]
-		if need := hi * p.blocksInChunk; len(ids) < need {
-			errs = append(errs, fmt.Errorf("lmcache: blocks[%d]: %d chunks need %d ids, got %d", p.table, hi, need, len(ids)))
-			continue
-		}
-		limit := gpu.BlockID(w.o.Cache.Groups[p.group].Blocks)
-		for i, id := range ids[lo*p.blocksInChunk : hi*p.blocksInChunk] {
-			if (id < 0 || id >= limit) && !w.isNull(id) {
-				errs = append(errs, fmt.Errorf("lmcache: blocks[%d][%d]: must be from 0 to %d, got %d", p.table, lo*p.blocksInChunk+i, limit-1, id))
-				break
+	for i := range w.groups {
+		g := &w.groups[i]
+		from := lo
+		if retrieve {
+			if g.aux {
+				continue
 			}
+			from = g.from(lo, hi)
+		}
+		for j := range g.parts {
+			errs = append(errs, w.checkTable(&g.parts[j], blocks, from, hi, skip))
 		}
 	}
 	return errors.Join(errs...)
 }
 
+// checkTable is checkBlocks for one part and its list.
+func (w *Worker) checkTable(p *part, blocks [][]gpu.BlockID, lo, hi, skip int) error {
+	ids := blocks[p.table]
+	if need := hi * p.per; len(ids) < need {
+		return fmt.Errorf("lmcache: blocks[%d]: %d chunks need %d ids, got %d", p.table, hi, need, len(ids))
+	}
+	limit := gpu.BlockID(w.o.Cache.Groups[p.group].Blocks)
+	for c := lo; c < hi; c++ {
+		at := c*p.per + p.first + p.skip
+		for i, id := range p.copied(blocks, c) {
+			if (id < 0 || id >= limit) && !w.isNull(id) && (at+i+1)*p.tokens > skip {
+				return fmt.Errorf("lmcache: blocks[%d][%d]: must be from 0 to %d, got %d", p.table, at+i, limit-1, id)
+			}
+		}
+	}
+	return nil
+}
+
 func (w *Worker) isNull(id gpu.BlockID) bool { return w.o.NullBlock != nil && id == *w.o.NullBlock }
 
-// hasNull reports whether a chunk has a null block in any group.
-func (w *Worker) hasNull(blocks [][]gpu.BlockID, chunk int) bool {
+// hasNull reports whether one of the blocks is null that a chunk's object of a
+// group is copied from.
+func (w *Worker) hasNull(g *objectGroup, blocks [][]gpu.BlockID, chunk int) bool {
 	if w.o.NullBlock == nil {
 		return false
 	}
-	return slices.ContainsFunc(w.parts, func(p part) bool { return slices.Contains(p.of(blocks, chunk), *w.o.NullBlock) })
+	return slices.ContainsFunc(g.parts, func(p part) bool { return slices.Contains(p.copied(blocks, chunk), *w.o.NullBlock) })
 }
 
-// of is the block ids of one chunk.
-func (p part) of(blocks [][]gpu.BlockID, chunk int) []gpu.BlockID {
-	return blocks[p.table][chunk*p.blocksInChunk : (chunk+1)*p.blocksInChunk]
-}
-
-// withoutNull is ids with NoBlock for each null block.
-func (w *Worker) withoutNull(ids []gpu.BlockID) []gpu.BlockID {
-	if w.o.NullBlock == nil || !slices.Contains(ids, *w.o.NullBlock) {
+// places are the blocks of one copy: NoBlock where nothing is to be copied, which
+// is before the window, for a null block, and within the first skip tokens. The
+// list is good until the lane's next call.
+func (l *lane) places(w *Worker, p *part, blocks [][]gpu.BlockID, chunk, skip int) []gpu.BlockID {
+	ids := p.of(blocks, chunk)
+	at := chunk*p.per + p.first
+	if p.skip == 0 && (at+1)*p.tokens > skip && (w.o.NullBlock == nil || !slices.Contains(ids, *w.o.NullBlock)) {
 		return ids
 	}
-	ids = slices.Clone(ids)
-	for i := range ids {
-		if w.isNull(ids[i]) {
-			ids[i] = gpu.NoBlock
+	l.ids = append(l.ids[:0], ids...)
+	for i, id := range ids {
+		if i < p.skip || w.isNull(id) || (at+i+1)*p.tokens <= skip {
+			l.ids[i] = gpu.NoBlock
 		}
 	}
-	return ids
+	return l.ids
 }
 
 // batchBytes is the size of a batch: enough that a batch costs nothing, little

@@ -122,33 +122,47 @@ func (l *lane) handle() {
 }
 
 // deliver goes through the batch from one run of records of the same type to the
-// next. It counts a run as begun when it comes to its first record; publishers hear
-// of that one if it is the stride-th since they last did, which ends a run too.
+// next. A record counts as begun when it comes to it; publishers hear of that every
+// stride records, and only then are those before it added up.
 func (l *lane) deliver() {
 	batch, columns := l.batch, l.columns
-	for pos, end := l.pos, l.counted; pos < len(batch); {
-		first := &batch[pos]
-		c := columns[first.column]
-		if l.abort.Load() && !c.interrupted() {
-			break
+	pos := l.pos
+	if c := columns[batch[pos].column]; c.interrupted() { // a panic did
+		pos = c.deliver(batch[pos:pos+1], pos)
+	}
+	for pos < len(batch) && !l.abort.Load() {
+		if pos == l.heard {
+			l.count(pos + 1)
+			l.storeBegun()
+			l.heard += l.stride
 		}
-		if pos == end { // else: a panic interrupted a run
-			mine := &l.begun[first.class].mine
-			mine.add(1, uint64(first.keys))
-			if end++; pos == l.heard {
-				l.storeBegun()
-				l.heard += l.stride
-			}
-			keys := uint64(0)
-			for limit := min(l.heard, len(batch)); end < limit && batch[end].column == first.column; end++ {
-				keys += uint64(batch[end].keys)
-			}
-			mine.add(uint64(end-pos-1), keys)
-			l.counted = end
+		end, column := pos+1, batch[pos].column
+		for limit := min(l.heard, len(batch)); end < limit && batch[end].column == column; {
+			end++
 		}
-		pos = c.deliver(batch[pos:end], pos)
+		if end > pos+1 {
+			pos = columns[column].deliver(batch[pos:end], pos)
+			continue
+		}
+		l.pos = pos
+		columns[column].deliverOne(pos, batch[pos].at)
+		pos = end
 	}
 	l.pos = len(batch)
+}
+
+// count adds the records of the batch before the end-th to what was begun.
+func (l *lane) count(end int) {
+	var all, reserved totals
+	for _, r := range l.batch[l.counted:end] {
+		all.keys += uint64(r.keys)
+		reserved.keys += uint64(r.keys) * uint64(r.class)
+		reserved.events += uint64(r.class)
+	}
+	all.events = uint64(end - l.counted)
+	l.counted = end
+	l.begun[0].mine.add(all.events-reserved.events, all.keys-reserved.keys)
+	l.begun[1].mine.add(reserved.events, reserved.keys)
 }
 
 // storeBegun lets publishers see what was begun.

@@ -41,6 +41,7 @@ type counts struct{ published, delivered, dropped uint64 }
 type column interface {
 	swapLocked()                       // takes over what was filled
 	deliver(run []record, pos int) int // handles a run of records of this column that begins at pos of the batch; returns how far it came
+	deliverOne(pos int, at time.Time)  // handles one record, at pos
 	release()                          // forgets the batch
 	settleLocked() uint64              // accounts for the batch just released, of which it returns what was abandoned
 	rowLocked() TypeStats
@@ -121,6 +122,24 @@ func (s *slots[E]) deliver(run []record, pos int) int {
 	}
 	s.next = pos - s.skew
 	return pos
+}
+
+// deliverOne is deliver of one record that has not been begun, for types that
+// alternate. The caller has set lane.pos.
+func (s *slots[E]) deliverOne(pos int, at time.Time) {
+	hs := s.handlers.Load()
+	if hs != s.handling {
+		s.handling = hs
+	}
+	s.skew = pos - s.next
+	item := &s.hold[s.next]
+	list := *hs
+	for i := range list {
+		s.turn = i + 1
+		list[i].handle(*item, at)
+	}
+	s.turn = 0
+	s.next++
 }
 
 // release forgets the batch, so that it keeps no key list alive. After an abort

@@ -45,6 +45,7 @@ func TestGroupBytes(t *testing.T) {
 		{"recorded frames", gpu.Shape{Layers: 2, BlockTokens: 8, Heads: 2, HeadSize: 4, DType: kv.Float16}, 16, 1_024},
 		{"32 layers, rank 1 of 1", gpu.Shape{Layers: 32, BlockTokens: 16, Heads: 8, HeadSize: 128, DType: kv.BFloat16}, 256, 33_554_432},
 		{"32 layers, rank 1 of 2", gpu.Shape{Layers: 32, BlockTokens: 16, Heads: 4, HeadSize: 128, DType: kv.BFloat16}, 256, 16_777_216},
+		{"MLA", gpu.Shape{Format: gpu.FormatNBBSHS, Layers: 61, BlockTokens: 64, Heads: 1, HeadSize: 576, DType: kv.BFloat16}, 256, 17_989_632},
 		{"hybrid in one group", gpu.Shape{Layers: 48, BlockTokens: 16, Heads: 4, HeadSize: 256, DType: kv.BFloat16}, 256, 50_331_648},
 		{"hybrid, full layers", gpu.Shape{Layers: 8, BlockTokens: 16, Heads: 4, HeadSize: 256, DType: kv.BFloat16}, 256, 8_388_608},
 		{"hybrid, windowed layers", gpu.Shape{Layers: 40, BlockTokens: 16, Heads: 4, HeadSize: 256, DType: kv.BFloat16}, 256, 41_943_040},
@@ -61,9 +62,24 @@ func TestGroupBytes(t *testing.T) {
 		if l.Size() != tc.bytes {
 			t.Errorf("%s: layout of %d bytes, want %d", tc.name, l.Size(), tc.bytes)
 		}
-		if want := 2 * 100 * g.BlockBytes(); g.TensorBytes() != want {
+		if want := int64(g.Planes()) * 100 * g.BlockBytes(); g.TensorBytes() != want {
 			t.Errorf("%s: tensors of %d bytes, want %d", tc.name, g.TensorBytes(), want)
 		}
+	}
+}
+
+// TestHybridBytes: what 64 chunks of the hybrid load, in one group and in two of
+// which the windowed one loads four.
+func TestHybridBytes(t *testing.T) {
+	bytes := func(layers int) int64 {
+		g := group(t, gpu.Shape{Layers: layers, Blocks: 100, BlockTokens: 16, Heads: 4, HeadSize: 256, DType: kv.BFloat16})
+		return g.Bytes(256 / 16)
+	}
+	if got := 64 * bytes(48) >> 20; got != 3072 {
+		t.Errorf("merged: %d MiB, want 3072", got)
+	}
+	if got := (64*bytes(8) + 4*bytes(40)) >> 20; got != 672 {
+		t.Errorf("separate: %d MiB, want 672", got)
 	}
 }
 
@@ -121,30 +137,53 @@ func TestOffsetIsDense(t *testing.T) {
 	}
 }
 
-// TestStridesAreDense: every element of every tensor is named once.
+// TestStridesAreDense: every element of every tensor is named once, in each
+// format.
 func TestStridesAreDense(t *testing.T) {
 	for _, f := range gpu.Formats() {
-		shape := gpu.Shape{Format: f, Layers: 3, Blocks: 4, BlockTokens: 2, Heads: 2, HeadSize: 5, DType: kv.Int16}
-		g := group(t, shape)
+		g := group(t, shapeOf(f))
 		s := g.Strides()
 		seen := make([][]bool, len(g.Layers))
 		for i := range seen {
 			seen[i] = make([]bool, g.Layers[i].Bytes()/2)
 		}
-		planes := g.Planes()
-		for i := range planes * 3 * 4 * 2 * 2 * 5 {
-			plane, layer, block := i%planes, i/planes%3, i/planes/3%4
-			slot, head, d := i/planes/12%2, i/planes/24%2, i/planes/48
+		each(&g, func(plane, layer, block, slot, head, d int) {
 			at := &seen[s.Tensor(plane, layer)][s.Element(plane, layer, block, slot, head, d)]
 			if *at {
 				t.Fatalf("%s: (%d, %d, %d, %d, %d, %d) is somebody else's place", f, plane, layer, block, slot, head, d)
 			}
 			*at = true
-		}
+		})
 		for i := range seen {
 			for e, ok := range seen[i] {
 				if !ok {
 					t.Errorf("%s: element %d of tensor %d belongs to nothing", f, e, i)
+				}
+			}
+		}
+	}
+}
+
+// shapeOf is a shape of three layers in which no two dimensions are equal.
+func shapeOf(f gpu.Format) gpu.Shape {
+	s := gpu.Shape{Format: f, Layers: 3, Blocks: 4, BlockTokens: 7, Heads: 2, HeadSize: 5, DType: kv.Int16}
+	if f == gpu.FormatNBBSHS || f == gpu.FormatNBBSOneHS {
+		s.Heads = 1
+	}
+	return s
+}
+
+// each calls f for each element of a group.
+func each(g *gpu.Group, f func(plane, layer, block, slot, head, d int)) {
+	for plane := range g.Planes() {
+		for layer := range g.LayerCount() {
+			for block := range g.Blocks {
+				for slot := range g.SlotsPerBlock() {
+					for head := range g.Heads {
+						for d := range g.HeadSize {
+							f(plane, layer, block, slot, head, d)
+						}
+					}
 				}
 			}
 		}

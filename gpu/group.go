@@ -1,7 +1,6 @@
 package gpu
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/lmcache-go/lmcache/storage/kv"
@@ -11,14 +10,21 @@ import (
 // copied by one Gather or Scatter. Its methods other than Validate expect a
 // valid group.
 type Group struct {
-	Format      Format
-	Layers      []Tensor // in the order of the format: one per layer, in layer order
-	Blocks      int      // blocks per tensor
-	BlockTokens int      // tokens per block
-	Heads       int
-	HeadSize    int // elements
-	DType       kv.DType
-	EngineGroup int // index of the block table that addresses this group
+	Format       Format
+	Layers       []Tensor // in the order of the format: per layer, in layer order; all K, then all V; or one for all
+	TensorLayers int      // layers in each tensor, where the format has them in it; else 0 or 1
+	Blocks       int      // blocks per tensor
+	BlockTokens  int      // tokens per block
+	Heads        int      // 1 in a format without heads
+	HeadSize     int      // elements
+	DType        kv.DType
+	EngineGroup  int // index of the block table that addresses this group
+
+	// HostStrides are the strides of the host's tensors where these have gaps or
+	// another order than the format says: padded blocks, views into something
+	// larger. The zero value means tensors without gaps. TensorPlane and
+	// TensorLayer follow from the format and need not be set.
+	HostStrides Strides
 }
 
 // Planes is 2 where K and V are kept apart and 1 where one latent serves for both.
@@ -33,7 +39,7 @@ func (g *Group) LayerCount() int {
 	if !ok {
 		return 0
 	}
-	return f.layers(len(g.Layers))
+	return f.layers(g)
 }
 
 // SlotsPerBlock is how many slots of an object one block fills: one per token.
@@ -65,27 +71,43 @@ func (g *Group) Offset(slots, plane, layer, slot, head, d int) int64 {
 	return row*int64(g.Hidden()) + int64(head)*int64(g.HeadSize) + int64(d)
 }
 
-// Strides is where the group's elements lie in its tensors.
+// Strides is where the group's elements lie in its tensors: HostStrides, or
+// without gaps.
 func (g *Group) Strides() Strides {
 	f, ok := g.Format.format()
 	if !ok {
 		return Strides{}
 	}
-	return f.strides(g)
+	s := g.HostStrides
+	if s == (Strides{}) {
+		s = f.dense(g)
+	}
+	s.TensorPlane, s.TensorLayer = f.steps(g)
+	return s
 }
 
 // TensorBytes is the size that each tensor of the group must have at least.
 func (g *Group) TensorBytes() int64 {
+	f, ok := g.Format.format()
+	if !ok {
+		return 0
+	}
 	s := g.Strides()
-	plane, layer := 0, 0
-	if s.TensorPlane == 0 {
-		plane = g.Planes() - 1
+	end := int64(g.HeadSize)
+	for a := planeAxis; a <= headAxis; a++ {
+		end += int64(f.count(g, a)-1) * *s.along(a)
 	}
-	if s.TensorLayer == 0 {
-		layer = g.LayerCount() - 1
+	return end * int64(g.DType.Size())
+}
+
+// ObjectShape is the shape of the group's part of an object of so many blocks:
+// [planes, layers, slots, hidden], or [layers, slots, hidden] with one plane.
+func (g *Group) ObjectShape(blocks int) []int64 {
+	shape := []int64{int64(g.Planes()), int64(g.LayerCount()), int64(blocks) * int64(g.SlotsPerBlock()), int64(g.Hidden())}
+	if shape[0] == 1 {
+		return shape[1:]
 	}
-	last := s.Element(plane, layer, g.Blocks-1, g.SlotsPerBlock()-1, g.Heads-1, g.HeadSize-1)
-	return (last + 1) * int64(g.DType.Size())
+	return shape
 }
 
 // Layout is the layout of the group's part of an object: one tensor [planes,
@@ -108,69 +130,5 @@ func (g *Group) shape(chunkTokens int) ([]int64, error) {
 		return nil, fmt.Errorf("gpu: layout: a chunk of %d tokens is not a whole number of blocks of %d",
 			chunkTokens, g.BlockTokens)
 	}
-	slots := chunkTokens / g.BlockTokens * g.SlotsPerBlock()
-	shape := []int64{int64(g.LayerCount()), int64(slots), int64(g.Hidden())}
-	if p := g.Planes(); p > 1 {
-		shape = append([]int64{int64(p)}, shape...)
-	}
-	return shape, nil
+	return g.ObjectShape(chunkTokens / g.BlockTokens), nil
 }
-
-// Validate reports all that is wrong with the group at once.
-func (g *Group) Validate() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-
-	f, supported := g.Format.format()
-	if !supported {
-		bad("unsupported layout %q, supported: %q", g.Format, Formats())
-	}
-	elements := int64(max(f.planes, 1))
-	fits := true
-	for _, dim := range []struct {
-		name string
-		n    int
-	}{
-		{"tensors", len(g.Layers)},
-		{"blocks", g.Blocks},
-		{"block tokens", g.BlockTokens},
-		{"heads", g.Heads},
-		{"head size", g.HeadSize},
-	} {
-		switch {
-		case dim.n < 1:
-			bad("%s: %d, must be at least 1", dim.name, dim.n)
-			fits = false
-		case int64(dim.n) > maxElements/elements:
-			bad("%s: %d, more than %d elements in all", dim.name, dim.n, int64(maxElements))
-			fits = false
-			elements = 1 // the dimensions that follow are judged by themselves
-		default:
-			elements *= int64(dim.n)
-		}
-	}
-	if int64(g.Blocks) > maxBlocks {
-		bad("blocks: %d, at most %d", g.Blocks, maxBlocks)
-	}
-	if g.DType.Size() == 0 {
-		bad("unknown element type %q", g.DType)
-	}
-	if g.EngineGroup < 0 {
-		bad("engine group: %d, must be at least 0", g.EngineGroup)
-	}
-	known := supported && fits && g.DType.Size() > 0
-	for i, t := range g.Layers {
-		switch {
-		case t == nil:
-			bad("tensor %d: missing", i)
-		case known && t.Bytes() < g.TensorBytes():
-			bad("tensor %d: %d bytes, must have %d", i, t.Bytes(), g.TensorBytes())
-		}
-	}
-	return errors.Join(errs...)
-}
-
-const (
-	maxElements = 1 << 60 // elements of a group: no size in bytes overflows
-	maxBlocks   = 1<<31 - 1
-)

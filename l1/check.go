@@ -15,7 +15,7 @@ func (m *Manager) Check() error {
 	if err := m.mu.arena.Check(); err != nil {
 		errs = append(errs, err)
 	}
-	var got counters
+	var got Stats
 	uses := make(map[uint32]int32)
 	held := make(map[uint32]bool)
 	indexed := 0
@@ -84,22 +84,36 @@ func (m *Manager) Check() error {
 		bad("used %d bytes of %d", m.mu.arena.Used(), m.mu.arena.Capacity())
 	}
 	m.checkFamiliesLocked(bad)
-	c := m.mu.stats
-	want := counters{
-		Objects: c.Objects, WritingObjects: c.WritingObjects, ReadingObjects: c.ReadingObjects,
-		StagedBytes: c.StagedBytes, LeasedBytes: c.LeasedBytes, OrphanedBytes: c.OrphanedBytes, EvictableBytes: c.EvictableBytes,
-	}
-	if got != want {
-		bad("counted %+v, kept %+v", got, want)
-	}
+	m.checkSumsLocked(got, bad)
+	m.checkTenantsLocked(bad)
+	m.checkPolicyLocked(bad)
 	return errors.Join(errs...)
+}
+
+func (m *Manager) checkSumsLocked(got Stats, bad func(string, ...any)) {
+	for _, sum := range []struct {
+		what      string
+		got, want int64
+	}{
+		{"resident objects", m.mu.stats.Objects, got.Objects},
+		{"objects being written", m.mu.stats.WritingObjects, got.WritingObjects},
+		{"leased objects", m.mu.stats.ReadingObjects, got.ReadingObjects},
+		{"staged bytes", m.mu.stats.StagedBytes, got.StagedBytes},
+		{"leased bytes", m.mu.stats.LeasedBytes, got.LeasedBytes},
+		{"orphaned bytes", m.mu.stats.OrphanedBytes, got.OrphanedBytes},
+		{"evictable bytes", m.mu.stats.EvictableBytes, got.EvictableBytes},
+	} {
+		if sum.got != sum.want {
+			bad("%s: kept %d, there are %d", sum.what, sum.got, sum.want)
+		}
+	}
 }
 
 func (m *Manager) physLocked(buf uint32) int64 {
 	return m.mu.layouts[m.mu.bufs.At(buf).layout].phys
 }
 
-func (m *Manager) checkResidentLocked(id uint32, e *entry, got *counters, bad func(string, ...any)) {
+func (m *Manager) checkResidentLocked(id uint32, e *entry, got *Stats, bad func(string, ...any)) {
 	got.Objects++
 	if !e.is(flagTracked) {
 		bad("entry %d is resident and not tracked", id)

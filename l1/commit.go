@@ -29,8 +29,8 @@ func (m *Manager) commitLocked(id uint32, e *entry, at time.Time) {
 	if e.pins > 0 {
 		e.flags |= flagPinned
 		m.mu.policy.Pin(id)
-	} else if m.mu.bufs.At(b).refs == 0 {
-		m.mu.stats.EvictableBytes += phys
+	} else {
+		m.gainLocked(e)
 	}
 }
 
@@ -124,7 +124,7 @@ func (m *Manager) unuseItemLocked(it *item) {
 	e := m.mu.entries.At(it.entry)
 	b := m.mu.bufs.At(it.buf)
 	if b.refs == 1 && e.buf == it.buf && e.is(flagTracked) && !e.is(flagPinned) {
-		m.mu.stats.EvictableBytes += m.mu.layouts[b.layout].phys // an expired reader was all that kept it
+		m.gainFreeLocked(m.mu.layouts[b.layout].phys) // an expired reader was all that kept it
 	}
 	m.unuseLocked(it.buf)
 }

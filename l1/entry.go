@@ -8,25 +8,26 @@ import (
 // entry is the record of one key. It holds no pointers. It is a member of its
 // family, through which it is found, while it has a resident or a staged buffer,
 // and is kept for the lease items that refer to it (refs) after it has left.
+//
+// What a search and an eviction read comes first.
 type entry struct {
-	hash      [kv.MaxHashLen]byte
+	hash      kv.Hash
+	flags     uint8
+	group     uint16
+	rank      uint32
 	model     uint32 // id in names
 	salt      uint32
-	rank      uint32
 	family    uint32
 	sibling   uint32 // next member of the family
 	buf       uint32 // resident buffer, 0: none
 	staged    uint32 // buffer being written, 0: none
+	pins      uint32 // live read holders
+	refs      uint32 // lease items that refer to this record
 	writer    uint32 // id of the lease that stages it
 	writerPos uint32 // and its position there
 	reader    uint32 // lease that took it last, by id, generation and position, to find repeated keys
 	readerGen uint32
 	readerPos uint32
-	pins      uint32 // live read holders
-	refs      uint32 // lease items that refer to this record
-	group     uint16
-	hashLen   uint8
-	flags     uint8
 }
 
 const (
@@ -58,16 +59,13 @@ type layoutRec struct {
 func (e *entry) is(flag uint8) bool { return e.flags&flag != 0 }
 
 func (e *entry) matches(k *kv.Key, model, salt uint32) bool {
-	h, n := k.Hash.Array()
-	return e.hash == h && int(e.hashLen) == n && e.model == model && e.salt == salt &&
-		e.rank == k.Rank && e.group == k.Group
+	return e.model == model && e.salt == salt && e.rank == k.Rank && e.group == k.Group && e.hash == k.Hash
 }
 
 // key rebuilds the key of an entry.
 func (m *Manager) key(e *entry) kv.Key {
-	h, _ := kv.HashOf(e.hash[:e.hashLen]) // the length was valid when the entry was made
 	return kv.Key{
-		Hash: h, Model: m.mu.models.recs[e.model].text, Salt: m.mu.salts.recs[e.salt].text,
+		Hash: e.hash, Model: m.mu.models.recs[e.model].text, Salt: m.mu.salts.recs[e.salt].text,
 		Rank: e.rank, Group: e.group,
 	}
 }
@@ -103,11 +101,10 @@ func (m *Manager) newEntryLocked(k *kv.Key, family uint32) uint32 {
 	id := m.mu.entries.New()
 	m.mu.entryLimit = max(m.mu.entryLimit, id+1)
 	e := m.mu.entries.At(id)
-	h, n := k.Hash.Array()
-	*e = entry{
-		hash: h, hashLen: uint8(n), rank: k.Rank, group: k.Group,
-		model: m.mu.models.ref(k.Model), salt: m.mu.salts.ref(k.Salt), flags: flagIndexed,
-	}
+	*e = entry{} // and then field by field: a composite literal is built elsewhere and copied
+	e.hash, e.rank, e.group = k.Hash, k.Rank, k.Group
+	e.model, e.salt = m.mu.models.ref(k.Model), m.mu.salts.ref(k.Salt)
+	e.flags = flagIndexed
 	m.mu.indexed++
 	m.joinLocked(family, id, e)
 	return id
@@ -149,6 +146,7 @@ func (m *Manager) unholdLocked(id, salt uint32) {
 	m.mu.salts.recs[salt].bytes -= phys
 	if b.refs > 0 {
 		m.mu.stats.OrphanedBytes += phys
+		m.freedLocked() // of the tenant's account
 		return
 	}
 	m.freeBufferLocked(id, b)
@@ -166,6 +164,7 @@ func (m *Manager) unuseLocked(id uint32) {
 
 func (m *Manager) freeBufferLocked(id uint32, b *buffer) {
 	m.mu.arena.Free(b.b)
+	m.freedLocked()
 	m.unrefLayoutLocked(b.layout)
 	m.mu.bufs.Free(id)
 }

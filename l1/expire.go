@@ -1,8 +1,6 @@
 package l1
 
 import (
-	"context"
-	"log/slog"
 	"time"
 
 	"github.com/lmcache-go/lmcache/storage/kv"
@@ -101,20 +99,11 @@ func (m *Manager) announceExpiryLocked(l *lease, lo, hi int) {
 	keys := run(l.keys, lo, hi, func(i int) bool { return l.items[i].state == itemLost && l.items[i].result == KeyInWrongState })
 	age := m.mu.now.Sub(l.began)
 	m.mu.stats.LeasesExpired++
-	m.mu.warnings = append(m.mu.warnings, expiry{l.kind, l.owner, age, len(keys)})
+	m.warnLocked(expiryWarning(l, age, len(keys)))
 	if l.kind == LeaseWrite {
 		m.topics.writeAborted.PublishAt(WriteAborted{Keys: keys, Cause: AbortExpired}, m.mu.now)
 	}
 	m.topics.leaseExpired.PublishAt(LeaseExpired{Kind: l.kind, Keys: keys, Owner: l.owner, Age: age}, m.mu.now)
-	m.hastenLocked()
-}
-
-// expiry is a warning to be logged.
-type expiry struct {
-	kind  LeaseKind
-	owner string
-	age   time.Duration
-	keys  int
 }
 
 // loseStagingLocked takes an entry's staging away from its writer.
@@ -138,17 +127,8 @@ func (m *Manager) reclaimLocked(e *entry, at time.Time) {
 	keys := []kv.Key{l.keys[pos]}
 	m.loseStagingLocked(e, AbortExpired, at)
 	m.mu.stats.LeasesExpired++
-	m.mu.warnings = append(m.mu.warnings, expiry{l.kind, l.owner, age, 1})
+	m.warnLocked(expiryWarning(l, age, 1))
 	m.topics.leaseExpired.PublishAt(LeaseExpired{Kind: l.kind, Keys: keys, Owner: l.owner, Age: age}, at)
-	m.hastenLocked()
-}
-
-// hastenLocked lets the timer fire now: it writes the warnings, outside the mutex.
-func (m *Manager) hastenLocked() {
-	if m.mu.timer == nil || m.mu.timer.Stop() { // else it is firing already
-		m.mu.timer = nil
-		m.armLocked()
-	}
 }
 
 // timerSlack is how late an expiry may be noticed without any call.
@@ -199,10 +179,7 @@ func (m *Manager) onTimer() {
 			m.armLocked()
 		}
 		m.mu.Unlock()
-		for _, w := range warnings {
-			m.o.Logger.LogAttrs(context.Background(), slog.LevelWarn, "L1 lease expired before it was given back", //nolint:forbidigo // a record without a caller
-				slog.String("kind", string(w.kind)), slog.String("owner", w.owner), slog.Duration("age", w.age), slog.Int("keys", w.keys))
-		}
+		m.log(warnings)
 		if !more {
 			return
 		}

@@ -16,7 +16,6 @@ type family struct {
 	head      uint32 // first member
 	members   uint32
 	children  uint32 // successors that have members
-	mark      uint32 // reservation for which it is protected
 	prev      uint32 // in the list of absent families
 	next      uint32
 	gone      goneCause

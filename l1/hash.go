@@ -1,10 +1,6 @@
 package l1
 
-import (
-	"encoding/binary"
-
-	"github.com/lmcache-go/lmcache/storage/kv"
-)
+import "github.com/lmcache-go/lmcache/storage/kv"
 
 // fmix64 is the MurmurHash3 64-bit finaliser.
 func fmix64(h uint64) uint64 {
@@ -42,6 +38,5 @@ func (n *namer) nameHash(k *kv.Key) uint64 {
 
 // family is the 64-bit fingerprint of a key's family.
 func (n *namer) family(k *kv.Key) uint64 {
-	b, _ := k.Hash.Array()
-	return fmix64(binary.BigEndian.Uint64(b[:8]) ^ n.nameHash(k) ^ uint64(k.Group)<<48)
+	return fmix64(k.Hash.Lead() ^ n.nameHash(k) ^ uint64(k.Group)<<48)
 }

@@ -91,9 +91,14 @@ func (d Detail) String() string {
 	}
 }
 
-// newLease takes a record from the pool and opens it for keys, outside the mutex.
+// newLease takes a record from the pool and opens it for keys.
 func (m *Manager) newLease(kind LeaseKind, keys []kv.Key, layout kv.Layout, owner string, at time.Time) *lease {
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.newLeaseLocked(kind, keys, layout, owner, at)
+}
+
+func (m *Manager) newLeaseLocked(kind LeaseKind, keys []kv.Key, layout kv.Layout, owner string, at time.Time) *lease {
 	var l *lease
 	if k := len(m.mu.freeLeases); k > 0 {
 		l = m.mu.freeLeases[k-1]
@@ -102,7 +107,6 @@ func (m *Manager) newLease(kind LeaseKind, keys []kv.Key, layout kv.Layout, owne
 		l = &lease{m: m, id: uint32(len(m.mu.leases))}
 		m.mu.leases = append(m.mu.leases, l)
 	}
-	m.mu.Unlock()
 	l.kind, l.keys, l.layout, l.owner, l.began = kind, keys, layout, owner, at
 	l.expires = at.Add(time.Hour) // until it is listed
 	if cap(l.items) < len(keys) {

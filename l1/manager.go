@@ -1,8 +1,11 @@
 package l1
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,7 +13,6 @@ import (
 	"github.com/lmcache-go/lmcache/internal/runtime"
 	"github.com/lmcache-go/lmcache/l1/internal/arena"
 	"github.com/lmcache-go/lmcache/l1/internal/slab"
-	"github.com/lmcache-go/lmcache/l1/policy"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
@@ -23,8 +25,13 @@ type Manager struct {
 	rt     runtime.Runtime
 	live   *runtime.Live // rt, if this manager made it
 	arena  *arena.Arena  // for addresses, which never change; the allocator is guarded by mu
+	mem    *memory       // nil with NoBytes
 	topics topics
-	mu     state
+	// isolates says that the policy tells tenants apart; quotas is held over a
+	// change of a quota, and mu is taken under it.
+	isolates bool
+	quotas   sync.Mutex
+	mu       state
 }
 
 // state is everything that the mutex guards.
@@ -33,7 +40,7 @@ type state struct {
 	closed     bool
 	now        time.Time // latest time seen
 	arena      *arena.Arena
-	policy     policy.Policy
+	policy     guard
 	index      table // of families, by fingerprint
 	indexed    int   // entries that are members of families
 	entries    slab.Slab[entry]
@@ -52,15 +59,22 @@ type state struct {
 	reads, writes leaseList
 	timer         runtime.Timer // of the next expiry; nil: not set
 	timerDue      time.Time     // when it fires
-	warnings      []expiry      // to be logged by the timer
-	mark          uint32        // of the reservation that evicts
-	demand        demand
+	warnings      []warning     // to be logged by the timer
+	protections   []*protection // not in use
+	gained        holding       // all that has ever become evictable
+	turns         uint64        // entries that became evictable, or ceased to be
+	limits        []uint32      // salts with a quota, by text
+	sweep         sweep
+	evictor       evictor
+	waiters       []chan struct{} // of reservations that wait for memory
 	scratch       scratch
 	removed       keyLog // keys that removeLocked took out
 	removedKeys   int64
 	removedBytes  int64
 	tick          tick
-	stats         counters
+	shortage      Shortage // the last one explained
+	silent        int64    // shortages since
+	stats         Stats    // what is counted; Stats fills in the rest
 }
 
 type topics struct {
@@ -76,22 +90,27 @@ type topics struct {
 	tick                         eventbus.Topic[EvictionLoopTick]
 }
 
-// New maps the arena and returns an empty manager. It reports all problems of
-// the options at once.
+// New is Open with a context that does not end.
 func New(o Options) (*Manager, error) {
+	return Open(context.Background(), o) //nolint:forbidigo // for callers that have none; only Eager memory takes long
+}
+
+// Open gets the memory and returns an empty manager. It reports all problems of
+// the options at once, then all of the machine (CheckMachine), and leaves nothing
+// behind when it fails. The end of ctx stops it while it makes Eager memory ready.
+func Open(ctx context.Context, o Options) (*Manager, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	if err := o.CheckMachine(); err != nil {
+		return nil, err
+	}
 	o = o.withDefaults()
-	pol, err := policy.New(o.Policy)
+	pol, err := o.policy()
 	if err != nil {
 		return nil, fmt.Errorf("l1: %w", err)
 	}
-	a, err := arena.New(arena.Options{Bytes: o.Bytes, Align: int64(o.Align), NoBytes: o.NoBytes})
-	if err != nil {
-		return nil, fmt.Errorf("l1: %w", err)
-	}
-	m := &Manager{o: o, rt: o.Runtime, arena: a}
+	m := &Manager{o: o, rt: o.Runtime}
 	if m.rt == nil {
 		m.live = runtime.NewLive()
 		m.rt = m.live
@@ -109,29 +128,31 @@ func New(o Options) (*Manager, error) {
 		tick:                         eventbus.TopicOf[EvictionLoopTick](o.Bus),
 	}
 	s := &m.mu
-	s.arena, s.policy = a, pol
+	s.policy = guard{p: pol}
+	m.isolates = s.policy.isolating() != nil
 	s.index = newTable()
 	s.models, s.salts = newNames(), newNames()
 	s.layouts = make([]layoutRec, 1)
 	s.layoutIDs = make(map[kv.Fingerprint]uint32)
 	s.leases = make([]*lease, 1)
 	s.reads.ttl, s.writes.ttl = o.ReadTTL, o.WriteTTL
-	s.demand.m = m
-	s.demand.take = s.demand.victim
+	s.sweep.take = s.sweep.victim
+	if err := openMemory(ctx, m); err != nil {
+		if m.live != nil {
+			m.live.Close()
+		}
+		return nil, err
+	}
 	s.Lock()
 	s.now = m.rt.Now()
 	m.armTickLocked(s.now)
 	s.Unlock()
-	return m, nil
-}
-
-// Regions is the memory of the arena, to be pinned by a device; nil with NoBytes.
-// It does not change and is unmapped by Close.
-func (m *Manager) Regions() [][]byte {
-	if b := m.arena.Memory(); b != nil {
-		return [][]byte{b}
+	for _, salt := range slices.Sorted(maps.Keys(o.Quotas)) {
+		if err := m.SetQuota(s.now, salt, o.Quotas[salt]); err != nil {
+			return nil, errors.Join(err, m.Close())
+		}
 	}
-	return nil
+	return m, nil
 }
 
 // errNoKeys says that a call named no keys.
@@ -143,9 +164,9 @@ func (m *Manager) checkCall(op string, keys []kv.Key, layout kv.Layout) error {
 		return fmt.Errorf("l1: %s: %w", op, errNoKeys)
 	case layout.IsZero():
 		return fmt.Errorf("l1: %s: layout: not set", op)
-	case m.arena.Physical(layout.Size()) > m.arena.Capacity():
+	case m.arena.Physical(layout.Size()) > m.arena.Size():
 		return fmt.Errorf("l1: %s: layout: an object of %d bytes is larger than the capacity of %d bytes",
-			op, layout.Size(), m.arena.Capacity())
+			op, layout.Size(), m.arena.Size())
 	}
 	return nil
 }
@@ -164,8 +185,10 @@ func (e *LeakError) Error() string {
 		e.Leases, e.Bytes, e.Oldest, e.Owner)
 }
 
-// Close refuses new work and unmaps the memory. If leases are outstanding, the
-// memory stays mapped and the error is a *LeakError. Closing twice is harmless.
+// Close refuses new work, waits for the goroutines of the manager and unmaps the
+// memory. If leases are outstanding or a device has memory pinned, the memory stays
+// mapped, and the error is a *LeakError, a *PinnedError, or both. Closing twice is
+// harmless.
 func (m *Manager) Close() error {
 	m.mu.Lock()
 	if m.mu.closed {
@@ -176,6 +199,7 @@ func (m *Manager) Close() error {
 	if m.mu.timer != nil {
 		m.mu.timer.Stop()
 	}
+	m.freedLocked()
 	now := m.rt.Now()
 	var leak LeakError
 	for _, l := range m.mu.leases[1:] {
@@ -197,12 +221,18 @@ func (m *Manager) Close() error {
 			leak.Oldest, leak.Owner = age, l.owner
 		}
 	}
+	m.mu.arena.Close()
+	pinned := m.mem.pinErrorLocked()
 	m.mu.Unlock()
+	m.mem.stop()
 	if m.live != nil {
 		m.live.Close()
 	}
 	if leak.Leases > 0 {
-		return &leak
+		return errors.Join(&leak, pinned)
 	}
-	return m.arena.Close()
+	if pinned != nil {
+		return pinned
+	}
+	return m.mem.close()
 }

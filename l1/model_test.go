@@ -39,6 +39,8 @@ type world struct {
 	next     uint64
 	writes   []*write
 	reads    []*read
+	quotas   bool
+	allowed  map[string]int64 // per salt with a quota: what it may have now
 }
 
 type write struct {
@@ -97,6 +99,8 @@ func (w *world) step() {
 		w.m.Touch(now, w.pick(1+w.r.IntN(5)))
 	case op < 95:
 		w.remove(now)
+	case op < 96 && w.quotas:
+		w.quota(now)
 	case op < 96:
 		w.clear(now)
 	case op < 98:
@@ -322,6 +326,42 @@ func (w *world) remove(now time.Time) {
 	}
 }
 
+// quota changes a limit. What leases hold of a lowered one may stay.
+func (w *world) quota(now time.Time) {
+	salt := w.salts()[w.r.IntN(2)]
+	if w.r.IntN(4) == 0 {
+		_, had := w.allowed[salt]
+		if w.m.DeleteQuota(salt) != had {
+			w.t.Fatalf("salt %q: deleting says %v", salt, !had)
+		}
+		delete(w.allowed, salt)
+		return
+	}
+	q := w.r.Int64N(60) * 4096
+	if err := w.m.SetQuota(now, salt, q); err != nil {
+		w.t.Fatal(err)
+	}
+	w.allowed[salt] = max(q, w.m.Stats().BytesBySalt[salt])
+}
+
+func (*world) salts() []string { return []string{"", "tenant"} }
+
+// withinQuotas checks that no tenant has more than its quota, or more than leases
+// kept when it was lowered, of which there is never more again.
+func (w *world) withinQuotas() {
+	w.t.Helper()
+	quotas := w.m.Quotas()
+	if len(quotas) != len(w.allowed) {
+		w.t.Fatalf("%d quotas, want %d", len(quotas), len(w.allowed))
+	}
+	for _, q := range quotas {
+		if q.Used > w.allowed[q.Salt] {
+			w.t.Fatalf("salt %q has %d bytes, quota %d, allowed %d", q.Salt, q.Used, q.Bytes, w.allowed[q.Salt])
+		}
+		w.allowed[q.Salt] = max(q.Bytes, q.Used)
+	}
+}
+
 func (w *world) clear(now time.Time) {
 	force := w.r.IntN(2) == 0
 	w.m.Clear(now, force)
@@ -342,9 +382,13 @@ func TestREQ_S40_Model(t *testing.T) {
 		{Bytes: 400 * 4096, Align: 64},
 		{Bytes: 40 * 4096, NoBytes: true},
 		{Bytes: 64 * 4096, Policy: "noop"},
+		{Bytes: 40 * 4096, Mode: l1.ModeWatermark},
+		{Bytes: 40 * 4096, Mode: l1.ModeWatermark, Watermark: 0.3, EvictionRatio: 0.7, NoBytes: true},
+		{Bytes: 80 * 4096, Policy: "IsolatedLRU"},
+		{Bytes: 80 * 4096, Policy: "IsolatedLRU", Mode: l1.ModeWatermark, Align: 64},
 	} {
-		for seed := range uint64(3) {
-			t.Run(fmt.Sprintf("%d/%s/%v/seed%d", o.Bytes, o.Policy, o.NoBytes, seed), func(t *testing.T) {
+		for seed := range uint64(2) {
+			t.Run(fmt.Sprintf("%d/%s/%s/%v/seed%d", o.Bytes, o.Policy, o.Mode, o.NoBytes, seed), func(t *testing.T) {
 				runModel(t, o, seed)
 			})
 		}
@@ -354,7 +398,7 @@ func TestREQ_S40_Model(t *testing.T) {
 func runModel(t *testing.T, o l1.Options, seed uint64) {
 	w := &world{
 		t: t, r: rand.New(rand.NewPCG(seed, 1)), bytes: !o.NoBytes,
-		version: map[kv.Key]uint64{}, layoutOf: map[kv.Key]int{},
+		version: map[kv.Key]uint64{}, layoutOf: map[kv.Key]int{}, quotas: o.Policy == "IsolatedLRU", allowed: map[string]int64{},
 	}
 	w.rt = runtime.NewVirtual(runtime.VirtualOptions{})
 	o.Runtime, o.ReadTTL, o.WriteTTL = w.rt, ttl, ttl
@@ -363,14 +407,14 @@ func runModel(t *testing.T, o l1.Options, seed uint64) {
 		t.Fatal(err)
 	}
 	w.m = m
-	for _, n := range []int64{1000, 5000} {
+	for _, n := range []int64{1000, 5000, 20_000} {
 		l, err := kv.RawLayout(n)
 		if err != nil {
 			t.Fatal(err)
 		}
 		w.layouts = append(w.layouts, l)
 	}
-	for _, salt := range []string{"", "tenant"} {
+	for _, salt := range w.salts() {
 		for chunk := range 60 {
 			for rank := range 2 {
 				var h [32]byte
@@ -381,6 +425,8 @@ func runModel(t *testing.T, o l1.Options, seed uint64) {
 	}
 	for i := range 1200 {
 		w.step()
+		w.rt.RunUntil(w.rt.Now()) // background work that is due
+		w.withinQuotas()
 		if err := m.Check(); err != nil {
 			t.Fatalf("step %d: %v", i, err)
 		}

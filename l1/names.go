@@ -11,9 +11,12 @@ type names struct {
 }
 
 type name struct {
-	text  string
-	refs  int64
-	bytes int64 // physical bytes of the objects that carry it, staged included
+	text      string
+	refs      int64
+	bytes     int64 // physical bytes of the objects that carry it, staged included
+	evictable int64 // those of them that are resident and not pinned
+	quota     int64 // most bytes, if limited
+	limited   bool
 }
 
 func newNames() names { return names{ids: make(map[string]uint32), recs: make([]name, 1)} }

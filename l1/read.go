@@ -36,11 +36,12 @@ func (m *Manager) ReserveRead(at time.Time, keys []kv.Key, layout kv.Layout, o R
 		return ReadLease{}, err
 	}
 	readers := uint32(min(max(o.Readers, 1), MaxReaders))
-	l := m.newLease(LeaseRead, keys, layout, o.Owner, at)
-	l.promise = o.Promise
-	r := lookup{m: m, l: l, readers: readers, look: o.Look, fp: layout.Fingerprint()}
+	fp := layout.Fingerprint()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	l := m.newLeaseLocked(LeaseRead, keys, layout, o.Owner, at)
+	l.promise = o.Promise
+	r := lookup{m: m, l: l, readers: readers, look: o.Look, fp: fp}
 	for lo := 0; lo < len(keys); lo += maxHold {
 		if lo > 0 {
 			m.mu.Unlock()
@@ -173,6 +174,26 @@ func (r ReadLease) Holders(i int) int {
 		return 0
 	}
 	return int(r.l.items[i].holders)
+}
+
+// HoldersByPosition is the number of live holders at each position; nil after the
+// lease has ended.
+func (r ReadLease) HoldersByPosition() []int {
+	if r.l == nil {
+		return nil
+	}
+	r.l.m.mu.Lock()
+	defer r.l.m.mu.Unlock()
+	if r.l.gen.Load() != r.gen {
+		return nil
+	}
+	n := make([]int, len(r.l.items))
+	for i := range r.l.items {
+		if it := &r.l.items[i]; it.state == itemOpen {
+			n[i] = int(it.holders)
+		}
+	}
+	return n
 }
 
 // Once reports true for the first caller on this lease and false ever after.

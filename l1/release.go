@@ -131,9 +131,7 @@ func (m *Manager) pinLocked(id uint32, e *entry) {
 	if !e.is(flagTracked) || e.is(flagPinned) {
 		return
 	}
-	if b := m.mu.bufs.At(e.buf); b.refs == 0 {
-		m.mu.stats.EvictableBytes -= m.mu.layouts[b.layout].phys
-	}
+	m.loseLocked(e)
 	e.flags |= flagPinned
 	m.mu.policy.Pin(id)
 }
@@ -145,7 +143,5 @@ func (m *Manager) unpinLocked(id uint32, e *entry, read bool, at time.Time) {
 	}
 	e.flags &^= flagPinned
 	m.mu.policy.Unpin(id, read, at)
-	if b := m.mu.bufs.At(e.buf); b.refs == 0 {
-		m.mu.stats.EvictableBytes += m.mu.layouts[b.layout].phys
-	}
+	m.gainLocked(e)
 }

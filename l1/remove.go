@@ -18,8 +18,8 @@ func (m *Manager) removeLocked(id uint32, e *entry) {
 	m.mu.removedBytes += rec.logical
 	m.mu.removedKeys++
 	if e.is(flagTracked) {
-		if !e.is(flagPinned) && b.refs == 0 {
-			m.mu.stats.EvictableBytes -= rec.phys
+		if !e.is(flagPinned) {
+			m.loseLocked(e)
 		}
 		m.mu.policy.Remove(id)
 		e.flags &^= flagTracked | flagPinned | flagBlocked

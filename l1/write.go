@@ -52,36 +52,38 @@ type WriteLease struct {
 //
 // An error means that nothing was reserved: invalid arguments or a closed manager.
 func (m *Manager) ReserveWrite(at time.Time, keys []kv.Key, layout kv.Layout, mode WriteMode, o WriteOptions) (WriteLease, error) {
-	if err := m.checkCall("ReserveWrite", keys, layout); err != nil {
+	w, err := m.beginWrite(at, keys, layout, mode, o)
+	if err != nil {
 		return WriteLease{}, err
 	}
-	if o.Temporary != nil && len(o.Temporary) != len(keys) {
-		return WriteLease{}, fmt.Errorf("l1: ReserveWrite: Temporary: got %d flags for %d keys", len(o.Temporary), len(keys))
+	return w.endLocked()
+}
+
+// beginWrite makes a reservation and goes over its keys once. It returns with the
+// mutex held, unless it fails: a reservation of up to maxHold keys is one critical
+// section.
+func (m *Manager) beginWrite(at time.Time, keys []kv.Key, layout kv.Layout, mode WriteMode, o WriteOptions) (*reservation, error) {
+	if err := m.checkCall("ReserveWrite", keys, layout); err != nil {
+		return nil, err
 	}
-	l := m.newLease(LeaseWrite, keys, layout, o.Owner, at)
+	if o.Temporary != nil && len(o.Temporary) != len(keys) {
+		return nil, fmt.Errorf("l1: ReserveWrite: Temporary: got %d flags for %d keys", len(o.Temporary), len(keys))
+	}
+	m.mu.Lock()
+	l := m.newLeaseLocked(LeaseWrite, keys, layout, o.Owner, at)
 	w := &l.res
 	*w = reservation{m: m, l: l, mode: mode, temporary: o.Temporary, at: at}
 	if o.After.Hash.Len() > 0 {
 		w.after = o.After
 		w.hasAfter = true
 	}
-	for lo := 0; lo < len(keys); lo += maxHold {
-		w.hold(lo, min(lo+maxHold, len(keys)))
-	}
-	gen := l.gen.Load()
-	m.mu.Lock()
-	switch {
-	case w.closed:
-		m.abandonLocked(l, AbortShutdown)
+	if len(keys) > maxHold {
 		m.mu.Unlock()
-		return WriteLease{}, ErrClosed
-	case l.open == 0:
-		m.discardLocked(l)
+		w.foresee()
+		m.mu.Lock()
 	}
-	m.mu.Unlock()
-	w.zeroPadding()
-	*w = reservation{}
-	return WriteLease{l, gen}, nil
+	w.passLocked()
+	return w, nil
 }
 
 // reservation is one ReserveWrite while it runs.
@@ -95,17 +97,81 @@ type reservation struct {
 	at        time.Time
 	namer     namer
 	chain     chain
+	safe      *protection // made when it needs victims
 	layout    uint32
 	full      bool // memory has run out: later keys do not get any
+	overQuota bool // a quota was in the way, not memory
+	looked    bool // it has looked for victims
+	retry     bool // only keys that are out of memory are looked at
 	closed    bool
 	lo        int // first position of this hold
 }
 
-// hold serves the keys [lo, hi) in one critical section.
-func (w *reservation) hold(lo, hi int) {
+// passLocked goes over all keys, and lets go of the mutex after every maxHold.
+func (w *reservation) passLocked() {
+	w.chain = chain{}
+	for lo := 0; lo < len(w.l.keys); lo += maxHold {
+		if lo > 0 {
+			w.m.mu.Unlock()
+			w.m.mu.Lock()
+		}
+		w.holdLocked(lo, min(lo+maxHold, len(w.l.keys)))
+	}
+}
+
+// endLocked hands the lease out and lets go of the mutex.
+func (w *reservation) endLocked() (WriteLease, error) {
+	m, l := w.m, w.l
+	var short *Shortage
+	if w.full {
+		short = w.deniedLocked()
+	}
+	if w.safe != nil {
+		w.safe.reset()
+		m.mu.protections = append(m.mu.protections, w.safe)
+	}
+	gen := l.gen.Load()
+	switch {
+	case w.closed:
+		m.abandonLocked(l, AbortShutdown)
+		m.mu.Unlock()
+		return WriteLease{}, ErrClosed
+	case l.open == 0:
+		m.discardLocked(l)
+	}
+	m.mu.Unlock()
+	if short != nil {
+		short.log(m.o.Logger)
+	}
+	w.zeroPadding()
+	*w = reservation{}
+	return WriteLease{l, gen}, nil
+}
+
+// deniedLocked counts the keys that got no memory. The result is an explanation to
+// be logged, or nil.
+func (w *reservation) deniedLocked() *Shortage {
+	m, denied := w.m, int64(0)
+	for i := range w.l.items {
+		if w.l.items[i].code == OutOfMemory {
+			denied++
+		}
+	}
+	m.mu.stats.DeniedObjects += denied
+	if w.overQuota {
+		m.mu.stats.DeniedByQuota += denied
+		return nil
+	}
+	if s, fresh := m.shortageLocked(w); fresh {
+		return &s
+	}
+	return nil
+}
+
+// holdLocked serves the keys [lo, hi).
+func (w *reservation) holdLocked(lo, hi int) {
 	m := w.m
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.roomLocked(w.l.layout.Size(), hi-lo)
 	if m.mu.closed || w.closed {
 		w.closed = true
 		return
@@ -117,8 +183,14 @@ func (w *reservation) hold(lo, hi int) {
 
 	n := 0
 	w.lo = lo
+	if w.retry {
+		w.settleResults(lo, hi)
+	}
 	w.chain.resume(m)
-	m.prepareLocked(w.l.keys[lo:hi], &w.namer)
+	fresh := m.prepareLocked(w.l.keys[lo:hi], &w.namer)
+	if m.mu.arena.Used() < m.mu.arena.Capacity()-int64(fresh)*m.mu.layouts[w.layout].phys { // else: records that were freed just now
+		m.foreseeNewLocked(fresh)
+	}
 	s := &m.mu.scratch
 	if w.hasAfter && lo == 0 {
 		w.chain.start(m, &w.after, w.namer.family(&w.after))
@@ -136,9 +208,19 @@ func (w *reservation) hold(lo, hi int) {
 		m.listLocked(w.l, w.at)
 	}
 	if m.topics.writeReserved.Active() {
-		granted := run(w.l.keys, lo, hi, func(i int) bool { return w.l.items[i].code == Success })
+		granted := run(w.l.keys, lo, hi, func(i int) bool { return w.l.items[i].code == Success && w.l.items[i].result != noResult })
 		if len(granted) > 0 {
 			m.topics.writeReserved.PublishAt(WriteReserved{Keys: granted}, w.at)
+		}
+	}
+}
+
+// settleResults marks what earlier passes have granted, so that this one does not
+// announce it again.
+func (w *reservation) settleResults(lo, hi int) {
+	for i := lo; i < hi; i++ {
+		if it := &w.l.items[i]; it.code == Success {
+			it.result = noResult
 		}
 	}
 }
@@ -149,6 +231,12 @@ func (w *reservation) classify(i int) bool {
 	s := &m.mu.scratch
 	fam := w.chain.step(m, k, s.fp[i-w.lo], s.fam[i-w.lo])
 	s.fam[i-w.lo] = fam
+	if w.retry {
+		if it.code != OutOfMemory {
+			return false
+		}
+		it.code = Success
+	}
 	id := m.findLocked(k, fam)
 	if id != 0 {
 		e := m.mu.entries.At(id)
@@ -194,8 +282,11 @@ func (w *reservation) grantLocked(i int, b uint32) {
 	buf.refs++
 	e.staged = b
 	e.refs++
-	if e.buf != 0 {
-		m.pinLocked(it.entry, e) // a replacement is on its way: not evictable
+	if e.buf != 0 { // a replacement is on its way: not evictable
+		if w.safe != nil && evictable(e) {
+			w.safe.lose(m.holdingLocked(e))
+		}
+		m.pinLocked(it.entry, e)
 	} else if w.temporary != nil && w.temporary[i] {
 		e.flags |= flagTemporary
 	}
@@ -236,6 +327,15 @@ func (w *reservation) zeroPadding() {
 
 // All yields the granted buffers by position in the request, until the lease ends.
 func (w WriteLease) All() iter.Seq2[int, []byte] { return buffers(w.l, w.gen) }
+
+// Buffer is the buffer of a granted position; nil for another one, with
+// Options.NoBytes, and after the lease has ended.
+func (w WriteLease) Buffer(i int) []byte {
+	if w.Code(i) != Success {
+		return nil
+	}
+	return w.l.buffer(i)
+}
 
 // Keys are the requested keys; nil after the lease has ended.
 func (w WriteLease) Keys() []kv.Key { return keysOf(w.l, w.gen) }

@@ -217,7 +217,12 @@ func everything(t *testing.T, m *storage.Manager, shared *storage.Prefetch, name
 		m.Clear(i%32 == 0)
 	}
 	m.Stats()
-	m.Regions()
+	m.Memory()
+	if p, err := m.Pin("device", func([]byte) (func() error, error) { return func() error { return nil }, nil }); err == nil {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // REQ-S20, REQ-S78: what cannot be built is refused with all reasons, and leaves

@@ -48,8 +48,9 @@ type topics struct {
 }
 
 // Open builds a manager. It reports all problems of the options at once and
-// leaves nothing behind when it fails.
-func Open(_ context.Context, o Options) (*Manager, error) {
+// leaves nothing behind when it fails. The end of ctx stops it while it makes L1's
+// memory ready.
+func Open(ctx context.Context, o Options) (*Manager, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
@@ -60,7 +61,7 @@ func Open(_ context.Context, o Options) (*Manager, error) {
 	}
 	o = o.withDefaults()
 	m.o, m.rt, m.log = o, o.Runtime, o.Logger
-	mem, err := l1.New(o.L1)
+	mem, err := l1.Open(ctx, o.L1)
 	if err != nil {
 		if m.live != nil {
 			m.live.Close()
@@ -82,8 +83,19 @@ func Open(_ context.Context, o Options) (*Manager, error) {
 	return m, nil
 }
 
-// Regions is the memory of L1, to be pinned by a device.
-func (m *Manager) Regions() [][]byte { return m.l1.Regions() }
+// Pin has the memory of L1 pinned by a device, piece by piece, what is there and
+// what comes; see l1.Manager.Pin. The memory is not unmapped before the Pinning is
+// closed.
+func (m *Manager) Pin(device string, pin func(piece []byte) (unpin func() error, err error)) (*l1.Pinning, error) {
+	p, err := m.l1.Pin(device, pin)
+	if errors.Is(err, l1.ErrClosed) {
+		return nil, ErrClosed
+	}
+	return p, err
+}
+
+// Memory describes the memory of L1.
+func (m *Manager) Memory() l1.Memory { return m.l1.Memory() }
 
 // Now is the manager's time.
 func (m *Manager) Now() time.Time { return m.rt.Now() }

@@ -23,6 +23,8 @@ type model struct {
 	bus      *eventbus.Bus
 	layout   kv.Layout
 	noBytes  bool
+	quotas   bool
+	allowed  int64           // what the quota or, after it was lowered, leases allow; negative: no quota
 	resident map[kv.Key]byte // version
 	staged   map[kv.Key]*modelWrite
 	version  byte
@@ -114,18 +116,26 @@ func (m *model) leased(k kv.Key) bool {
 	return false
 }
 
-type modelOptions struct{ live, noBytes bool }
+type modelOptions struct {
+	live, noBytes bool
+	mode          l1.Mode
+	policy        string
+}
 
 func runModel(t *testing.T, o modelOptions, ops []byte) {
 	m := &model{
 		t: t, bus: eventbus.New(eventbus.Options{Manual: true}), layout: rawLayout(t, 64), noBytes: o.noBytes,
+		quotas: o.policy == "IsolatedLRU", allowed: storage.NoQuota,
 		resident: make(map[kv.Key]byte), staged: make(map[kv.Key]*modelWrite),
 	}
 	if _, err := m.bus.Subscribe(m); err != nil {
 		t.Fatal(err)
 	}
 	so := storage.Options{
-		L1:  l1.Options{Bytes: modelObjects * 64, Align: 64, NoBytes: o.noBytes, ReadTTL: modelTTL, WriteTTL: modelTTL},
+		L1: l1.Options{
+			Bytes: modelObjects * 64, Align: 64, NoBytes: o.noBytes, ReadTTL: modelTTL, WriteTTL: modelTTL,
+			Mode: o.mode, Policy: o.policy,
+		},
 		Bus: m.bus,
 	}
 	var err error
@@ -140,7 +150,11 @@ func runModel(t *testing.T, o modelOptions, ops []byte) {
 	script := script{ops}
 	for len(script.ops) > 0 {
 		m.step(&script)
+		if m.v != nil {
+			m.v.RunUntil(m.v.Now()) // background work that is due
+		}
 		m.bus.Drain(m.m.Now())
+		m.withinQuota()
 		if err := m.m.Check(); err != nil {
 			t.Fatal(err)
 		}
@@ -212,6 +226,7 @@ func (m *model) reserve(s *script) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	m.withinQuota()
 	w := &modelWrite{l: l, open: make(map[kv.Key]bool), version: m.version}
 	m.bus.Drain(m.m.Now()) // evictions, before the own stagings
 	full := false
@@ -372,7 +387,9 @@ func (m *model) giveBack(s *script) {
 }
 
 func (m *model) rare(s *script) {
-	switch s.n(6) {
+	switch s.n(7) {
+	case 6:
+		m.quota(s)
 	case 0:
 		list := s.keys()
 		for i, c := range m.m.Delete(list, s.n(2) == 0) {
@@ -392,8 +409,8 @@ func (m *model) rare(s *script) {
 		}
 	default:
 		if m.v != nil {
+			m.expire(modelTTL) // what has expired may be evicted on the way
 			m.v.RunUntil(m.v.Now().Add(modelTTL))
-			m.expire(modelTTL)
 		}
 	}
 }
@@ -456,6 +473,9 @@ var modelSets = map[string]modelOptions{
 	"virtual noBytes": {noBytes: true},
 	"live":            {live: true},
 	"live noBytes":    {live: true, noBytes: true},
+	"watermark":       {mode: l1.ModeWatermark},
+	"quotas":          {policy: "IsolatedLRU"},
+	"all of it":       {mode: l1.ModeWatermark, policy: "IsolatedLRU", noBytes: true},
 }
 
 func TestManagerIsAMap(t *testing.T) {
@@ -480,5 +500,6 @@ func FuzzManagerOps(f *testing.F) {
 			return
 		}
 		runModel(t, modelOptions{}, ops)
+		runModel(t, modelOptions{mode: l1.ModeWatermark, policy: "IsolatedLRU"}, ops)
 	})
 }

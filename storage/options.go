@@ -64,6 +64,11 @@ type Select = l1.Select
 type WriteOptions struct {
 	Owner string // for events and logs; the engine names the session
 	After Key    // predecessor of the first key in the prompt; zero: unknown
+
+	// Wait is how long to wait for memory before a key is reported OutOfMemory, on
+	// the caller's goroutine, and never beyond the context; less than L1.WriteTTL. 0:
+	// not at all. In virtual time a wait steps the queue; in a callback it panics.
+	Wait time.Duration
 }
 
 // Policy says which of the found keys a prefetch keeps.

@@ -30,7 +30,8 @@ type Prefetch struct {
 type PrefetchResult struct {
 	Found  Bitmap       // over request positions
 	Prefix int          // leading positions found
-	L1     int          // positions that L1 held at submission, of those found
+	InL1   Bitmap       // positions that L1 held at submission, of those found
+	L1     int          // how many
 	Miss   []MissReason // per position; nil when nothing was missed
 }
 
@@ -116,6 +117,7 @@ func (p *Prefetch) resolve(hits int) {
 			r.L1++
 		}
 	}
+	r.InL1 = r.Found // L1 is the only tier
 	p.result = r
 }
 
@@ -229,9 +231,8 @@ func (p *Prefetch) release(s Select, holders int) {
 
 // traceRelease records a release as one call per number of holders given back.
 func (p *Prefetch) traceRelease(s Select, holders int, at time.Time) (calls []Call) {
-	for i := range p.keys {
-		h := min(p.l.Holders(i), holders)
-		if h <= 0 || !s.Has(i, len(p.keys)) {
+	for i, h := range p.l.HoldersByPosition() {
+		if h = min(h, holders); h <= 0 || !s.Has(i, len(p.keys)) {
 			continue
 		}
 		c := slices.IndexFunc(calls, func(c Call) bool { return c.Readers == h })

@@ -20,10 +20,14 @@ const (
 	CallClear          = "lmcache.trace.clear"
 	CallDelete         = "lmcache.trace.delete"
 	CallTouch          = "lmcache.trace.touch"
+	CallQuota          = "lmcache.trace.quota"
 )
 
 // NoCall is the number of a call that was not traced.
 const NoCall int64 = -1
+
+// NoQuota as the bytes of a quota call says that the quota was deleted.
+const NoQuota int64 = -1
 
 // Call is published at the entry of a traced call, before any effect, with the
 // time of entry. It goes to isolated subscribers only; whether its topic is
@@ -40,9 +44,11 @@ type Call struct {
 	SkipL2    bool      // the same
 	Warm      bool      // the same
 	Deadline  time.Duration
-	Force     bool  // of clear and delete
-	Unused    bool  // of finish_read_prefetched: nobody read the objects
-	Owner     int64 // number of the call whose lease is used, or NoCall
+	Force     bool   // of clear and delete
+	Unused    bool   // of finish_read_prefetched: nobody read the objects
+	Salt      string // of quota
+	Bytes     int64  // of quota; NoQuota: it was deleted
+	Owner     int64  // number of the call whose lease is used, or NoCall
 }
 
 // EventName is the wire name.

@@ -31,6 +31,8 @@ func (r *recorder) Subscribe(s *eventbus.Subscription) {
 			args = fmt.Sprintf(" %v readers=%d %q %v skip=%v warm=%v %v", c.Layout, c.Readers, c.RequestID, c.Policy, c.SkipL2, c.Warm, c.Deadline)
 		case storage.CallFinishRead:
 			args = fmt.Sprintf(" readers=%d unused=%v", c.Readers, c.Unused)
+		case storage.CallQuota:
+			args = fmt.Sprintf(" %q %d", c.Salt, c.Bytes)
 		case storage.CallClear, storage.CallDelete:
 			args = fmt.Sprintf(" force=%v", c.Force)
 		}

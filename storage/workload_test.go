@@ -178,7 +178,8 @@ func (d *digest) note(s string, at time.Time) {
 
 // virtualRun replays a part of the trace in virtual time, in which some requests
 // forget their leases.
-func virtualRun(t *testing.T) (sum string, expired int64) {
+func virtualRun(t *testing.T, eviction l1.Options) (sum string, expired int64) {
+	t.Helper()
 	requests, at := conversation(t, 1500)
 	layout := rawLayout(t, 1<<20)
 	bus := eventbus.New(eventbus.Options{Manual: true})
@@ -186,10 +187,8 @@ func virtualRun(t *testing.T) (sum string, expired int64) {
 	if _, err := bus.Subscribe(d); err != nil {
 		t.Fatal(err)
 	}
-	m, v, err := storage.OpenVirtual(storage.Options{
-		L1:  l1.Options{Bytes: 2000 * layout.Size(), NoBytes: true, ReadTTL: 20 * time.Second, WriteTTL: 30 * time.Second},
-		Bus: bus,
-	}, storage.VirtualOptions{Seed: 1})
+	eviction.Bytes, eviction.NoBytes, eviction.ReadTTL, eviction.WriteTTL = 2000*layout.Size(), true, 20*time.Second, 30*time.Second
+	m, v, err := storage.OpenVirtual(storage.Options{L1: eviction, Bus: bus}, storage.VirtualOptions{Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,14 +239,26 @@ func virtualRun(t *testing.T) (sum string, expired int64) {
 func TestREQ_S82_VirtualRunsAreEqual(t *testing.T) {
 	before := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(before)
-	want, expired := virtualRun(t)
-	if expired == 0 {
-		t.Fatal("no lease expired: the run proves nothing about timers")
-	}
-	for _, n := range []int{1, 2, 8} {
-		runtime.GOMAXPROCS(n)
-		if got, _ := virtualRun(t); got != want {
-			t.Errorf("GOMAXPROCS %d: digest %s, want %s", n, got, want)
+	seen := make(map[string]bool)
+	for name, eviction := range map[string]l1.Options{
+		"exact":     {},
+		"watermark": {Mode: l1.ModeWatermark},
+		"quotas":    {Mode: l1.ModeWatermark, Policy: "IsolatedLRU", Quotas: map[string]int64{"": 1000 << 20}},
+	} {
+		runtime.GOMAXPROCS(before)
+		want, expired := virtualRun(t, eviction)
+		if expired == 0 {
+			t.Fatalf("%s: no lease expired: the run proves nothing about timers", name)
+		}
+		if seen[want] {
+			t.Errorf("%s: the digest is that of another way to evict", name)
+		}
+		seen[want] = true
+		for _, n := range []int{1, 2, 8} {
+			runtime.GOMAXPROCS(n)
+			if got, _ := virtualRun(t, eviction); got != want {
+				t.Errorf("%s, GOMAXPROCS %d: digest %s, want %s", name, n, got, want)
+			}
 		}
 	}
 }

@@ -23,9 +23,9 @@ type WriteLease struct {
 // and the padding behind it is zero. Keys without a buffer have a Code that says
 // why. The keys are copied.
 //
-// The call never waits. An error means that nothing was reserved: bad arguments
+// The call waits for nothing but what o.Wait says. An error means that nothing was reserved: bad arguments
 // or a closed manager.
-func (m *Manager) ReserveWrite(_ context.Context, keys []kv.Key, layout kv.Layout, mode Mode, o WriteOptions) (WriteLease, error) {
+func (m *Manager) ReserveWrite(ctx context.Context, keys []kv.Key, layout kv.Layout, mode Mode, o WriteOptions) (WriteLease, error) {
 	if err := m.check("ReserveWrite", keys, layout); err != nil {
 		return WriteLease{}, err
 	}
@@ -35,7 +35,7 @@ func (m *Manager) ReserveWrite(_ context.Context, keys []kv.Key, layout kv.Layou
 	if m.tracing() {
 		n = m.call(at, Call{Name: CallReserveWrite, Keys: keys, Layout: layout, Mode: mode, Owner: NoCall})
 	}
-	l, err := m.l1.ReserveWrite(at, keys, layout, mode, l1.WriteOptions{Owner: o.Owner, After: o.After})
+	l, err := m.l1.ReserveWriteWithin(ctx, at, o.Wait, keys, layout, mode, l1.WriteOptions{Owner: o.Owner, After: o.After})
 	if err != nil {
 		if n != NoCall {
 			m.done(CallDone{N: n, OK: NewBitmap(len(keys)), OutOfMemory: NewBitmap(len(keys)), Bad: len(keys)}, at)
@@ -43,6 +43,10 @@ func (m *Manager) ReserveWrite(_ context.Context, keys []kv.Key, layout kv.Layou
 		return WriteLease{}, closedError(err)
 	}
 	w := WriteLease{m, l, n}
+	began := at
+	if o.Wait > 0 {
+		at = m.rt.Now()
+	}
 	granted, oom := 0, 0
 	for i := range keys {
 		switch l.Code(i) {
@@ -70,7 +74,7 @@ func (m *Manager) ReserveWrite(_ context.Context, keys []kv.Key, layout kv.Layou
 				d.OutOfMemory.Set(i)
 			}
 		}
-		m.done(d, at)
+		m.done(d, began)
 	}
 	return w, nil
 }
@@ -115,6 +119,10 @@ func closedError(err error) error {
 
 // All yields the granted buffers by position in the request, until the lease ends.
 func (w WriteLease) All() iter.Seq2[int, []byte] { return w.l.All() }
+
+// Buffer is the buffer of a granted position; nil for another one and after the
+// lease has ended.
+func (w WriteLease) Buffer(i int) []byte { return w.l.Buffer(i) }
 
 // Keys are the requested keys; nil after the lease has ended.
 func (w WriteLease) Keys() []kv.Key { return w.l.Keys() }

@@ -43,7 +43,12 @@ func (c *workloadCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 	closing := context.WithoutCancel(ctx)
 	defer func() { err = errors.Join(err, obs.close(closing)) }()
 	o.Engine.Bus = obs.bus
+	end := showMemory(&c.Output, std, &o.Engine.L1)
 	d, err := workload.Open(ctx, o)
+	end()
+	if signal, ok := errors.AsType[*cli.InterruptedError](err); ok { // while the memory was made ready
+		return &cli.ExitError{Code: signal.ExitCode()}
+	}
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ type grammar struct {
 	Server serverCommand `cmd:"" help:"Run the cache server."`
 	Bench  struct {
 		Workload workloadCommand `cmd:"" help:"Run a request trace against an engine in this process."`
+		L1       benchL1Command  `cmd:"" name:"l1" help:"Measure the first tier, each figure beside a raw baseline."`
 	} `cmd:"" help:"Measure parts of the cache."`
 	Version versionCommand `cmd:"" help:"Print the version, the commit and the platform."`
 	Help    cli.Help       `cmd:"" help:"Print the help of a command."`
@@ -34,7 +35,7 @@ func newApp(std *cli.IO) *cli.App {
 // groups are the titles of flags in the order of the help.
 func groups() []kong.Group {
 	var out []kong.Group
-	for _, title := range []string{"Server", "Workload", "L1 and eviction", "HTTP", "Observability", "Output", "General"} {
+	for _, title := range []string{"Server", "Workload", "Benchmark", "L1 and eviction", "HTTP", "Observability", "Output", "General"} {
 		out = append(out, kong.Group{Key: title, Title: title})
 	}
 	return out
@@ -52,7 +53,7 @@ func notes() cli.CommandNotes {
 		n[name] = foreign
 	}
 	for _, name := range []string{
-		"ping", "describe", "kvcache", "quota", "query", "trace", "bench server", "bench l1", "bench l2", "bench gpu",
+		"ping", "describe", "kvcache", "quota", "query", "trace", "bench server", "bench l2", "bench gpu",
 		"metrics", "top", "doctor", "config", "completion",
 	} {
 		n[name] = later

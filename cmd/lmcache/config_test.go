@@ -176,8 +176,7 @@ func TestREQ_C3_UpstreamFlags(t *testing.T) {
 			t.Errorf("--%s is %s here and %s there", name, s.Kind, kind)
 		}
 		args := []string{"server", "--l1-size-gb", "64MiB", "--eviction-policy", "LRU"}
-		// The watermark is another mode, and direct I/O names a tier, also at their defaults.
-		always := strings.HasPrefix(name, "eviction-") || name == "gds-l1-use-direct-io"
+		always := name == "gds-l1-use-direct-io" // it names a tier, also at its default
 		if s.Foreign && !always && def != "None" && def != "[]" {
 			stderr, code := stderrOf(t, append(args, "--"+name+"="+def))
 			if stderr != "" || code != cli.ExitOK {

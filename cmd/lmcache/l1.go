@@ -1,14 +1,56 @@
 package main
 
 import (
+	"github.com/lmcache-go/lmcache/internal/cli"
 	"github.com/lmcache-go/lmcache/internal/cli/flags"
 	"github.com/lmcache-go/lmcache/l1"
 )
 
 // l1Options turns the flags of the first tier into its options.
 func l1Options(f *flags.L1) l1.Options {
-	return l1.Options{
-		Bytes: f.Bytes(), Align: f.AlignBytes, Policy: f.Policy,
+	o := l1.Options{
+		Bytes: f.Bytes(), Align: f.AlignBytes, Policy: f.Policy, Mode: l1.Mode(f.Mode),
 		WriteTTL: f.WriteTTL.Duration(), ReadTTL: f.ReadTTL.Duration(),
+		Eager: !f.UseLazy, HugePages: f.UseHugepages, ShmName: f.ShmName, ShmMode: f.FileMode(),
 	}
+	if o.Mode == l1.ModeWatermark {
+		o.Watermark, o.EvictionRatio = f.Watermark, f.Ratio
+		if f.Ratio == 0 {
+			o.EvictionRatio = l1.NoEvictionRatio
+		}
+	}
+	switch n := f.InitBytes(); n {
+	case l1.DefaultInitBytes: // left alone, it is no wish that could be too large
+	case 0:
+		o.InitBytes = 1 // as little as can be
+	default:
+		o.InitBytes = n
+	}
+	return o
+}
+
+// showMemory has the display of out show how much of the memory is ready, where
+// that is waited for. The result ends it.
+func showMemory(out *cli.Output, io *cli.IO, o *l1.Options) (end func()) {
+	if !o.Eager && !o.HugePages {
+		return func() {}
+	}
+	bar := out.Progress(io, "Preparing L1 memory", o.Bytes)
+	o.Progress = func(done, _ int64) { bar.Set(done) }
+	return bar.Close
+}
+
+// memoryText says on one line what L1's memory is.
+func memoryText(f *flags.L1) string {
+	switch {
+	case f.UseHugepages:
+		return "huge pages"
+	case f.ShmName != "" && f.UseLazy:
+		return "shared as " + l1.SegmentName(f.ShmName) + ", lazy"
+	case f.ShmName != "":
+		return "shared as " + l1.SegmentName(f.ShmName)
+	case f.UseLazy:
+		return "private, lazy"
+	}
+	return "private"
 }

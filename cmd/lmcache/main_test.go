@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -113,7 +114,10 @@ func TestREQ_C22_Examples(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			r := newRun(t, map[string]string{"LMCACHE_HTTP_PORT": "0", "LMCACHE_PROMETHEUS_PORT": "0"})
 			args := strings.Fields(example[1])
-			if (underRace || invariants.Enabled) && args[0] == "bench" {
+			switch slow := underRace || invariants.Enabled; {
+			case command == "bench l1": // less of the same
+				args = append(slices.DeleteFunc(args, func(a string) bool { return a == "--duration" || a == "1s" }), "--duration", "50ms", "--l1-size-gb", "64MiB")
+			case slow && args[0] == "bench":
 				args = append(args, "--limit", "10")
 			}
 			stderr := &watcher{text: "server is running", found: cancel}
@@ -249,5 +253,14 @@ func TestWithSignals(t *testing.T) {
 	stop()
 	if !errors.Is(context.Cause(ctx), context.Canceled) {
 		t.Errorf("cause after stop = %v", context.Cause(ctx))
+	}
+}
+
+// A first tier from which nothing is evicted fills up, which a server says when it
+// starts.
+func TestNoopWarns(t *testing.T) {
+	stderr, code := stderrOf(t, []string{"server", "--l1-size-gb", "64MiB", "--eviction-policy", "noop"})
+	if want := "lmcache: warning: --eviction-policy noop: L1 will fill and stay full"; code != cli.ExitOK || !strings.Contains(stderr, want) {
+		t.Errorf("exit code %d, %q lacks %q", code, stderr, want)
 	}
 }

@@ -27,10 +27,16 @@ func (c *serverCommand) Run(ctx context.Context, io *cli.IO) error {
 		return c.plan(io)
 	}
 	s := &service{log: log}
+	end := showMemory(&cli.Output{Quiet: c.Upstream.Quiet}, io, &o.L1)
 	err := s.start(ctx, c, o)
-	if err == nil {
+	end()
+	switch {
+	case err == nil:
 		<-ctx.Done()
 		log.Info("Shutting down server...")
+	case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)): // a signal during the start
+		err = nil
+		log.Info("Shutting down server before it has started...")
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout.Duration())
 	defer cancel()
@@ -119,7 +125,9 @@ func (c *serverCommand) plan(io *cli.IO) error {
 	r.Line("chunk_size", "Chunk size (tokens)", c.ChunkSize)
 	r.Line("hash_algorithm", "Hash algorithm", c.HashAlgorithm)
 	r.Line("l1_bytes", "L1 (bytes)", c.L1.Bytes())
+	r.Line("l1_memory", "L1 memory", memoryText(&c.L1))
 	r.Line("eviction_policy", "Eviction policy", c.L1.Policy)
+	r.Line("eviction_mode", "Eviction mode", c.L1.Mode)
 	at := func(on bool, host string, port int) any {
 		if !on {
 			return nil

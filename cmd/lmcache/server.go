@@ -29,6 +29,7 @@ func (c *serverCommand) Check(p *cli.Problems) {
 	c.Server.Check(p)
 	c.L1.Require(p)
 	c.L1.Check(p)
+	c.L1.WarnFull(p)
 	c.Observability.Check(p)
 	flags.CheckListeners(p, c.HTTP.Listener(), c.Observability.Listener())
 }

@@ -23,18 +23,16 @@ const (
 	objectBlocks = 4
 )
 
-func newObjects(tb testing.TB, o fake.Options) *objects {
+func newObjects(tb testing.TB, shape gpu.Shape) *objects {
 	tb.Helper()
-	w := &objects{dev: fake.New(o)}
+	w := &objects{dev: fake.New(fake.Options{})}
 	tb.Cleanup(func() {
 		if err := w.dev.Close(); err != nil {
 			tb.Error(err)
 		}
 	})
 	var err error
-	w.paged, err = w.dev.NewPaged(gpu.Shape{
-		Layers: 16, Blocks: 256, BlockTokens: 16, Heads: 4, HeadSize: 128, DType: "bfloat16",
-	})
+	w.paged, err = w.dev.NewPaged(shape)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -51,6 +49,19 @@ func newObjects(tb testing.TB, o fake.Options) *objects {
 	return w
 }
 
+// objectShape is the shape of objects in a format, and one with gaps between the
+// slots.
+func objectShape(f gpu.Format, padded bool) gpu.Shape {
+	s := gpu.Shape{Format: f, Layers: 16, Blocks: 256, BlockTokens: 16, Heads: 4, HeadSize: 128, DType: "bfloat16"}
+	if f == gpu.FormatNBBSHS || f == gpu.FormatNBBSOneHS {
+		s.Layers, s.Heads, s.HeadSize = 32, 1, 512
+	}
+	if padded {
+		s.HostStrides = gpu.Strides{Plane: 256 * 16 * 640, Block: 16 * 640, Slot: 640, Head: 128}
+	}
+	return s
+}
+
 // plain copies what a Gather or Scatter of object i copies, with nothing around
 // the copying but the loop.
 func (w *objects) plain(kind fake.Kind, views [][][]byte, i int) {
@@ -60,9 +71,9 @@ func (w *objects) plain(kind fake.Kind, views [][][]byte, i int) {
 	for _, plane := range views {
 		for _, b := range w.blocks[i] {
 			if kind == fake.Gather {
-				copy(buf[:n], plane[b])
+				copy(buf[:n], plane[b][:n])
 			} else {
-				copy(plane[b], buf[:n])
+				copy(plane[b][:n], buf[:n])
 			}
 			buf = buf[n:]
 		}
@@ -87,9 +98,9 @@ func (w *objects) views() [][][]byte {
 
 // benchmarkCopies runs rounds of copies with one event behind them, in turn with
 // plain copies of the same pieces. x_copy is the speed as a part of theirs.
-func benchmarkCopies(b *testing.B, kind fake.Kind, perEvent int) {
+func benchmarkCopies(b *testing.B, shape gpu.Shape, kind fake.Kind, perEvent int) {
 	b.Helper()
-	w := newObjects(b, fake.Options{})
+	w := newObjects(b, shape)
 	s, err := w.dev.NewStream(gpu.Normal)
 	if err != nil {
 		b.Fatal(err)
@@ -127,13 +138,28 @@ func benchmarkCopies(b *testing.B, kind fake.Kind, perEvent int) {
 }
 
 func BenchmarkGather(b *testing.B) {
-	b.Run("1", func(b *testing.B) { benchmarkCopies(b, fake.Gather, 1) })
-	b.Run("16", func(b *testing.B) { benchmarkCopies(b, fake.Gather, 16) })
+	shape := objectShape(gpu.FormatTwoNBBSNHHS, false)
+	b.Run("1", func(b *testing.B) { benchmarkCopies(b, shape, fake.Gather, 1) })
+	b.Run("16", func(b *testing.B) { benchmarkCopies(b, shape, fake.Gather, 16) })
 }
 
 func BenchmarkScatter(b *testing.B) {
-	b.Run("1", func(b *testing.B) { benchmarkCopies(b, fake.Scatter, 1) })
-	b.Run("16", func(b *testing.B) { benchmarkCopies(b, fake.Scatter, 16) })
+	shape := objectShape(gpu.FormatTwoNBBSNHHS, false)
+	b.Run("1", func(b *testing.B) { benchmarkCopies(b, shape, fake.Scatter, 1) })
+	b.Run("16", func(b *testing.B) { benchmarkCopies(b, shape, fake.Scatter, 16) })
+}
+
+// BenchmarkFormats is the same for each format. Heads before tokens means rows of
+// 256 bytes, gaps between slots rows of 1 KiB, all else blocks of 16 KiB.
+func BenchmarkFormats(b *testing.B) {
+	for _, kind := range []fake.Kind{fake.Gather, fake.Scatter} {
+		for _, f := range gpu.Formats() {
+			b.Run(kind.String()+"/"+string(f), func(b *testing.B) { benchmarkCopies(b, objectShape(f, false), kind, 4) })
+		}
+		b.Run(kind.String()+"/padded", func(b *testing.B) {
+			benchmarkCopies(b, objectShape(gpu.FormatTwoNBBSNHHS, true), kind, 4)
+		})
+	}
 }
 
 // BenchmarkQueue is the cost of one copy of two blocks of 1 KiB to the caller and

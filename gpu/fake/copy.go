@@ -127,7 +127,8 @@ func (s *Stream) moveLocked(it *item, blocks []gpu.BlockID, fault *Fault) int64 
 	block := g.BlockBytes()
 	planes, layers := g.Planes(), g.LayerCount()
 	row := block * int64(len(blocks)) // one plane of one layer in the buffer
-	pieces := appendPieces(s.run.pieces[:0], blocks, strides.Block*size == block)
+	lie := newGrid(g, &strides)
+	pieces := appendPieces(s.run.pieces[:0], blocks, lie.whole() && strides.Block*size == block)
 	s.run.pieces = pieces
 
 	left := planes * layers * len(pieces)
@@ -159,15 +160,20 @@ func (s *Stream) moveLocked(it *item, blocks []gpu.BlockID, fault *Fault) int64 
 					}
 					continue
 				}
-				dev := mem[base+int64(p.block)*strides.Block*size:][:n]
-				if it.kind == Gather {
-					copy(host, dev)
+				dev := mem[base+int64(p.block)*strides.Block*size:]
+				if lie.whole() {
+					dev = dev[:n]
+					if it.kind == Gather {
+						copy(host, dev)
+					} else {
+						copy(dev, host)
+					}
 				} else {
-					copy(dev, host)
+					lie.move(it.kind, host, dev)
 				}
 				moved += n
 				if fault != nil && fault.Effect == Flip && moved == n {
-					flip(it.kind, host, dev)
+					flip(it.kind, host[:lie.run], dev[:lie.run])
 				}
 			}
 		}

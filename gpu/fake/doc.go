@@ -23,10 +23,11 @@
 //
 // Pause holds all work back, Step then runs one piece of it. Hang keeps work
 // from running as a stuck device does, Release ends that, Lose makes the device
-// fail for good, Fail injects single faults. Block is the one way to look at
-// device memory from outside a stream. What a correct caller never does (use
-// after close, copies out of bounds, a stream used by two goroutines at once,
-// with Options.Detect also copies that race) is collected by Violations.
+// fail for good, Fail injects single faults. Block, Upload and Download are the
+// ways to look at device memory from outside a stream. What a correct caller
+// never does (use after close, copies out of bounds, a stream used by two
+// goroutines at once, with Options.Detect also copies that race) is collected by
+// Violations.
 //
 // Lock order: the scheduler, a stream's run lock (several in order of their
 // numbers), then any of the others, of which none is held while taking another.

@@ -42,7 +42,7 @@ func (d *Device) NewPaged(shapes ...gpu.Shape) (*gpu.Paged, error) {
 	var made []*tensor
 	for i, s := range shapes {
 		g, err := s.Group(func(bytes int64) (gpu.Tensor, error) {
-			t, err := d.alloc(bytes)
+			t, err := d.reserve(bytes)
 			if err != nil {
 				return nil, err
 			}
@@ -61,7 +61,7 @@ func (d *Device) NewPaged(shapes ...gpu.Shape) (*gpu.Paged, error) {
 	return p, nil
 }
 
-func (d *Device) alloc(bytes int64) (*tensor, error) {
+func (d *Device) reserve(bytes int64) (*tensor, error) {
 	if err := d.admit(Alloc); err != nil {
 		return nil, err
 	}
@@ -107,7 +107,13 @@ func (d *Device) Free(p *gpu.Paged) {
 			}
 		}
 	}
-	// No stream is in the middle of a copy while all run locks are held.
+	if d.free(ts) < len(ts) {
+		d.violate("device memory freed twice")
+	}
+}
+
+// free is release when no stream is in the middle of a copy.
+func (d *Device) free(ts []*tensor) int {
 	streams := d.streams(nil)
 	for _, s := range streams {
 		s.run.Lock()
@@ -117,16 +123,15 @@ func (d *Device) Free(p *gpu.Paged) {
 		s.run.checked = nil
 		s.run.Unlock()
 	}
-	if n < len(ts) {
-		d.violate("device memory freed twice")
-	}
+	return n
 }
 
 // Block is a test's view of one block in one plane (0 is K, 1 is V) of one layer:
-// its slots, heads and head sizes in the order of the group's format. It is the
-// memory itself: to be read and written only while no copy of the block can run,
-// thus under Pause, inside a kernel, or when all events have been waited for.
-// It is nil, and a violation, for what does not exist or was freed.
+// its slots, heads and head sizes in the order of the group's format, with the
+// gaps between them where the group's strides leave any. It is the memory
+// itself: to be read and written only while no copy of the block can run, thus
+// under Pause, inside a kernel, or when all events have been waited for. It is
+// nil, and a violation, for what does not exist or was freed.
 func (d *Device) Block(p *gpu.Paged, group, layer, plane int, block gpu.BlockID) []byte {
 	if group < 0 || group >= len(p.Groups) {
 		d.violate("view of group %d of %d", group, len(p.Groups))
@@ -148,21 +153,30 @@ func (d *Device) Block(p *gpu.Paged, group, layer, plane int, block gpu.BlockID)
 		d.violate("view of memory that was freed")
 		return nil
 	}
-	lo := s.Element(plane, layer, int(block), 0, 0, 0) * int64(g.DType.Size())
-	hi := lo + g.BlockBytes()
+	size := int64(g.DType.Size())
+	lo := s.Element(plane, layer, int(block), 0, 0, 0) * size
+	hi := (s.Element(plane, layer, int(block), g.SlotsPerBlock()-1, g.Heads-1, g.HeadSize-1) + 1) * size
 	return t.data[lo:hi:hi]
 }
 
 // Fill writes a pattern into all blocks of p that follows from the seed and
-// differs from place to place. The rules of Block hold.
+// differs from place to place. It has the order of an object, so groups that
+// differ in nothing but Format and strides get equal content. What lies between
+// the elements stays. The rules of Block hold.
 func (d *Device) Fill(p *gpu.Paged, seed uint64) {
 	for i := range p.Groups {
 		g := &p.Groups[i]
+		strides := g.Strides()
+		lie := newGrid(g, &strides)
+		pattern := make([]byte, g.BlockBytes())
 		for layer := range g.LayerCount() {
 			for plane := range g.Planes() {
 				for b := range g.Blocks {
 					at := seed ^ uint64(i)<<56 ^ uint64(layer)<<40 ^ uint64(plane)<<36 ^ uint64(b)
-					scramble(d.Block(p, i, layer, plane, gpu.BlockID(b)), at)
+					scramble(pattern, at)
+					if view := d.Block(p, i, layer, plane, gpu.BlockID(b)); view != nil {
+						lie.move(Scatter, pattern, view)
+					}
 				}
 			}
 		}

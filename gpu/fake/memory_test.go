@@ -122,6 +122,65 @@ func TestFill(t *testing.T) {
 	}
 }
 
+// TestBlockWithGaps: the view of a block reaches from its first element to its last.
+func TestBlockWithGaps(t *testing.T) {
+	r := newRig(t, fake.Options{})
+	p, err := r.NewPaged(gpu.Shape{
+		Layers: 1, Blocks: 3, BlockTokens: 2, Heads: 2, HeadSize: 4, DType: "int8",
+		HostStrides: gpu.Strides{Plane: 100, Block: 30, Slot: 13, Head: 6},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	view := r.Block(p, 0, 0, 1, 2)
+	if len(view) != 13+6+4 {
+		t.Fatalf("view of %d bytes, want 23", len(view))
+	}
+	view[13+6+3] = 0x7A
+	got := make([]byte, 1)
+	if err := r.Download(got, p.Groups[0].Layers[0], 100+2*30+13+6+3); err != nil || got[0] != 0x7A {
+		t.Errorf("the last element is %#x, error %v", got[0], err)
+	}
+	r.Fill(p, 1)
+	if gap := view[4:6]; !bytes.Equal(gap, []byte{0, 0}) {
+		t.Errorf("Fill wrote %x between the elements", gap)
+	}
+}
+
+// TestAlloc: memory is counted and limited, and only the device's own is reached.
+func TestAlloc(t *testing.T) {
+	r := newRig(t, fake.Options{MemoryBytes: 512 + 1000}) // its own cache takes 512
+	m, free, err := r.Alloc(1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Stats().MemoryBytes; got != 1512 {
+		t.Errorf("%d bytes in use, want 1512", got)
+	}
+	if _, _, err := r.Alloc(1); !errors.Is(err, fake.ErrMemory) {
+		t.Errorf("one byte more: %v", err)
+	}
+	other := newRig(t, fake.Options{})
+	if err := other.Upload(m, 0, []byte{1}); !errors.Is(err, fake.ErrBounds) {
+		t.Errorf("upload to another device: %v", err)
+	}
+	for range 2 {
+		if err := free(); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := r.Stats().MemoryBytes; got != 512 {
+		t.Errorf("%d bytes in use after free, want 512", got)
+	}
+	if err := r.Download(make([]byte, 1), m, 0); !errors.Is(err, fake.ErrFreed) {
+		t.Errorf("download of freed memory: %v", err)
+	}
+	r.Lose()
+	if err := r.Upload(r.paged.Groups[0].Layers[0], 0, []byte{1}); !errors.Is(err, fake.ErrLost) {
+		t.Errorf("upload to a lost device: %v", err)
+	}
+}
+
 func TestPin(t *testing.T) {
 	r := newRig(t, fake.Options{OnViolation: ignore})
 	region := make([]byte, 1<<16)

@@ -10,7 +10,7 @@ import (
 // lists of any length.
 func objectBytes(b *bench) {
 	s := b.stream(gpu.Normal)
-	for _, shape := range shapes() {
+	for _, shape := range b.shapes() {
 		b.run(name(shape), func(b *bench) {
 			p, models := b.paged(shape)
 			g := &p.Groups[0]
@@ -30,21 +30,59 @@ func objectBytes(b *bench) {
 // tokens; one element is followed by hand through a chunk of two blocks.
 func recordedShape(b *bench) {
 	s := b.stream(gpu.Normal)
-	p, _ := b.paged(gpu.Shape{
-		Format: gpu.FormatTwoNBBSNHHS, Layers: 2, Blocks: 8, BlockTokens: 8, Heads: 2, HeadSize: 4, DType: "float16",
-	})
-	const b0, b1 = 6, 3
-	// Layer 0, [1, b1, 1, 1, 3]: in its block the element is at (1·2 + 1)·4 + 3.
-	data := make([]byte, p.Groups[0].BlockBytes())
-	data[2*15], data[2*15+1] = 0xAB, 0xCD
-	if err := b.h.Upload(p, 0, 0, 1, b1, data); err != nil {
+	p, err := b.h.NewPaged(b.layout.Of(gpu.Shape{Layers: 2, Blocks: 8, BlockTokens: 8, Heads: 2, HeadSize: 4, DType: "float16"}))
+	if err != nil {
 		b.t.Fatal(err)
 	}
-	dst := make([]byte, 1024)
+	const b0, b1 = 6, 3
+	// Plane 1, layer 0, slot 9, head 1, d 3: of K and V it is at ((1·2 + 0)·16 + 9)·8 + 1·4 + 3.
+	plane, head, d, at := 1, 1, 3, 670
+	if b.layout.MLA() { // of a latent of 8 elements at (0·16 + 9)·8 + 7
+		plane, head, d, at = 0, 0, 7, 158
+	}
+	m := NewMemory(&p.Groups[0])
+	copy(m.Element(plane, 0, b1, 1, head, d), []byte{0xAB, 0xCD})
+	b.upload(&p.Groups[0], m)
+	dst := b.random(int64(1024) / int64(2/p.Groups[0].Planes()))
 	s.Gather(dst, p, 0, []gpu.BlockID{b0, b1})
 	b.finish(s)
-	if dst[670] != 0xAB || dst[671] != 0xCD {
-		b.t.Fatalf("bytes 670 and 671: %x, want abcd", dst[670:672])
+	want := make([]byte, len(dst))
+	want[at], want[at+1] = 0xAB, 0xCD
+	b.equal("gathered", dst, want)
+}
+
+// sameObject: what an object holds does not depend on the layout that it comes
+// from or goes to, among those with the same number of planes.
+func sameObject(b *bench) {
+	s := b.stream(gpu.Normal)
+	var shapes []gpu.Shape
+	for _, l := range Layouts() {
+		if l.MLA() == b.layout.MLA() {
+			other := *b
+			other.layout = l
+			shapes = append(shapes, other.small())
+		}
+	}
+	p, models := b.paged(append([]gpu.Shape{b.small()}, shapes...)...)
+	blocks, others := b.table(&p.Groups[0], 5), b.table(&p.Groups[0], 5)
+	object := b.random(p.Groups[0].Bytes(5))
+	s.Scatter(object, p, 0, blocks)
+	for i := range p.Groups {
+		got := b.random(int64(len(object)))
+		if i > 0 { // by way of this layout
+			s.Gather(got, p, 0, blocks)
+			s.Scatter(got, p, i, others)
+			models[i].Apply(object, others)
+			b.finish(s)
+			b.scramble(got)
+			s.Gather(got, p, i, others)
+		} else {
+			models[i].Apply(object, blocks)
+			s.Gather(got, p, i, blocks)
+		}
+		b.finish(s)
+		b.equal("object of "+name(shapes[max(0, i-1)]), got, object)
+		b.check(p, i, models[i])
 	}
 }
 
@@ -52,8 +90,8 @@ func recordedShape(b *bench) {
 // there, for several groups.
 func roundTrip(b *bench) {
 	out, in := b.stream(gpu.Normal), b.stream(gpu.High)
-	src, from := b.paged(shapes()...)
-	dst, to := b.paged(shapes()...)
+	src, from := b.paged(b.shapes()...)
+	dst, to := b.paged(b.shapes()...)
 	for i := range src.Groups {
 		g := &src.Groups[i]
 		for range 3 {
@@ -77,7 +115,7 @@ func roundTrip(b *bench) {
 func noBlock(b *bench) {
 	const no = gpu.NoBlock
 	s := b.stream(gpu.Normal)
-	p, models := b.paged(small())
+	p, models := b.paged(b.small())
 	g := &p.Groups[0]
 	for _, blocks := range [][]gpu.BlockID{
 		{no},
@@ -104,7 +142,7 @@ func noBlock(b *bench) {
 // blocks that follow each other.
 func repeatedBlocks(b *bench) {
 	s := b.stream(gpu.Normal)
-	p, models := b.paged(small())
+	p, models := b.paged(b.small())
 	g := &p.Groups[0]
 	for _, blocks := range [][]gpu.BlockID{
 		{3, 3},
@@ -124,7 +162,7 @@ func repeatedBlocks(b *bench) {
 // group; a gather changes no block and nothing beyond its buffer.
 func onlyNamed(b *bench) {
 	s := b.stream(gpu.Normal)
-	p, models := b.paged(shapes()...)
+	p, models := b.paged(b.shapes()...)
 	for range 4 {
 		for i := range p.Groups {
 			g := &p.Groups[i]
@@ -153,7 +191,7 @@ func onlyNamed(b *bench) {
 // listsAreCopied: the caller may reuse its list of blocks at once.
 func listsAreCopied(b *bench) {
 	s := b.stream(gpu.Normal)
-	p, models := b.paged(small())
+	p, models := b.paged(b.small())
 	g := &p.Groups[0]
 	const copies = 50
 	list := make([]gpu.BlockID, 2)

@@ -12,7 +12,7 @@ import (
 // each reads what the one before it has written.
 func streamOrder(b *bench) {
 	s := b.stream(gpu.Normal)
-	p, models := b.paged(small())
+	p, models := b.paged(b.small())
 	g := &p.Groups[0]
 	buf := b.random(g.Bytes(2))
 	for i := range gpu.BlockID(40) {
@@ -29,7 +29,7 @@ func streamOrder(b *bench) {
 // eventOrder: an event orders streams, through host memory and through blocks.
 func eventOrder(b *bench) {
 	a, z := b.stream(gpu.Normal), b.stream(gpu.High)
-	p, models := b.paged(small(), small())
+	p, models := b.paged(b.small(), b.small())
 	g := &p.Groups[0]
 	const rounds = 60
 	buf := b.random(g.Bytes(1))
@@ -57,7 +57,7 @@ func eventOrder(b *bench) {
 // events that wait for each other.
 func eventTimes(b *bench) {
 	a, z := b.stream(gpu.Normal), b.stream(gpu.High)
-	p, _ := b.paged(small())
+	p, _ := b.paged(b.small())
 	g := &p.Groups[0]
 	bufs := [2][]byte{b.random(g.Bytes(1)), b.random(g.Bytes(1))}
 	var last time.Time
@@ -109,7 +109,7 @@ func eventTimes(b *bench) {
 // event is no wait.
 func eventWait(b *bench) {
 	s := b.stream(gpu.Normal)
-	p, _ := b.paged(small())
+	p, _ := b.paged(b.small())
 	buf := b.random(p.Groups[0].Bytes(1))
 	s.Wait(nil)
 
@@ -159,7 +159,7 @@ func usedLate(b *bench) {
 		b.t.Skip("this harness cannot hold work back")
 	}
 	s := b.stream(gpu.Normal)
-	p, models := b.paged(small())
+	p, models := b.paged(b.small())
 	g := &p.Groups[0]
 	hold.Hold()
 	src, dst := b.random(g.Bytes(2)), b.random(g.Bytes(2))
@@ -170,17 +170,14 @@ func usedLate(b *bench) {
 	b.check(p, 0, models[0])
 
 	b.scramble(src) // after the call
-	models[0].Apply(src, at)
 	for layer := range g.LayerCount() {
 		for plane := range g.Planes() {
-			data := models[0].Block(layer, plane, other[0])
-			data[0] ^= 0xFF
-			if err := b.h.Upload(p, 0, layer, plane, other[0], data); err != nil {
-				b.t.Fatal(err)
-			}
+			models[0].Element(plane, layer, other[0], 0, 0, 0)[0] ^= 0xFF
 		}
 	}
+	b.upload(g, models[0])
 	late := models[0].Object(other)
+	models[0].Apply(src, at)
 	hold.Release()
 	if err := e.Wait(b.t.Context()); err != nil {
 		b.t.Fatal(err)

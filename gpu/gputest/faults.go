@@ -10,7 +10,7 @@ import (
 // other block, and are forgotten behind it.
 func errorsReachTheEvent(b *bench) {
 	s := b.stream(gpu.Normal)
-	p, models := b.paged(small())
+	p, models := b.paged(b.small())
 	g := &p.Groups[0]
 	one, good := g.Bytes(1), []gpu.BlockID{3}
 	for _, bad := range []struct {
@@ -78,7 +78,7 @@ func errorsReachTheEvent(b *bench) {
 // Record, and no copy in between reaches a block.
 func errorsOfWaits(b *bench) {
 	a, z := b.stream(gpu.Normal), b.stream(gpu.High)
-	p, models := b.paged(small())
+	p, models := b.paged(b.small())
 	g := &p.Groups[0]
 	one := g.Bytes(1)
 	a.Gather(make([]byte, one-1), p, 0, []gpu.BlockID{0})
@@ -107,7 +107,7 @@ func errorsOfTheDevice(b *bench) {
 		b.t.Skip("this harness cannot make copies fail")
 	}
 	a, z := b.stream(gpu.Normal), b.stream(gpu.High)
-	p, _ := b.paged(small())
+	p, _ := b.paged(b.small())
 	b.finish(a)
 	f.BreakDevice()
 	for range 3 {

@@ -13,12 +13,11 @@ type Harness interface {
 	Backend() gpu.Backend
 	// NewPaged allocates a paged cache, which lives until the backend is closed.
 	NewPaged(shapes ...gpu.Shape) (*gpu.Paged, error)
-	// Upload replaces the content of one block in one plane of one layer: data
-	// has Group.BlockBytes bytes, in the order of the group's format. No copy
-	// of the block is running.
-	Upload(p *gpu.Paged, group, layer, plane int, block gpu.BlockID, data []byte) error
-	// Download copies the same bytes out to data.
-	Download(p *gpu.Paged, group, layer, plane int, block gpu.BlockID, data []byte) error
+	// Upload replaces the bytes of a tensor from an offset on. No copy of them is
+	// running.
+	Upload(dst gpu.Tensor, offset int64, src []byte) error
+	// Download copies bytes of a tensor out to dst.
+	Download(dst []byte, src gpu.Tensor, offset int64) error
 }
 
 // Holder is a Harness that can hold back the work of all streams, so that the

@@ -2,6 +2,7 @@ package gputest
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/lmcache-go/lmcache/gpu"
@@ -11,7 +12,7 @@ import (
 // with memory that is not pinned.
 func pin(b *bench) {
 	s := b.stream(gpu.Normal)
-	p, models := b.paged(small())
+	p, models := b.paged(b.small())
 	size := p.Groups[0].Bytes(2)
 	region := b.random(1 << 20)
 	at := []gpu.BlockID{5, 1}
@@ -48,7 +49,7 @@ func pin(b *bench) {
 // no harm.
 func closeStream(b *bench) {
 	s := b.stream(gpu.Normal)
-	p, models := b.paged(small())
+	p, models := b.paged(b.small())
 	g := &p.Groups[0]
 	var events []gpu.Event
 	for i := range 20 {
@@ -81,7 +82,7 @@ func closeBackend(b *bench) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	p, models := b.paged(small())
+	p, models := b.paged(b.small())
 	at := []gpu.BlockID{2, 3}
 	buf := b.random(p.Groups[0].Bytes(2))
 	s.Gather(buf, p, 0, at)
@@ -106,9 +107,7 @@ func closeBackend(b *bench) {
 // concurrent: streams that use memory of their own do not disturb each other.
 func concurrent(b *bench) {
 	const streams, rounds = 6, 40
-	shape := small()
-	shape.Blocks = 4 * streams
-	p, models := b.paged(shape)
+	p, models := b.paged(b.smallOf(4 * streams))
 	g := &p.Groups[0]
 	var wg sync.WaitGroup
 	for n := range streams {
@@ -117,10 +116,13 @@ func concurrent(b *bench) {
 		first := gpu.BlockID(4 * n)
 		low, mid := []gpu.BlockID{first, first + 1}, []gpu.BlockID{first + 1, first + 2}
 		high, rim := []gpu.BlockID{first + 2, first + 3}, []gpu.BlockID{first + 3, first}
-		for range rounds { // what will be there
-			models[0].Apply(models[0].Object(low), mid)
-			models[0].Apply(models[0].Object(high), rim)
+		all := []gpu.BlockID{first, first + 1, first + 2, first + 3}
+		from := slices.Clone(all) // what will be there
+		for range rounds {
+			from[1], from[2] = from[0], from[1]
+			from[3], from[0] = from[2], from[3]
 		}
+		models[0].Apply(models[0].Object(from), all)
 		wg.Go(func() {
 			for range rounds {
 				s.Gather(mine[0], p, 0, low)

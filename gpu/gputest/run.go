@@ -11,8 +11,17 @@ import (
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
-// Run runs the contract, each part on a device of its own.
+// Run runs the contract, for each Layout and each part on a device of its own.
 func Run(t *testing.T, open Opener) {
+	t.Helper()
+	for _, l := range Layouts() {
+		t.Run(l.String(), func(t *testing.T) { RunLayout(t, open, l) })
+	}
+}
+
+// RunLayout runs the contract for one Layout: enough for a second configuration
+// of a device whose copies do not depend on it.
+func RunLayout(t *testing.T, open Opener, l Layout) {
 	t.Helper()
 	for _, part := range []struct {
 		name string
@@ -20,6 +29,7 @@ func Run(t *testing.T, open Opener) {
 	}{
 		{"ObjectBytes", objectBytes},
 		{"ObjectBytesOfARecordedShape", recordedShape},
+		{"SameObjectInEveryLayout", sameObject},
 		{"RoundTrip", roundTrip},
 		{"NoBlock", noBlock},
 		{"RepeatedBlocks", repeatedBlocks},
@@ -33,6 +43,8 @@ func Run(t *testing.T, open Opener) {
 		{"ErrorsReachTheEvent", errorsReachTheEvent},
 		{"ErrorsOfWaits", errorsOfWaits},
 		{"ErrorsOfTheDevice", errorsOfTheDevice},
+		{"Allocator", allocator},
+		{"SelfTest", selfTest},
 		{"Pin", pin},
 		{"CloseStream", closeStream},
 		{"CloseBackend", closeBackend},
@@ -40,7 +52,7 @@ func Run(t *testing.T, open Opener) {
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			h := open(t)
-			b := &bench{t: t, h: h, dev: h.Backend(), src: rand.NewChaCha8([32]byte{})}
+			b := &bench{t: t, h: h, dev: h.Backend(), layout: l, src: rand.NewChaCha8([32]byte{})}
 			b.rng = rand.New(b.src)
 			t.Cleanup(func() {
 				if err := b.dev.Close(); err != nil {
@@ -54,11 +66,12 @@ func Run(t *testing.T, open Opener) {
 
 // bench is what the parts of the suite work on.
 type bench struct {
-	t   *testing.T
-	h   Harness
-	dev gpu.Backend
-	src *rand.ChaCha8
-	rng *rand.Rand
+	t      *testing.T
+	h      Harness
+	dev    gpu.Backend
+	layout Layout
+	src    *rand.ChaCha8
+	rng    *rand.Rand
 }
 
 // run runs a part of a part on the same device.
@@ -73,38 +86,36 @@ func (b *bench) run(name string, part func(b *bench)) {
 const smallBlocks = 12
 
 // small is a shape of several layers with few bytes.
-func small() gpu.Shape {
-	return gpu.Shape{
-		Format: gpu.FormatTwoNBBSNHHS, Layers: 3, Blocks: smallBlocks, BlockTokens: 4, Heads: 2, HeadSize: 8, DType: "bfloat16",
-	}
+func (b *bench) small() gpu.Shape { return b.smallOf(smallBlocks) }
+
+// smallOf is small with another number of blocks.
+func (b *bench) smallOf(blocks int) gpu.Shape {
+	return b.layout.Of(gpu.Shape{Layers: 3, Blocks: blocks, BlockTokens: 4, Heads: 2, HeadSize: 8, DType: "bfloat16"})
 }
 
-// shapes vary each dimension and the element size in every format.
-func shapes() []gpu.Shape {
+// shapes vary each dimension and the element size.
+func (b *bench) shapes() []gpu.Shape {
 	var all []gpu.Shape
-	for _, f := range gpu.Formats() {
-		for _, s := range []struct {
-			layers, blocks, tokens, heads, size int
-			dtype                               kv.DType
-		}{
-			{1, 1, 1, 1, 1, "uint8"},
-			{2, 8, 8, 2, 4, "float16"},
-			{3, 12, 4, 2, 8, "bfloat16"},
-			{1, 40, 16, 1, 3, "float32"},
-			{5, 7, 3, 3, 5, "float8_e4m3fn"},
-			{2, 5, 2, 4, 2, "float64"},
-		} {
-			all = append(all, gpu.Shape{
-				Format: f, Layers: s.layers, Blocks: s.blocks, BlockTokens: s.tokens, Heads: s.heads,
-				HeadSize: s.size, DType: s.dtype,
-			})
-		}
+	for _, s := range []struct {
+		layers, blocks, tokens, heads, size int
+		dtype                               kv.DType
+	}{
+		{1, 1, 1, 1, 1, "uint8"},
+		{2, 8, 8, 2, 4, "float16"},
+		{3, 12, 4, 2, 8, "bfloat16"},
+		{1, 40, 16, 1, 3, "float32"},
+		{5, 7, 3, 3, 5, "float8_e4m3fn"},
+		{2, 5, 1, 4, 2, "float64"},
+	} {
+		all = append(all, b.layout.Of(gpu.Shape{
+			Layers: s.layers, Blocks: s.blocks, BlockTokens: s.tokens, Heads: s.heads, HeadSize: s.size, DType: s.dtype,
+		}))
 	}
 	return all
 }
 
 func name(s gpu.Shape) string {
-	return fmt.Sprintf("%s,L%d,NB%d,BS%d,NH%d,HS%d,%s", s.Format, s.Layers, s.Blocks, s.BlockTokens, s.Heads, s.HeadSize, s.DType)
+	return fmt.Sprintf("L%d,NB%d,BS%d,NH%d,HS%d,%s", s.Layers, s.Blocks, s.BlockTokens, s.Heads, s.HeadSize, s.DType)
 }
 
 // stream opens a stream that is closed with the test.
@@ -123,48 +134,42 @@ func (b *bench) stream(p gpu.Priority) gpu.Stream {
 }
 
 // paged allocates a cache with random content and returns what it holds, by group.
-func (b *bench) paged(shapes ...gpu.Shape) (*gpu.Paged, []*Blocks) {
+func (b *bench) paged(shapes ...gpu.Shape) (*gpu.Paged, []*Memory) {
 	b.t.Helper()
 	p, err := b.h.NewPaged(shapes...)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	models := make([]*Blocks, len(p.Groups))
+	models := make([]*Memory, len(p.Groups))
 	for i := range p.Groups {
-		g := &p.Groups[i]
-		models[i] = NewBlocks(g)
-		for layer := range g.LayerCount() {
-			for plane := range g.Planes() {
-				for block := range gpu.BlockID(g.Blocks) {
-					data := models[i].Block(layer, plane, block)
-					b.scramble(data)
-					if err := b.h.Upload(p, i, layer, plane, block, data); err != nil {
-						b.t.Fatal(err)
-					}
-				}
-			}
+		models[i] = NewMemory(&p.Groups[i])
+		for j := range p.Groups[i].Layers {
+			b.scramble(models[i].Tensor(j))
 		}
+		b.upload(&p.Groups[i], models[i])
 	}
 	return p, models
 }
 
-// check compares a group of the device with what it should hold.
-func (b *bench) check(p *gpu.Paged, group int, want *Blocks) {
+// upload makes the device's content that of the model.
+func (b *bench) upload(g *gpu.Group, m *Memory) {
 	b.t.Helper()
-	g := &p.Groups[group]
-	got := make([]byte, g.BlockBytes())
-	for layer := range g.LayerCount() {
-		for plane := range g.Planes() {
-			for block := range gpu.BlockID(g.Blocks) {
-				if err := b.h.Download(p, group, layer, plane, block, got); err != nil {
-					b.t.Fatal(err)
-				}
-				if !bytes.Equal(got, want.Block(layer, plane, block)) {
-					b.t.Fatalf("group %d, layer %d, plane %d, block %d:\n got %x\nwant %x",
-						group, layer, plane, block, got, want.Block(layer, plane, block))
-				}
-			}
+	for i, l := range g.Layers {
+		if err := b.h.Upload(l, 0, m.Tensor(i)); err != nil {
+			b.t.Fatal(err)
 		}
+	}
+}
+
+// check compares a group of the device with what it should hold, gaps included.
+func (b *bench) check(p *gpu.Paged, group int, want *Memory) {
+	b.t.Helper()
+	for i, l := range p.Groups[group].Layers {
+		got := make([]byte, l.Bytes())
+		if err := b.h.Download(got, l, 0); err != nil {
+			b.t.Fatal(err)
+		}
+		b.equal(fmt.Sprintf("group %d, tensor %d", group, i), got, want.Tensor(i))
 	}
 }
 

@@ -12,11 +12,12 @@ import (
 type Live struct {
 	ctx    context.Context //nolint:containedctx // the lifetime of the runtime itself, ended by Close
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // running calls and timer functions
+	idle   sync.Cond // of mu: nothing runs
 	mu     struct {
 		sync.Mutex
-		closed bool
-		timers map[*liveTimer]struct{}
+		closed  bool
+		timers  map[*liveTimer]struct{}
+		running int // calls and timer functions
 	}
 }
 
@@ -24,6 +25,7 @@ type Live struct {
 func NewLive() *Live {
 	l := &Live{}
 	l.ctx, l.cancel = context.WithCancel(context.Background()) //nolint:forbidigo // the root of all calls, ended by Close
+	l.idle.L = &l.mu
 	l.mu.timers = make(map[*liveTimer]struct{})
 	return l
 }
@@ -57,12 +59,12 @@ func (t *liveTimer) fire() {
 	if !t.take() {
 		return
 	}
-	defer t.l.wg.Done()
+	defer t.l.leave()
 	t.f()
 }
 
-// take claims the right to run f; the wait group is raised under the mutex, so
-// that Close either sees the timer pending or waits for it.
+// take claims the right to run f, so that Close either sees the timer pending or
+// waits for it.
 func (t *liveTimer) take() bool {
 	t.l.mu.Lock()
 	defer t.l.mu.Unlock()
@@ -70,7 +72,7 @@ func (t *liveTimer) take() bool {
 		return false
 	}
 	delete(t.l.mu.timers, t)
-	t.l.wg.Add(1)
+	t.l.mu.running++
 	return true
 }
 
@@ -87,20 +89,22 @@ func (t *liveTimer) Stop() bool {
 }
 
 // Start runs call.Do on its own goroutine under a context that ends with the
-// call's deadline or with Close, then done. After Close only done runs, with ErrClosed.
+// call's deadline or with Close, then done. After Close only done runs, with
+// ErrClosed; a Close that has not returned by then, or another one, waits for it.
 func (l *Live) Start(call Call, done func(Result)) {
 	l.mu.Lock()
 	closed := l.mu.closed
-	if !closed {
-		l.wg.Add(1)
-	}
+	l.mu.running++
 	l.mu.Unlock()
 	if closed {
-		go done(Result{Err: ErrClosed})
+		go func() {
+			defer l.leave()
+			done(Result{Err: ErrClosed})
+		}()
 		return
 	}
 	go func() {
-		defer l.wg.Done()
+		defer l.leave()
 		ctx, cancel := l.ctx, context.CancelFunc(func() {})
 		if !call.Deadline.IsZero() {
 			ctx, cancel = context.WithDeadline(ctx, call.Deadline)
@@ -110,6 +114,29 @@ func (l *Live) Start(call Call, done func(Result)) {
 		err := call.Do(ctx)
 		done(Result{Err: err, Took: time.Since(start)})
 	}()
+}
+
+// leave ends a call or a timer function.
+func (l *Live) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.running--; l.mu.running == 0 {
+		l.idle.Broadcast()
+	}
+}
+
+// Wait is the runtime's; the caller's goroutine is its own.
+func (l *Live) Wait(ctx context.Context, woken <-chan struct{}, until time.Time) bool {
+	t := time.NewTimer(time.Until(until))
+	defer t.Stop()
+	select {
+	case <-woken:
+		return true
+	case <-t.C:
+	case <-ctx.Done():
+	case <-l.ctx.Done():
+	}
+	return false
 }
 
 // Close stops all timers, cancels the context of running calls and waits for
@@ -124,5 +151,9 @@ func (l *Live) Close() {
 	clear(l.mu.timers)
 	l.mu.Unlock()
 	l.cancel()
-	l.wg.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.mu.running > 0 {
+		l.idle.Wait()
+	}
 }

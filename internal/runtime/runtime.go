@@ -19,6 +19,10 @@ type Runtime interface {
 	// Start runs call.Do and then done with its result, neither before Start
 	// has returned. done is called exactly once.
 	Start(call Call, done func(Result))
+	// Wait holds up the calling goroutine until woken has a value, which it takes,
+	// until a time, or until ctx or the runtime ends; true: it was woken. In virtual
+	// time it steps the queue, and within a step it panics.
+	Wait(ctx context.Context, woken <-chan struct{}, until time.Time) bool
 	// Rand is the only source of randomness.
 	Rand() uint64
 }

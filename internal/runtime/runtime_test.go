@@ -45,9 +45,73 @@ func TestLiveTimersAndCalls(t *testing.T) {
 		if r := <-results; !errors.Is(r.Err, ErrClosed) {
 			t.Errorf("call after Close: %v, want ErrClosed", r.Err)
 		}
+		l.Start(Call{}, func(Result) { time.Sleep(time.Second) })
+		before := time.Now()
+		if l.Close(); time.Since(before) != time.Second {
+			t.Error("a second Close did not wait for the call that was refused")
+		}
 		l.At(l.Now(), func() { t.Error("timer of a closed runtime fired") })
 		time.Sleep(time.Hour)
 	})
+}
+
+// A wait ends when it is woken, at its time, with its context, or with the runtime.
+func TestLiveWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLive()
+		woken := make(chan struct{}, 1)
+		for _, tt := range []struct {
+			name   string
+			after  time.Duration // of an hour
+			wake   func(context.CancelFunc)
+			wanted bool
+		}{
+			{"woken", time.Minute, func(context.CancelFunc) { woken <- struct{}{} }, true},
+			{"canceled", time.Minute, func(cancel context.CancelFunc) { cancel() }, false},
+			{"time is over", time.Hour, func(context.CancelFunc) {}, false},
+			{"closed", time.Minute, func(context.CancelFunc) { go l.Close() }, false},
+		} {
+			ctx, cancel := context.WithCancel(t.Context())
+			start := l.Now()
+			l.At(start.Add(tt.after), func() { tt.wake(cancel) })
+			got := l.Wait(ctx, woken, start.Add(time.Hour))
+			if d := l.Now().Sub(start); got != tt.wanted || d != tt.after {
+				t.Errorf("%s: woken %v after %v, want %v after %v", tt.name, got, d, tt.wanted, tt.after)
+			}
+			cancel()
+		}
+		l.Close()
+	})
+}
+
+func TestVirtualWait(t *testing.T) {
+	v := NewVirtual(VirtualOptions{})
+	start := v.Now()
+	woken := make(chan struct{}, 1)
+	v.At(start.Add(time.Second), func() { woken <- struct{}{} })
+	v.At(start.Add(time.Minute), func() { woken <- struct{}{} })
+	if !v.Wait(t.Context(), woken, start.Add(time.Minute)) || v.Now() != start.Add(time.Second) {
+		t.Errorf("not woken after a second, it is %v", v.Now().Sub(start))
+	}
+	if v.Wait(t.Context(), woken, start.Add(59*time.Second)) || v.Now() != start.Add(59*time.Second) {
+		t.Errorf("woken before anything was due, or it is %v", v.Now().Sub(start))
+	}
+	if !v.Wait(t.Context(), woken, start.Add(time.Minute)) {
+		t.Error("not woken by what is due at the end of the wait")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if v.Wait(ctx, woken, start.Add(time.Hour)) || v.Now() != start.Add(time.Minute) {
+		t.Error("a wait whose context has ended went on")
+	}
+	var got any
+	v.At(v.Now(), func() {
+		defer func() { got = recover() }()
+		v.Wait(t.Context(), woken, start.Add(time.Hour))
+	})
+	if v.Step(); got == nil {
+		t.Error("a callback waited")
+	}
 }
 
 func TestVirtualOrder(t *testing.T) {

@@ -25,6 +25,8 @@ type Virtual struct {
 	queue eventQueue
 	work  int // inputs and calls in the queue; timers alone do not keep Run going
 	rand  *rand.PCG
+
+	stepping bool // an event is being handled
 }
 
 // NewVirtual returns a Virtual runtime at its start time.
@@ -80,11 +82,42 @@ func (v *Virtual) Step() bool {
 	if e.work {
 		v.work--
 	}
+	v.handle(e)
+	return true
+}
+
+func (v *Virtual) handle(e *virtualEvent) {
+	v.stepping = true
+	defer func() { v.stepping = false }()
 	e.f()
 	if v.o.After != nil {
 		v.o.After(v.now)
 	}
-	return true
+}
+
+// Wait handles events until one of them has woken the caller. An event that is
+// due at until is still handled.
+func (v *Virtual) Wait(ctx context.Context, woken <-chan struct{}, until time.Time) bool {
+	if v.stepping {
+		panic("runtime: a callback of virtual time waits")
+	}
+	for {
+		select {
+		case <-woken:
+			return true
+		default:
+		}
+		switch {
+		case ctx.Err() != nil:
+			return false
+		case len(v.queue) == 0 || v.queue[0].at.After(until):
+			if until.After(v.now) {
+				v.now = until
+			}
+			return false
+		}
+		v.Step()
+	}
 }
 
 // Run steps until no input and no call is outstanding.

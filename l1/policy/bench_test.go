@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"strconv"
 	"testing"
 	"time"
 )
@@ -100,4 +101,30 @@ func BenchmarkFallback(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/entry")
+}
+
+// BenchmarkIsolatedVictims is the search for one victim among a million entries of
+// so many tenants.
+func BenchmarkIsolatedVictims(b *testing.B) {
+	const n = 1_000_000
+	at := time.Time{}
+	for _, tenants := range []uint32{0, 10, 100, 1000} {
+		b.Run(strconv.Itoa(int(tenants)), func(b *testing.B) {
+			p := NewIsolatedLRU()
+			for salt := range tenants {
+				p.Isolate(1 + salt)
+			}
+			for i := range ID(n) {
+				p.Insert(1+i*7919%n, 1, 1+i%max(1, tenants), at)
+			}
+			var victim ID
+			first := func(id ID) bool { victim = id; return false }
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Victims(Need{Bytes: 1})(first)
+				p.Remove(victim)
+				p.Insert(victim, 1, 1+victim%max(1, tenants), at)
+			}
+		})
+	}
 }

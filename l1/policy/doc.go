@@ -19,4 +19,11 @@
 // list is gone. The victim is the older of heap top and list tail, so that
 // nothing ever scans past pinned or parked entries; with neither, parked entries
 // go, oldest first.
+//
+// # IsolatedLRU
+//
+// The same structure per tenant that has a quota and once for the rest, over one
+// sequence of numbers. A tenant's own victims are those of its structure; for all
+// others the oldest of the structures' victims is taken, which is what LRU would
+// take.
 package policy

@@ -34,14 +34,14 @@ func (h *heap) top() ID {
 	return h.items.At(heapRoot).id
 }
 
-func (p *LRU) heapPush(h *heap, id ID, n *node) {
+func (p *order) heapPush(h *heap, id ID, n *node) {
 	i := heapRoot + h.n
 	h.n++
 	h.items.Grow(i)
 	p.heapUp(h, i, heapItem{n.seq, id})
 }
 
-func (p *LRU) heapRemove(h *heap, n *node) {
+func (p *order) heapRemove(h *heap, n *node) {
 	i := n.prev
 	h.n--
 	last := heapRoot + h.n
@@ -57,7 +57,7 @@ func (p *LRU) heapRemove(h *heap, n *node) {
 }
 
 // heapUp puts an item where index i is free, or above.
-func (p *LRU) heapUp(h *heap, i uint32, it heapItem) {
+func (p *order) heapUp(h *heap, i uint32, it heapItem) {
 	for i > heapRoot {
 		up := heapParent(i)
 		above := *h.items.At(up)
@@ -71,7 +71,7 @@ func (p *LRU) heapUp(h *heap, i uint32, it heapItem) {
 }
 
 // heapDown puts an item where index i is free, or below.
-func (p *LRU) heapDown(h *heap, i uint32, it heapItem) {
+func (p *order) heapDown(h *heap, i uint32, it heapItem) {
 	end := heapRoot + h.n
 	for {
 		first := heapChild(i)
@@ -93,7 +93,7 @@ func (p *LRU) heapDown(h *heap, i uint32, it heapItem) {
 	p.heapSet(h, i, it)
 }
 
-func (p *LRU) heapSet(h *heap, i uint32, it heapItem) {
+func (p *order) heapSet(h *heap, i uint32, it heapItem) {
 	*h.items.At(i) = it
 	p.at(it.id).prev = i
 }

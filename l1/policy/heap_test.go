@@ -12,7 +12,7 @@ func TestHeap(t *testing.T) {
 	for seed := range uint64(5) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		p := NewLRU()
-		h := &p.parked
+		h := &p.queues[0].parked
 		for i, seq := range r.Perm(n) {
 			id := ID(i + 1)
 			node := p.nodes.Grow(id)

@@ -4,7 +4,7 @@ package policy
 // head to the tail.
 type list struct{ head, tail uint32 }
 
-func (p *LRU) pushFront(l *list, id ID, n *node) {
+func (p *order) pushFront(l *list, id ID, n *node) {
 	n.prev, n.next = 0, l.head
 	if l.head != 0 {
 		p.at(l.head).prev = id
@@ -14,7 +14,7 @@ func (p *LRU) pushFront(l *list, id ID, n *node) {
 	l.head = id
 }
 
-func (p *LRU) pushBack(l *list, id ID, n *node) {
+func (p *order) pushBack(l *list, id ID, n *node) {
 	n.prev, n.next = l.tail, 0
 	if l.tail != 0 {
 		p.at(l.tail).next = id
@@ -24,7 +24,7 @@ func (p *LRU) pushBack(l *list, id ID, n *node) {
 	l.tail = id
 }
 
-func (p *LRU) cut(l *list, n *node) {
+func (p *order) cut(l *list, n *node) {
 	if n.prev != 0 {
 		p.at(n.prev).next = n.next
 	} else {

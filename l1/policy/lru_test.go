@@ -14,7 +14,23 @@ import (
 
 func newLRU() policy.Policy { return policy.NewLRU() }
 
-func TestLRUContract(t *testing.T)  { policytest.Run(t, newLRU) }
+func TestLRUContract(t *testing.T) { policytest.Run(t, newLRU) }
+func newIsolated() policy.Policy   { return policy.NewIsolatedLRU() }
+
+func TestIsolatedLRUContract(t *testing.T) { policytest.Run(t, newIsolated) }
+
+func TestIsolatedLRUAgainstModel(t *testing.T) {
+	policytest.Compare(t, newIsolated, func() policy.Policy { return &modelIsolated{} })
+}
+
+// Without isolated tenants it is LRU.
+func TestIsolatedLRUIsLRU(t *testing.T) {
+	policytest.Compare(t, func() policy.Policy { return justLRU{newIsolated()} }, newLRU)
+}
+
+// justLRU hides that a policy is Isolating.
+type justLRU struct{ policy.Policy }
+
 func TestNoopContract(t *testing.T) { policytest.Run(t, func() policy.Policy { return policy.Noop{} }) }
 
 // The model's own contract, so that a mistake in it is not taken for the truth.
@@ -37,10 +53,9 @@ func TestNew(t *testing.T) {
 		is   error
 		want string
 	}{
-		{"lru", policy.ErrUnknown, `unknown eviction policy: "lru" (known, in this case of letters: LRU, noop)`},
+		{"lru", policy.ErrUnknown, `unknown eviction policy: "lru" (known, in this case of letters: LRU, IsolatedLRU, noop)`},
 		{"", policy.ErrUnknown, `unknown eviction policy: "" (known`},
-		{"S3FIFO", policy.ErrUnavailable, `not available in this version: "S3FIFO" (available: LRU, noop)`},
-		{"IsolatedLRU", policy.ErrUnavailable, `not available in this version: "IsolatedLRU"`},
+		{"S3FIFO", policy.ErrUnavailable, `not available in this version: "S3FIFO" (available: LRU, IsolatedLRU, noop)`},
 	}
 	for _, tt := range tests {
 		if _, err := policy.New(tt.name); !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.want) {
@@ -167,7 +182,33 @@ type modelLRU struct {
 	seq     int
 }
 
+// modelIsolated tells tenants apart that are isolated.
+type modelIsolated struct {
+	modelLRU
+	isolated map[uint32]bool
+}
+
+func (m *modelIsolated) Isolate(salt uint32) bool {
+	if m.isolated == nil {
+		m.isolated = map[uint32]bool{}
+	}
+	m.isolated[salt] = true
+	return true
+}
+
+func (*modelIsolated) Assign(policy.ID) {}
+
+func (m *modelIsolated) Share(salt uint32) { delete(m.isolated, salt) }
+
+func (m *modelIsolated) Victims(need policy.Need) iter.Seq[policy.ID] {
+	if need.BySalt && !m.isolated[need.Salt] {
+		return func(func(policy.ID) bool) {}
+	}
+	return m.victims(need)
+}
+
 type modelEntry struct {
+	salt                     uint32
 	seq                      int
 	pinned, blocked, yielded bool
 }
@@ -177,11 +218,11 @@ func (m *modelLRU) draw() int {
 	return m.seq
 }
 
-func (m *modelLRU) Insert(id policy.ID, _ int64, _ uint32, _ time.Time) {
+func (m *modelLRU) Insert(id policy.ID, _ int64, salt uint32, _ time.Time) {
 	if m.entries == nil {
 		m.entries = map[policy.ID]*modelEntry{}
 	}
-	m.entries[id] = &modelEntry{seq: m.draw()}
+	m.entries[id] = &modelEntry{salt: salt, seq: m.draw()}
 }
 
 func (m *modelLRU) Touch(id policy.ID, _ time.Time) {
@@ -214,15 +255,22 @@ func (m *modelLRU) set(id policy.ID, change func(*modelEntry)) {
 }
 
 func (m *modelLRU) Victims(need policy.Need) iter.Seq[policy.ID] {
+	if need.BySalt {
+		return func(func(policy.ID) bool) {}
+	}
+	return m.victims(need)
+}
+
+func (m *modelLRU) victims(need policy.Need) iter.Seq[policy.ID] {
 	return func(yield func(policy.ID) bool) {
 		for _, e := range m.entries {
 			e.yielded = false
 		}
-		for !need.BySalt {
+		for {
 			var id policy.ID
 			var best *modelEntry
 			for i, e := range m.entries {
-				if e.pinned || e.yielded {
+				if e.pinned || e.yielded || need.BySalt && e.salt != need.Salt {
 					continue
 				}
 				if best == nil || best.blocked && !e.blocked || best.blocked == e.blocked && e.seq < best.seq {

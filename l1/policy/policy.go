@@ -64,9 +64,32 @@ type Policy interface {
 	// tracked, standing where it stood.
 	//
 	// The sequence is good for one iteration, which begins before the next call of
-	// Victims. A policy that keeps no order per tenant yields nothing if
-	// need.BySalt is set.
+	// Victims. A policy that is not Isolating yields nothing if need.BySalt is set.
 	Victims(need Need) iter.Seq[ID]
+}
+
+// Visitor is implemented by policies that keep records of their own, so that the
+// manager can have many of them read at a time before it needs one after the other.
+type Visitor interface {
+	// Visit reads the records of entries, which need not be tracked. It changes
+	// nothing.
+	Visit(ids []ID)
+}
+
+// Isolating is a policy that can name victims of one tenant, for those tenants
+// that it was told of. It decides by salts, which the manager may use again for
+// another tenant once no entry carries them and Share was called.
+type Isolating interface {
+	Policy
+	// Isolate lets Victims with need.BySalt find this tenant's entries: those that
+	// are inserted from now on, and those that Assign names. It reports whether it
+	// can; false: too many tenants are isolated.
+	Isolate(salt uint32) bool
+	// Assign says that an entry was inserted before its tenant was isolated. It
+	// stands where it stood.
+	Assign(id ID)
+	// Share ends Isolate; the entries stay where they stand.
+	Share(salt uint32)
 }
 
 // Errors of New, to be tested with errors.Is.
@@ -78,16 +101,18 @@ var (
 )
 
 // Names lists the names that New accepts.
-func Names() []string { return []string{"LRU", "noop"} }
+func Names() []string { return []string{"LRU", "IsolatedLRU", "noop"} }
 
 // New makes an empty policy by its name, which is case-sensitive.
 func New(name string) (Policy, error) {
 	switch name {
 	case "LRU":
 		return NewLRU(), nil
+	case "IsolatedLRU":
+		return NewIsolatedLRU(), nil
 	case "noop":
 		return Noop{}, nil
-	case "IsolatedLRU", "S3FIFO":
+	case "S3FIFO":
 		return nil, fmt.Errorf("%w: %q (available: %s)", ErrUnavailable, name, strings.Join(Names(), ", "))
 	default:
 		return nil, fmt.Errorf("%w: %q (known, in this case of letters: %s)", ErrUnknown, name, strings.Join(Names(), ", "))

@@ -9,51 +9,75 @@ import (
 
 // linked counts the entries in the structures that a search may look at, and
 // verifies them.
-func (p *LRU) linked(t *testing.T) (entries, ready, parked int) {
+func (p *order) linked(t *testing.T) (entries, ready, parked int) {
 	t.Helper()
-	var newer uint32
-	for id := p.list.head; id != 0; newer, id = id, p.at(id).next {
-		n := p.at(id)
-		if n.place != inList || n.prev != newer || newer != 0 && p.at(newer).seq <= n.seq {
-			t.Fatalf("entry %d is out of order in the list: %+v", id, *n)
-		}
-		entries++
-	}
-	if p.list.tail != newer {
-		t.Fatalf("the tail is %d, the last entry %d", p.list.tail, newer)
-	}
-	for _, h := range []struct {
-		heap  *heap
-		place place
-	}{{&p.ready, inReady}, {&p.parked, inParked}} {
-		for i := uint32(heapRoot); i < heapRoot+h.heap.n; i++ {
-			it := h.heap.items.At(i)
-			if n := p.at(it.id); n.place != h.place || n.prev != i || n.seq != it.seq {
-				t.Fatalf("entry %d at %d in a heap: %+v", it.id, i, *n)
+	for i := range p.queues {
+		q := &p.queues[i]
+		var newer uint32
+		for id := q.list.head; id != 0; newer, id = id, p.at(id).next {
+			n := p.at(id)
+			if n.place != inList || int(n.queue) != i || n.prev != newer || newer != 0 && p.at(newer).seq <= n.seq {
+				t.Fatalf("entry %d is out of order in list %d: %+v", id, i, *n)
 			}
-			if i > heapRoot && h.heap.items.At(heapParent(i)).seq >= it.seq {
-				t.Fatalf("entry %d is out of order in a heap", it.id)
+			entries++
+		}
+		if old := p.oldestFree(q); old < p.bounds[i] {
+			t.Fatalf("queue %d has an entry of number %d, its bound is %d", i, old, p.bounds[i])
+		}
+		if q.list.tail != newer {
+			t.Fatalf("the tail is %d, the last entry %d", q.list.tail, newer)
+		}
+		for _, h := range []struct {
+			heap  *heap
+			place place
+		}{{&q.ready, inReady}, {&q.parked, inParked}} {
+			for j := uint32(heapRoot); j < heapRoot+h.heap.n; j++ {
+				it := h.heap.items.At(j)
+				if n := p.at(it.id); n.place != h.place || int(n.queue) != i || n.prev != j || n.seq != it.seq {
+					t.Fatalf("entry %d at %d in a heap of %d: %+v", it.id, j, i, *n)
+				}
+				if j > heapRoot && h.heap.items.At(heapParent(j)).seq >= it.seq {
+					t.Fatalf("entry %d is out of order in a heap", it.id)
+				}
 			}
 		}
+		ready += int(q.ready.n)
+		parked += int(q.parked.n)
 	}
 	if p.passed != (list{}) {
 		t.Fatalf("entries are still passed over: %+v", p.passed)
 	}
-	return entries, int(p.ready.n), int(p.parked.n)
+	return entries, ready, parked
+}
+
+// oldestFree is the least number of a queue's entries that are not blocked.
+func (p *order) oldestFree(q *queue) uint64 {
+	least := never
+	for id := q.list.head; id != 0; id = p.at(id).next {
+		if n := p.at(id); n.flags&flagBlocked == 0 {
+			least = min(least, n.seq)
+		}
+	}
+	for i := uint32(heapRoot); i < heapRoot+q.ready.n; i++ {
+		if n := p.at(q.ready.items.At(i).id); n.flags&flagBlocked == 0 {
+			least = min(least, n.seq)
+		}
+	}
+	return least
 }
 
 // After any calls the structures are sound and hold each entry once.
-func TestLRUStructures(t *testing.T) {
+func TestStructures(t *testing.T) {
 	at := time.Time{}
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 9))
-		p := NewLRU()
+		p := NewIsolatedLRU() // of which LRU is the part without tenants
 		const n = 100
 		for step := range 4000 {
 			id := ID(1 + r.IntN(n))
-			switch r.IntN(9) {
+			switch r.IntN(10) {
 			case 0, 1:
-				p.Insert(id, 1, 1, at)
+				p.Insert(id, 1, r.Uint32N(5), at)
 			case 2:
 				p.Touch(id, at)
 			case 3:
@@ -67,8 +91,17 @@ func TestLRUStructures(t *testing.T) {
 			case 7:
 				p.Unblock(id)
 			case 8:
+				switch salt := r.Uint32N(5); r.IntN(3) {
+				case 0:
+					p.Isolate(salt)
+				case 1:
+					p.Share(salt)
+				default:
+					p.Assign(id)
+				}
+			case 9:
 				left := r.IntN(30)
-				for id := range p.Victims(Need{}) {
+				for id := range p.Victims(Need{BySalt: r.IntN(2) == 0, Salt: r.Uint32N(5)}) {
 					if r.IntN(3) == 0 {
 						p.Remove(id)
 					}
@@ -132,5 +165,19 @@ func TestREQ_S37_PinnedAndParkedAreNotSearched(t *testing.T) {
 func TestNodeSize(t *testing.T) {
 	if got := binary.Size(node{}) + binary.Size(heapItem{}); got > 48 {
 		t.Errorf("an entry has %d bytes in its node and a heap, want at most 48", got)
+	}
+}
+
+// Visit reads records of any id and changes nothing.
+func TestVisit(t *testing.T) {
+	p := NewLRU()
+	for id := ID(1); id <= 3; id++ {
+		p.Insert(id, 1, 1, time.Time{})
+	}
+	p.Pin(2)
+	before := [3]node{*p.at(1), *p.at(2), *p.at(3)}
+	p.Visit([]ID{0, 3, 2, 1, 4, 1 << 31})
+	if after := [3]node{*p.at(1), *p.at(2), *p.at(3)}; after != before || p.nodes.Get(1<<31) != nil {
+		t.Errorf("records were %+v and are %+v", before, after)
 	}
 }

@@ -527,7 +527,14 @@ func stats() lmcache.Stats {
 			StagedBytes: 300, LeasedBytes: 400, OrphanedBytes: 50, EvictableBytes: 600, EvictedObjects: 7, EvictedBytes: 700,
 			PrefixBreaks: 1, LeasesExpired: 8, LastEviction: start.Add(30 * time.Second), Leases: 5, SizeClasses: 2,
 			BytesBySalt: map[string]int64{"": 100, "tenant": 200}, Policy: "LRU", Mode: l1.ModeExact, Watermark: 1,
-			WriteTTL: 600 * time.Second, ReadTTL: 300 * time.Second, IndexBytes: 4096,
+			WriteTTL: 600 * time.Second, ReadTTL: 300 * time.Second, IndexBytes: 4096, DeniedObjects: 11, DeniedByQuota: 2,
+			Waits: 3, WaitsInVain: 1, Quotas: []l1.Quota{{Salt: "tenant", Bytes: 500, Used: 200}},
+			ConfiguredBytes: 1<<20 + 4096, CommittedBytes: 1 << 19, PinnedBytes: 1 << 18, UnpinnedBytes: 8192, ShmName: "lmcache_l1_pool_a",
+			Classes: []l1.SizeClass{{Size: 4096, Runs: 3, Used: 5, Free: 2}, {Size: 8192, Runs: 1, Used: 1}}, Shortages: 4,
+			LastShortage: l1.Shortage{
+				At: start.Add(time.Minute), Owner: "session", Keys: 2, RequestedBytes: 16384, MissingBytes: 8192, FreeBytes: 4096, LargestFreeBytes: 2048,
+				StagedBytes: 1, LeasedBytes: 2, OrphanedBytes: 3, EvictableBytes: 4, Classes: []l1.SizeClass{{Size: 4096, Runs: 3, Used: 6, Free: 1}},
+			},
 		}},
 		Sessions: 6, ActivePrefetchJobs: 9, Models: []string{"m"}, ChunkTokens: 256, HashAlgorithm: "blake3", BootID: "0011", StartedAt: start,
 		Workers: []lmcache.WorkerStats{{
@@ -585,6 +592,32 @@ func TestStatus(t *testing.T) {
 	}
 	if !bytes.HasPrefix(body, []byte("{\n  \"is_healthy\": true,\n")) {
 		t.Errorf("not indented by two: %.40s", body)
+	}
+}
+
+// Memory that is full is healthy; eviction that does not get on is not.
+func TestStatusOfEviction(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 5, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		name    string
+		change  func(*l1.Stats)
+		healthy bool
+		alive   bool
+	}{
+		{"full", func(s *l1.Stats) { s.UsedBytes = s.CapacityBytes }, true, true},
+		{"stalled", func(s *l1.Stats) { s.LastStall = s.LastEviction.Add(time.Second) }, false, true},
+		{"got on", func(s *l1.Stats) { s.LastStall = s.LastEviction.Add(-time.Second) }, true, true},
+		{"nothing left", func(s *l1.Stats) { s.LastStall, s.EvictableBytes = now, 0 }, true, true},
+		{"at work", func(s *l1.Stats) { s.EvictorSince = now.Add(-10 * time.Second) }, true, true},
+		{"stuck", func(s *l1.Stats) { s.EvictorSince = now.Add(-11 * time.Second) }, false, false},
+	} {
+		s := stats()
+		tt.change(&s.Storage.L1)
+		got := newStorageStatus(s, now)
+		e := got.EvictionController
+		if got.IsHealthy != tt.healthy || e.IsHealthy != tt.healthy || e.ThreadAlive != tt.alive || (e.Problem == "") != tt.healthy {
+			t.Errorf("%s: %+v", tt.name, e)
+		}
 	}
 }
 

@@ -37,7 +37,6 @@ type l1Status struct {
 	StagingBytes      int64            `json:"staging_bytes"`
 	UsedBytes         int64            `json:"memory_used_bytes"`
 	TotalBytes        int64            `json:"memory_total_bytes"`
-	ConfiguredBytes   int64            `json:"memory_configured_bytes"`
 	CapacityByBackend map[string]int64 `json:"capacity_bytes_by_backend"`
 	UsageRatio        float64          `json:"memory_usage_ratio"`
 	WriteTTL          float64          `json:"write_ttl_seconds"`
@@ -52,6 +51,8 @@ type l1Status struct {
 	LeasesExpired     int64            `json:"leases_expired_total"`
 	IndexBytes        int64            `json:"index_bytes"`
 	BytesBySalt       map[string]int64 `json:"bytes_by_cache_salt"`
+	QuotaBySalt       map[string]int64 `json:"quota_by_cache_salt"`
+	memoryStatus
 }
 
 // evictionStatus is L1's eviction in /status.
@@ -60,11 +61,18 @@ type evictionStatus struct {
 	ThreadAlive    bool     `json:"thread_alive"`
 	EvictionPolicy string   `json:"eviction_policy"`
 	Watermark      float64  `json:"trigger_watermark"`
+	Ratio          float64  `json:"eviction_ratio"`
 	Policy         string   `json:"policy"`
 	Mode           string   `json:"mode"`
 	Objects        int64    `json:"evicted_objects_total"`
 	Bytes          int64    `json:"evicted_bytes_total"`
 	PrefixBreaks   int64    `json:"prefix_breaks_total"`
+	Denied         int64    `json:"denied_objects_total"`
+	DeniedByQuota  int64    `json:"denied_by_quota_total"`
+	Waits          int64    `json:"waits_total"`
+	WaitsInVain    int64    `json:"waits_in_vain_total"`
+	PolicyFailures int64    `json:"policy_failures_total"`
+	Problem        string   `json:"problem"`                   // empty: none
 	LastAge        *float64 `json:"last_eviction_age_seconds"` // null: none yet
 }
 
@@ -80,27 +88,34 @@ func newStorageStatus(s lmcache.Stats, now time.Time) storageStatus {
 	mem := l1Status{
 		IsHealthy: open, TotalObjects: m.Objects + m.WritingObjects, WriteLocked: m.WritingObjects, ReadLocked: m.ReadingObjects,
 		StagingObjects: m.WritingObjects, StagingBytes: m.StagedBytes, UsedBytes: m.UsedBytes, TotalBytes: m.CapacityBytes,
-		ConfiguredBytes: m.CapacityBytes, CapacityByBackend: dram, WriteTTL: m.WriteTTL.Seconds(), ReadTTL: m.ReadTTL.Seconds(),
+		CapacityByBackend: dram, WriteTTL: m.WriteTTL.Seconds(), ReadTTL: m.ReadTTL.Seconds(),
 		StagedBytes: m.StagedBytes, LeasedBytes: m.LeasedBytes, OrphanedBytes: m.OrphanedBytes, EvictableBytes: m.EvictableBytes,
 		LargestFreeBytes: m.LargestFreeBytes, SizeClasses: m.SizeClasses, Leases: m.Leases, LeasesExpired: m.LeasesExpired,
-		IndexBytes: m.IndexBytes, BytesBySalt: m.BytesBySalt,
+		IndexBytes: m.IndexBytes, BytesBySalt: m.BytesBySalt, memoryStatus: newMemoryStatus(&m, now),
 	}
 	if mem.BytesBySalt == nil {
 		mem.BytesBySalt = map[string]int64{}
 	}
+	mem.QuotaBySalt = make(map[string]int64, len(m.Quotas))
+	for _, q := range m.Quotas {
+		mem.QuotaBySalt[q.Salt] = q.Bytes
+	}
 	if m.CapacityBytes > 0 {
 		mem.UsageRatio = float64(m.UsedBytes) / float64(m.CapacityBytes)
 	}
+	problem := m.EvictionHealth(now)
 	evict := evictionStatus{
-		IsHealthy: open, ThreadAlive: open, EvictionPolicy: m.Policy, Watermark: m.Watermark, Policy: m.Policy, Mode: string(m.Mode),
-		Objects: m.EvictedObjects, Bytes: m.EvictedBytes, PrefixBreaks: m.PrefixBreaks,
+		IsHealthy: open && problem == "", ThreadAlive: open && !m.EvictorStuck(now), Problem: problem,
+		EvictionPolicy: m.Policy, Watermark: m.Watermark, Ratio: m.EvictionRatio, Policy: m.Policy, Mode: string(m.Mode),
+		Objects: m.EvictedObjects, Bytes: m.EvictedBytes, PrefixBreaks: m.PrefixBreaks, Denied: m.DeniedObjects,
+		DeniedByQuota: m.DeniedByQuota, Waits: m.Waits, WaitsInVain: m.WaitsInVain, PolicyFailures: m.PolicyFailures,
 	}
 	if !m.LastEviction.IsZero() {
 		age := max(now.Sub(m.LastEviction), 0).Seconds()
 		evict.LastAge = &age
 	}
 	return storageStatus{
-		IsHealthy: open, L1Managers: map[string]l1Status{theOne: mem}, EvictionControllers: map[string]evictionStatus{theOne: evict},
+		IsHealthy: open && evict.IsHealthy, L1Managers: map[string]l1Status{theOne: mem}, EvictionControllers: map[string]evictionStatus{theOne: evict},
 		L2Adapters: []string{}, L1Usage: [2]int64{m.UsedBytes, m.CapacityBytes}, CapacityByBackend: dram,
 		L1Manager: mem, EvictionController: evict, Eviction: policyStatus{m.Policy}, BootID: s.BootID, Closed: s.Storage.Closed,
 	}

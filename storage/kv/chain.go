@@ -49,41 +49,40 @@ func (c Chain) Extend(h Hasher, chunk int, tokens []int32) Chain {
 	if keep == want {
 		return Chain{c.m, keep}
 	}
+	more := tokens[keep*chunk : want*chunk]
 	m := c.m
 	if keep == 0 || want > len(m.hashes) || !m.used.CompareAndSwap(int64(keep), int64(want)) {
-		m = c.moved(keep, want, chunk, seed)
+		m = c.moved(keep, want, chunk, seed, tokens)
+	} else {
+		copy(m.tokens[keep*chunk:], more)
 	}
 	prev := seed
 	if keep > 0 {
 		prev = m.hashes[keep-1]
 	}
-	more := tokens[keep*chunk : want*chunk]
-	copy(m.tokens[keep*chunk:], more)
 	// The hasher writes in place; the copy only moves what one that grew the
 	// slice against its contract put elsewhere.
 	copy(m.hashes[keep:want], h.AppendChain(m.hashes[keep:keep:want], prev, more, chunk))
 	return Chain{m, want}
 }
 
-// moved is new memory with room for want chunks, in use, and the first keep
-// chunks of c in it. A chain that has grown once gets a quarter more room, so
-// that growing costs a bounded number of copies per chunk.
-func (c Chain) moved(keep, want, chunk int, seed Hash) *chainMem {
-	room := want
-	if keep > 0 {
-		room += want / 4
-	}
-	m := &chainMem{
-		seed:   seed,
-		chunk:  chunk,
-		tokens: make([]int32, room*chunk),
-		hashes: make([]Hash, room),
-	}
+// moved is new memory with room for want chunks, in use, and in it the tokens of
+// these and the first keep hashes of c. A chain that has grown once gets a quarter
+// more room, so that growing costs a bounded number of copies per chunk.
+func (c Chain) moved(keep, want, chunk int, seed Hash, tokens []int32) *chainMem {
+	m := &chainMem{seed: seed, chunk: chunk}
 	m.used.Store(int64(want))
-	if keep > 0 {
-		copy(m.tokens, c.m.tokens[:keep*chunk])
-		copy(m.hashes, c.m.hashes[:keep])
+	tokens = tokens[:want*chunk]
+	if keep == 0 {
+		m.hashes = make([]Hash, want)
+		m.tokens = append([]int32(nil), tokens...) // which does not clear the memory first
+		return m
 	}
+	room := want + want/4
+	m.hashes = make([]Hash, room)
+	copy(m.hashes, c.m.hashes[:keep])
+	m.tokens = make([]int32, room*chunk)
+	copy(m.tokens, tokens)
 	return m
 }
 

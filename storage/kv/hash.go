@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 )
@@ -59,6 +60,10 @@ func (h Hash) Equal(o Hash) bool { return h == o }
 
 // Array returns the bytes, zero-padded on the right to 32, and their number.
 func (h Hash) Array() ([MaxHashLen]byte, int) { return h.b, int(h.n) }
+
+// Lead is the first 8 bytes as a big-endian number, those behind the end as 0: a
+// fingerprint of the hash. It copies nothing else.
+func (h *Hash) Lead() uint64 { return binary.BigEndian.Uint64(h.b[:8]) }
 
 // Append appends the Len bytes of h to dst.
 func (h Hash) Append(dst []byte) []byte { return append(dst, h.b[:h.n]...) }

@@ -82,3 +82,18 @@ func TestHashText(t *testing.T) {
 		t.Errorf("the empty text gives %v, %v", kept, err)
 	}
 }
+
+func TestHashLead(t *testing.T) {
+	for text, want := range map[string]uint64{
+		"0102030405060708090a": 0x0102030405060708,
+		"ff":                   0xff00000000000000,
+	} {
+		h, err := kv.ParseHash(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := h.Lead(); got != want {
+			t.Errorf("Lead of %s is %x, want %x", text, got, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io/fs"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lmcache-go/lmcache/internal/cli"
+	"github.com/lmcache-go/lmcache/internal/machine"
 )
 
 // check fills a grammar from arguments and environment, runs its checks and
@@ -37,53 +39,129 @@ func (nothing) Run(context.Context, *cli.IO) error { return nil }
 type l1Command struct {
 	nothing `kong:"-"`
 	L1      `kong:"embed,set='l1_size_note=n',set='policy_note=n'"`
-	machine fstest.MapFS
-	need    bool
+	host    host `kong:"-"`
+	need    bool `kong:"-"`
 }
 
 func (c *l1Command) Check(p *cli.Problems) {
 	if c.need {
-		c.require(p, c.machine)
+		c.require(p, c.host.root)
 	}
-	c.check(p, c.machine)
+	c.check(p, c.host)
 }
 
 func TestL1Check(t *testing.T) {
-	eight := machine(map[string]string{"proc/meminfo": meminfo})
+	eight := fakeHost(map[string]string{"proc/meminfo": meminfo}, 4<<30)
+	huge := fakeHost(map[string]string{"proc/meminfo": meminfo, "sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages": "1023\n"}, 4<<30)
+	unknown := fakeHost(nil, 0)
 	for _, c := range []struct {
-		name    string
-		args    string
-		machine fstest.MapFS
-		code    int
-		want    string
+		name string
+		args string
+		host host
+		code int
+		want string
 	}{
 		{"fits", "--l1-size-gb 2 --eviction-policy LRU", eight, cli.ExitOK, ""},
 		{"more than is available now", "--l1-size-gb 5 --eviction-policy LRU", eight, cli.ExitOK, "warning: --l1-size-gb: 5 GiB is more than is available now (4 GiB); the system may run out of memory"},
 		{"more than there is", "--l1-size-gb 9 --eviction-policy LRU", eight, cli.ExitFailed, "error: --l1-size-gb: 9 GiB is more than this machine has (total 8 GiB, control group unlimited); 6 GiB would fit"},
 		{
 			"more than the control group allows", "--l1-size-gb 3 --eviction-policy LRU",
-			machine(map[string]string{"proc/meminfo": meminfo, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "2147483648"}),
+			fakeHost(map[string]string{"proc/meminfo": meminfo, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "2147483648"}, 0),
 			cli.ExitFailed, "error: --l1-size-gb: 3 GiB is more than this machine has (total 8 GiB, control group 2 GiB); 1 GiB would fit",
 		},
-		{"nothing is known about the machine", "--l1-size-gb 9999 --eviction-policy LRU", machine(nil), cli.ExitOK, ""},
+		{"nothing is known about the machine", "--l1-size-gb 9999 --eviction-policy LRU", unknown, cli.ExitOK, ""},
 		{"no power of two", "--l1-size-gb 1 --eviction-policy LRU --l1-align-bytes 100", eight, cli.ExitUsage, "error: --l1-align-bytes: must be a power of two, got 100"},
 		{"missing", "", eight, cli.ExitUsage, "error: --l1-size-gb and --eviction-policy are required (this machine: --l1-size-gb 6 --eviction-policy LRU)"},
-		{"missing on an unknown machine", "--l1-size-gb 1", machine(nil), cli.ExitUsage, "error: --l1-size-gb and --eviction-policy are required (this machine: --l1-size-gb 1 --eviction-policy LRU)"},
+		{"missing on an unknown machine", "--l1-size-gb 1", unknown, cli.ExitUsage, "error: --l1-size-gb and --eviction-policy are required (this machine: --l1-size-gb 1 --eviction-policy LRU)"},
 		{
-			"missing on a small machine", "--eviction-policy LRU", machine(map[string]string{"proc/meminfo": "MemTotal: 1048576 kB\n"}), cli.ExitUsage,
+			"missing on a small machine", "--eviction-policy LRU", fakeHost(map[string]string{"proc/meminfo": "MemTotal: 1048576 kB\n"}, 0), cli.ExitUsage,
 			"error: --l1-size-gb and --eviction-policy are required (this machine: --l1-size-gb 768MiB --eviction-policy LRU)",
 		},
+		{"quotas", "--l1-size-gb 1 --eviction-policy IsolatedLRU", eight, cli.ExitOK, ""},
+		{"watermark", "--l1-size-gb 1 --eviction-policy LRU --eviction-mode watermark", eight, cli.ExitOK, ""},
+		{"ratio of nothing", "--l1-size-gb 1 --eviction-policy LRU --eviction-ratio 0", eight, cli.ExitOK, ""},
+		{"no watermark", "--l1-size-gb 1 --eviction-policy LRU --eviction-trigger-watermark 0", eight, cli.ExitUsage, "error: --eviction-trigger-watermark: must be more than 0 and at most 1, got 0"},
+		{
+			"watermark in exact mode", "--l1-size-gb 1 --eviction-policy LRU --eviction-mode exact --eviction-trigger-watermark 0.8", eight, cli.ExitUsage,
+			"error: --eviction-trigger-watermark: takes effect with --eviction-mode watermark only, got exact",
+		},
+		{
+			"ratio without eviction", "--l1-size-gb 1 --eviction-policy noop --eviction-ratio 0.5", eight, cli.ExitUsage,
+			"error: --eviction-ratio: has no effect with --eviction-policy noop, which evicts nothing",
+		},
+		{
+			"mode without eviction", "--l1-size-gb 1 --eviction-policy noop --eviction-mode watermark", eight, cli.ExitUsage,
+			"error: --eviction-mode: watermark has no effect with --eviction-policy noop, which evicts nothing",
+		},
+		{"enough huge pages", "--l1-size-gb 1 --eviction-policy LRU --l1-use-hugepages", huge, cli.ExitOK, ""},
+		{"too few huge pages", "--l1-size-gb 2 --eviction-policy LRU --l1-use-hugepages", huge, cli.ExitFailed, "error: --l1-use-hugepages: 1024 pages of 2 MiB are needed and 1023 are free; raise vm.nr_hugepages"},
+		{"huge pages nobody can count", "--l1-size-gb 2 --eviction-policy LRU --l1-use-hugepages", eight, cli.ExitOK, ""},
+		{"huge pages in shared memory", "--l1-size-gb 1 --eviction-policy LRU --l1-use-hugepages --shm-name a", huge, cli.ExitUsage, "error: --l1-use-hugepages: excludes --shm-name"},
+		{"shared memory", "--l1-size-gb 4 --eviction-policy LRU --shm-name auto --shm-mode 0660 --no-l1-use-lazy", eight, cli.ExitOK, ""},
+		{"shared memory that is too small", "--l1-size-gb 4.1 --eviction-policy LRU --shm-name a", fakeHost(nil, 4<<30), cli.ExitFailed, "error: --shm-name: /dev/shm has 4 GiB in all, less than the 4.13 GiB of L1"},
+		{"shared memory without bound", "--l1-size-gb 5 --eviction-policy LRU --shm-name a", unknown, cli.ExitOK, ""},
+		{"a path", "--l1-size-gb 1 --eviction-policy LRU --shm-name a/b", eight, cli.ExitUsage, `error: --shm-name: must be a name without a slash, got "a/b"`},
+		{"mode", "--l1-size-gb 1 --eviction-policy LRU --shm-name a --shm-mode 0777", eight, cli.ExitUsage, `error: --shm-mode: must be one of 0600, 0660, 0666, got "0777"`},
+		{"mode of nothing", "--l1-size-gb 1 --eviction-policy LRU --shm-mode 0666", eight, cli.ExitOK, "warning: --shm-mode has no effect without --shm-name"},
+		{"initial size", "--l1-size-gb 1 --eviction-policy LRU --l1-init-size-gb 512MiB", eight, cli.ExitOK, ""},
+		{"negative initial size", "--l1-size-gb 1 --eviction-policy LRU --l1-init-size-gb -1", eight, cli.ExitUsage, "error: --l1-init-size-gb: must be at least 0 GiB, got -1"},
 		{"bad is not missing", "--l1-size-gb x --eviction-policy LRU", eight, cli.ExitUsage, `error: --l1-size-gb: must be a size such as 64GiB or a number, got "x"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			grammar := struct {
 				C l1Command `cmd:""`
-			}{l1Command{machine: c.machine, need: true}}
+			}{l1Command{host: c.host, need: true}}
 			got, code := check(t, &grammar, strings.Fields(c.args), nil)
 			if want := c.want; want != "" && got != "lmcache: "+want || want == "" && got != "" || code != c.code {
 				t.Errorf("exit code %d, want %d; stderr:\n got %s\nwant %s", code, c.code, got, want)
 			}
 		})
+	}
+}
+
+// The mode follows from what is given.
+func TestEvictionMode(t *testing.T) {
+	for args, want := range map[string]string{
+		"":                                 "exact",
+		"--eviction-mode exact":            "exact",
+		"--eviction-mode watermark":        "watermark",
+		"--eviction-trigger-watermark 0.8": "watermark",
+		"--eviction-ratio 0.2":             "watermark",
+	} {
+		grammar := struct {
+			C l1Command `cmd:""`
+		}{l1Command{host: fakeHost(nil, 0)}}
+		if got, code := check(t, &grammar, strings.Fields(args), nil); code != cli.ExitOK || grammar.C.Mode != want {
+			t.Errorf("%q: mode %q, want %q; exit code %d, %s", args, grammar.C.Mode, want, code, got)
+		}
+	}
+}
+
+const meminfo = "MemTotal:       8388608 kB\nMemFree:          1000 kB\nMemAvailable:   4194304 kB\n"
+
+// fakeHost is a machine with the files that tell about memory, and shared memory
+// of a size; 0: of any.
+func fakeHost(files map[string]string, shm int64) host {
+	root := fstest.MapFS{}
+	for name, text := range files {
+		root[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	return host{root: root, space: func(dir string) (machine.Space, error) {
+		if dir != "/dev/shm" {
+			return machine.Space{}, fs.ErrNotExist
+		}
+		return machine.Space{Total: shm, Free: shm}, nil
+	}}
+}
+
+func TestL1Memory(t *testing.T) {
+	for text, want := range map[string]fs.FileMode{"0600": 0o600, "0660": 0o660, "0666": 0o666, "": 0} {
+		if got := (&L1Memory{ShmMode: text}).FileMode(); got != want {
+			t.Errorf("mode %q is %v, want %v", text, got, want)
+		}
+	}
+	if got := (&L1Memory{InitSizeGB: 3}).InitBytes(); got != 3 {
+		t.Errorf("%d initial bytes, want 3", got)
 	}
 }
 

@@ -78,20 +78,11 @@ type Upstream struct {
 // commands than the server have too.
 type UpstreamShared struct {
 	// L1.
-	SHMName          string   `name:"shm-name" treat:"later" why:"L1 is private memory" upstream:""`
-	SHMMode          string   `name:"shm-mode" treat:"later" why:"L1 is private memory"`
-	L1UseLazy        bool     `name:"l1-use-lazy" treat:"later" why:"L1 always grows lazily" upstream:"true"`
-	L1InitSizeGB     string   `name:"l1-init-size-gb" treat:"later" why:"L1 always grows lazily" upstream:"20" numeric:""`
-	L1UseHugepages   bool     `name:"l1-use-hugepages" treat:"later" upstream:"false"`
 	L1Manager        []string `name:"l1-manager" treat:"refused" why:"host memory is the only first tier" upstream:""`
 	L1DevdaxPath     string   `name:"l1-devdax-path" treat:"refused" why:"host memory is the only first tier" upstream:""`
 	GDSL1Path        string   `name:"gds-l1-path" treat:"refused" why:"host memory is the only first tier" upstream:""`
 	GDSL1UseDirectIO bool     `name:"gds-l1-use-direct-io" treat:"refused" why:"host memory is the only first tier"`
 	GDSL1Backend     string   `name:"gds-l1-backend" treat:"refused" why:"host memory is the only first tier" upstream:"auto"`
-
-	// Eviction.
-	EvictionTriggerWatermark string `name:"eviction-trigger-watermark" treat:"later" why:"memory is used up to its capacity, and a write evicts what it needs" numeric:""`
-	EvictionRatio            string `name:"eviction-ratio" treat:"later" why:"memory is used up to its capacity, and a write evicts what it needs" numeric:""`
 
 	// L2.
 	L2Adapter                  []string `name:"l2-adapter" treat:"later" why:"there is no second tier" upstream:""`

@@ -11,7 +11,7 @@ func BenchmarkReplace(b *testing.B) {
 	const objects = 30_000
 	for _, size := range []int64{32 << 10, 2 << 20, 32 << 20} {
 		b.Run(fmt.Sprint(size>>10, "KiB"), func(b *testing.B) {
-			a := newArena(b, Options{Bytes: objects * size, NoBytes: true})
+			a := newArena(b, Options{Bytes: objects * size})
 			live := make([]Buf, objects)
 			for i := range live {
 				live[i] = mustAlloc(b, a, size)
@@ -30,7 +30,7 @@ func BenchmarkReplace(b *testing.B) {
 
 // BenchmarkFill takes and returns 10,000 objects, runs included.
 func BenchmarkFill(b *testing.B) {
-	a := newArena(b, Options{Bytes: 10_000 * 32 << 10, NoBytes: true})
+	a := newArena(b, Options{Bytes: 10_000 * 32 << 10})
 	live := make([]Buf, 10_000)
 	b.ReportAllocs()
 	n := 0
@@ -48,7 +48,7 @@ func BenchmarkFill(b *testing.B) {
 
 // BenchmarkThrash takes and returns the only object of its size, and so its run.
 func BenchmarkThrash(b *testing.B) {
-	a := newArena(b, Options{Bytes: 1 << 30, NoBytes: true})
+	a := newArena(b, Options{Bytes: 1 << 30})
 	mustAlloc(b, a, 4096)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -60,7 +60,7 @@ func BenchmarkThrash(b *testing.B) {
 // BenchmarkMixed replaces random objects of two sizes that have spans of their
 // own, under pressure.
 func BenchmarkMixed(b *testing.B) {
-	s := &cacheSim{a: newArena(b, Options{Bytes: 200 << 30, NoBytes: true}), r: newRand(1, 2)}
+	s := &cacheSim{a: newArena(b, Options{Bytes: 200 << 30}), r: newRand(1, 2)}
 	sizes := [...]int64{20 << 20, 32 << 20}
 	for range 40_000 {
 		s.put(sizes[s.r.IntN(2)])
@@ -72,7 +72,7 @@ func BenchmarkMixed(b *testing.B) {
 }
 
 func BenchmarkRefused(b *testing.B) {
-	a := newArena(b, Options{Bytes: 1 << 30, NoBytes: true})
+	a := newArena(b, Options{Bytes: 1 << 30})
 	for {
 		if _, ok := a.Alloc(1 << 20); !ok {
 			break
@@ -92,7 +92,7 @@ func BenchmarkBreakUp(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		b.StopTimer()
-		a := newArena(b, Options{Bytes: runs * runBytes, NoBytes: true})
+		a := newArena(b, Options{Bytes: runs * runBytes})
 		var live []Buf
 		for range runs * 128 {
 			live = append(live, mustAlloc(b, a, 32<<10))

@@ -23,7 +23,7 @@ func (a *Arena) Check() error {
 // checkSpans walks the spans by address and returns how many are free.
 func (a *Arena) checkSpans() (free int, err error) {
 	var off, prev uint32
-	seen := 0
+	seen, away := 0, 0
 	for id := a.first; id != 0; id = a.spans.At(id).next {
 		if !a.spans.Has(id) {
 			return 0, fmt.Errorf("arena: span %d is linked but not in use", id)
@@ -34,6 +34,8 @@ func (a *Arena) checkSpans() (free int, err error) {
 			return 0, fmt.Errorf("arena: span %d does not follow the one before: %+v at %d", id, *s, off)
 		case s.run == 0 && prev != 0 && a.spans.At(prev).run == 0:
 			return 0, fmt.Errorf("arena: spans %d and %d are free and not joined", prev, id)
+		case s.run == aside:
+			away++
 		case s.run != 0 && !a.runs.Has(s.run):
 			return 0, fmt.Errorf("arena: span %d belongs to run %d, which is not in use", id, s.run)
 		case s.run == 0:
@@ -42,7 +44,39 @@ func (a *Arena) checkSpans() (free int, err error) {
 		off, prev = off+s.len, id
 		seen++
 	}
+	if err := a.checkAside(away); err != nil {
+		return 0, err
+	}
 	return free, errors.Join(expect("units covered by spans", off, a.units), expect("spans linked", seen, a.spans.Len()))
+}
+
+// checkAside verifies the ranges to be used last and the tail; there are away
+// spans set aside.
+func (a *Arena) checkAside(away int) error {
+	n, end := 0, uint32(0)
+	for _, l := range a.lasting {
+		if l.lo >= l.hi || l.lo < end || l.hi > a.units {
+			return fmt.Errorf("arena: the range %+v to be used last is not behind the one before", l)
+		}
+		end = l.hi
+		if l.span == 0 {
+			continue
+		}
+		n++
+		if s := a.spans.At(l.span); s.run != aside || s.off != l.lo || s.off+s.len != l.hi {
+			return fmt.Errorf("arena: the range %+v is set aside as span %+v", l, *s)
+		}
+	}
+	if err := expect("ranges set aside", a.reserved, n); err != nil {
+		return err
+	}
+	if a.tail != 0 {
+		n++
+		if s := a.spans.At(a.tail); s.run != aside || s.next != 0 || s.off+s.len != a.units {
+			return fmt.Errorf("arena: the tail is %+v", *s)
+		}
+	}
+	return expect("spans set aside", away, n)
 }
 
 // checkTree verifies a subtree, whose spans lie between lo and hi, and returns

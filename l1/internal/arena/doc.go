@@ -1,10 +1,8 @@
 // Package arena hands out pieces of one large range of memory outside of the Go
 // heap.
 //
-// Memory is one private anonymous mapping of the final size; its pages cost
-// nothing until they are touched, and its address never changes, so that it can
-// be registered with a device. With Options.NoBytes there is no memory and the
-// arena hands out offsets only.
+// The memory is its owner's and is only read and written where pieces are handed
+// out. Without Options.Memory the arena hands out offsets only.
 //
 // # How memory is divided
 //
@@ -32,13 +30,24 @@
 // objects with spans of their own that keeps the holes that one size leaves for
 // that size, which is what runs do for small objects.
 //
+// # Memory that is not ready, and memory of second choice
+//
+// With Options.HoldBack nothing is handed out before Advance says up to where the
+// range is ready. What is ready is always a range from the start: with ready parts
+// here and there, each border would cost up to one object of every size. Cut gives
+// up what is not ready.
+//
+// Postpone names ranges to be used last. Such a range is taken out of the pool of
+// free spans whenever it is free as a whole, and called back when an allocation
+// finds no other room. In between, its parts are as good as any. At the borders of
+// such ranges up to one object each may find no room until both sides are free.
+//
 // # Rules
 //
 // An Arena is a state machine: no locks, goroutines, clocks or randomness, no
-// system call but in New and Close, and in steady state no allocation from the Go
-// heap. What it returns depends on the sequence of calls alone. Its owner
-// serializes all calls but Physical, Capacity, Align, Memory and At, which only
-// read what New has fixed.
+// system call, and in steady state no allocation from the Go heap. What it returns depends on the sequence of calls alone. Its owner
+// serializes all calls but Physical, Size, Align and At, which only read what New
+// has fixed, and Capacity, which is atomic.
 //
 // Free panics for a piece that is not handed out. Builds with the tag invariants
 // also overwrite freed memory with Poison.

@@ -66,7 +66,7 @@ func TestMixedSizesUseTheArena(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := &cacheSim{a: newArena(t, Options{Bytes: tt.bytes, NoBytes: true}), r: newRand(1, 2), fifo: tt.fifo}
+			s := &cacheSim{a: newArena(t, Options{Bytes: tt.bytes}), r: newRand(1, 2), fifo: tt.fifo}
 			var mean int64
 			for _, size := range tt.sizes {
 				mean += size / int64(len(tt.sizes))
@@ -102,7 +102,7 @@ func TestMixedSizesUseTheArena(t *testing.T) {
 func TestREQ_S41_MixedSizesDoNotWedge(t *testing.T) {
 	const steps = 1_000_000
 	layouts := []int64{4 << 10, 36 << 10, 64 << 10, 100<<10 + 7, 1 << 20, 2<<20 + 4096, 9 << 20}
-	s := &cacheSim{a: newArena(t, Options{Bytes: 96 << 20, NoBytes: true}), r: newRand(41, 41)}
+	s := &cacheSim{a: newArena(t, Options{Bytes: 96 << 20}), r: newRand(41, 41)}
 	var used float64
 	for i := range steps {
 		// One layout for a while, the next one mixed in, then that one alone.
@@ -135,7 +135,7 @@ func TestREQ_S41_MixedSizesDoNotWedge(t *testing.T) {
 // One object in use per run is all that can stand in the way of another size:
 // Reclaim gives out everything between.
 func TestReclaimFreesWhatLiesBetween(t *testing.T) {
-	a := newArena(t, Options{Bytes: 256 << 20, NoBytes: true})
+	a := newArena(t, Options{Bytes: 256 << 20})
 	var live []Buf
 	for {
 		b, ok := a.Alloc(32 << 10)

@@ -29,7 +29,7 @@ func (m *model) alloc(size int64) bool {
 	avail, free := m.a.Available(size, 1), m.a.LargestFree()
 	b, ok := m.a.Alloc(size)
 	if !ok {
-		if avail != 0 || free >= m.a.Physical(size) {
+		if avail != 0 || free >= m.a.Physical(size) && m.a.Ready() >= m.a.Capacity() {
 			m.tb.Fatalf("no room for %d bytes, but %d pieces are available and the largest free range is %d", size, avail, free)
 		}
 		return false
@@ -80,7 +80,7 @@ func TestRandomOperations(t *testing.T) {
 		for range 1 + r.IntN(12) {
 			sizes = append(sizes, 1+r.Int64N(1<<(8+r.IntN(14))))
 		}
-		m := &model{tb: t, a: newArena(t, Options{Bytes: 1 + r.Int64N(16<<20), Align: 1 << (6 + r.IntN(7)), NoBytes: true})}
+		m := &model{tb: t, a: newArena(t, Options{Bytes: 1 + r.Int64N(16<<20), Align: 1 << (6 + r.IntN(7))})}
 		bias := 0
 		for step := range 6000 {
 			if step%500 == 0 {
@@ -119,7 +119,7 @@ func TestRandomOperations(t *testing.T) {
 func TestAvailableIsExact(t *testing.T) {
 	for seed := range int64(40) {
 		r := newRand(seed, 2)
-		m := &model{tb: t, a: newArena(t, Options{Bytes: 4 << 20, NoBytes: true, Align: 512})}
+		m := &model{tb: t, a: newArena(t, Options{Bytes: 4 << 20, Align: 512})}
 		for m.alloc(512 * (1 + r.Int64N(40))) {
 		}
 		for range r.IntN(len(m.live)) {
@@ -145,7 +145,7 @@ func TestAvailableIsExact(t *testing.T) {
 func TestDeterministic(t *testing.T) {
 	trace := func() (out []int64) {
 		r := newRand(3, 3)
-		m := &model{tb: t, a: newArena(t, Options{Bytes: 8 << 20, NoBytes: true})}
+		m := &model{tb: t, a: newArena(t, Options{Bytes: 8 << 20})}
 		for range 5000 {
 			if r.IntN(5) > 1 || len(m.live) == 0 {
 				if m.alloc(4096 * (1 + r.Int64N(30))) {
@@ -166,7 +166,7 @@ func TestDeterministic(t *testing.T) {
 // fails, and none of them looks at more than a logarithmic number of spans.
 func TestREQ_S33_BatchTakesThePrefixThatFits(t *testing.T) {
 	const n = 4096
-	a := newArena(t, Options{Bytes: n * 4096, NoBytes: true})
+	a := newArena(t, Options{Bytes: n * 4096})
 	if got := a.Available(4096, 2*n); got != n {
 		t.Fatalf("%d of %d pieces available, want %d", got, 2*n, n)
 	}
@@ -185,7 +185,7 @@ func TestREQ_S33_BatchTakesThePrefixThatFits(t *testing.T) {
 // The tree of free spans stays shallow, also with offsets in a regular pattern.
 func TestTreeIsShallow(t *testing.T) {
 	const n = 1 << 14
-	a := newArena(t, Options{Bytes: n * 8192, Align: 4096, NoBytes: true})
+	a := newArena(t, Options{Bytes: n * 8192, Align: 4096})
 	a.chunk = 1 // a span for every object
 	var live []Buf
 	for range 2 * n {

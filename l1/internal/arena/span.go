@@ -6,8 +6,12 @@ type span struct {
 	off, len    uint32
 	prev, next  uint32 // neighbours by address; 0: none
 	left, right uint32 // children in the tree, if free
-	run         uint32 // run that it belongs to; 0: free
+	run         uint32 // run that it belongs to; 0: free; or aside
 }
+
+// aside in place of a run marks a span that belongs to none and is not to be
+// handed out now: it is not ready, or it is to be used last.
+const aside = ^uint32(0)
 
 // carve takes the first n units of a free span for a run and returns the span
 // that they are then.
@@ -34,8 +38,12 @@ func (a *Arena) split(id, n uint32) uint32 {
 	return rest
 }
 
-// release makes a span free and joins it with free neighbours.
-func (a *Arena) release(id uint32) {
+// release makes a span free, but for what is to be used last.
+func (a *Arena) release(id uint32) { a.setAside(a.join(id)) }
+
+// join makes a span free, joins it with free neighbours and returns what it then
+// is, which is not in the tree.
+func (a *Arena) join(id uint32) uint32 {
 	s := a.spans.At(id)
 	s.run = 0
 	if p := s.prev; p != 0 && a.spans.At(p).run == 0 {
@@ -47,7 +55,7 @@ func (a *Arena) release(id uint32) {
 		a.removeFree(n)
 		a.absorb(id, n)
 	}
-	a.insertFree(id)
+	return id
 }
 
 // absorb lengthens a span by the one behind it, whose record goes.

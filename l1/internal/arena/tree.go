@@ -103,18 +103,8 @@ func (a *Arena) largest() uint32 {
 	return t
 }
 
-// LargestFree is the size in bytes of the longest range that no run has. Free
-// slots of runs are not in it.
-func (a *Arena) LargestFree() int64 {
-	id := a.largest()
-	if id == 0 {
-		return 0
-	}
-	return int64(a.spans.At(id).len) << a.shift
-}
-
 // Available is how many pieces of size Alloc would return in a row now without
-// breaking up runs of other sizes, at most limit. The work is proportional to the
+// breaking up runs of other sizes and without what is to be used last, at most limit. The work is proportional to the
 // result.
 func (a *Arena) Available(size int64, limit int) int {
 	units := a.unitsOf(size)

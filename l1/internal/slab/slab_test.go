@@ -163,6 +163,65 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// Pages are allocated in groups once a table has as many already; records of any
+// id stay where they are, are zero at first, and keep apart.
+func TestGroups(t *testing.T) {
+	n := groupPages[record]()
+	if size := n * pageLen * 16; n < 2 || size < groupBytes || size/2 >= groupBytes {
+		t.Fatalf("a group has %d pages", n)
+	}
+	if groupPages[struct{}]() != 1 {
+		t.Error("records without size have groups")
+	}
+	var tab Table[record]
+	last := uint32(4*n*pageLen - 1) // the third group after the single pages
+	tab.Grow(last).value = 1
+	if tab.Get(uint32(n*pageLen)) != nil {
+		t.Error("Grow made a group that nobody asked for")
+	}
+	var at []*record
+	for id := range last + 1 {
+		p := tab.Grow(id)
+		if id < last && *p != (record{}) {
+			t.Fatalf("record %d is not zero", id)
+		}
+		p.value = uint64(id)
+		at = append(at, p)
+	}
+	for id, p := range at {
+		if tab.At(uint32(id)) != p || p.value != uint64(id) {
+			t.Fatalf("record %d has changed", id)
+		}
+	}
+	part := tab.Run(last-7, 8)
+	if len(part) != 8 || cap(part) != 8 || &part[7] != at[last] {
+		t.Errorf("Run has %d records of room %d", len(part), cap(part))
+	}
+}
+
+// Next says what New will return.
+func TestNext(t *testing.T) {
+	var s Slab[record]
+	if s.Next(0) != 0 {
+		t.Error("an empty slab has free records")
+	}
+	for range 5 {
+		s.New()
+	}
+	s.Free(4)
+	s.Free(2)
+	var want, got []uint32
+	for i := range 3 {
+		want = append(want, s.Next(i))
+	}
+	for range 3 {
+		got = append(got, s.New())
+	}
+	if !slices.Equal(want, []uint32{2, 4, 0}) || !slices.Equal(got, []uint32{2, 4, 6}) {
+		t.Errorf("Next says %v, New returns %v", want, got)
+	}
+}
+
 func BenchmarkNewFree(b *testing.B) {
 	var s Slab[record]
 	for range 100_000 {

@@ -1,11 +1,18 @@
 package slab
 
+import "unsafe"
+
 // pageLen is the number of records in a page.
 const pageLen = 1 << pageBits
 
 const (
 	pageBits = 10
 	pageMask = pageLen - 1
+
+	// groupBytes is the least that a table of that size allocates at a time, in one
+	// piece: large enough for huge pages beneath it, and small enough to be cleared in
+	// about a millisecond.
+	groupBytes = 4 << 20
 )
 
 // Table is a paged array of records that start as their zero value. It grows
@@ -32,11 +39,43 @@ func (t *Table[T]) At(id uint32) *T {
 // Grow returns the record of id and allocates its page if there is none.
 func (t *Table[T]) Grow(id uint32) *T {
 	p := int(id >> pageBits)
-	for p >= len(t.pages) {
-		t.pages = append(t.pages, nil)
-	}
-	if t.pages[p] == nil {
-		t.pages[p] = new([pageLen]T)
+	if p >= len(t.pages) || t.pages[p] == nil {
+		t.addPage(p)
 	}
 	return &t.pages[p][id&pageMask]
+}
+
+// addPage allocates page p, or the group of pages that it belongs to.
+func (t *Table[T]) addPage(p int) {
+	first, n := p, groupPages[T]()
+	if p < n {
+		n = 1
+	} else {
+		first = p &^ (n - 1)
+	}
+	for first+n > len(t.pages) {
+		t.pages = append(t.pages, nil)
+	}
+	group := make([][pageLen]T, n)
+	for i := range group {
+		t.pages[first+i] = &group[i]
+	}
+	if first >= 2*n && t.pages[first-n] != nil {
+		advise(t.pages[first-n], n)
+	}
+}
+
+// groupPages is how many pages a group has: a power of two.
+func groupPages[T any]() int {
+	var page [pageLen]T
+	size, n := int(unsafe.Sizeof(page)), 1
+	for size > 0 && n*size < groupBytes {
+		n *= 2
+	}
+	return n
+}
+
+// Run returns n consecutive records from id on, all of one page.
+func (t *Table[T]) Run(id uint32, n int) []T {
+	return t.pages[id>>pageBits][id&pageMask:][:n:n]
 }

@@ -15,8 +15,8 @@ const (
 	steps   = 1500 // calls per script
 )
 
-// Run checks the contract of policy.Policy on policies made by open, which
-// returns an empty one each time. A policy that yields nothing for a single free
+// Run checks the contract of policy.Policy, and of policy.Isolating where it is
+// one, on policies made by open, which returns an empty one each time. A policy that yields nothing for a single free
 // entry is taken to evict nothing, and is held to the rest.
 func Run(t *testing.T, open func() policy.Policy) {
 	t.Helper()
@@ -37,6 +37,10 @@ func Run(t *testing.T, open func() policy.Policy) {
 	t.Run("Neighbour", cases.neighbour)
 	t.Run("Blocked", cases.blocked)
 	t.Run("PassedOver", cases.passedOver)
+	if _, ok := open().(policy.Isolating); ok {
+		t.Run("Tenants", cases.tenants)
+		t.Run("TenantsComeAndGo", cases.tenantsComeAndGo)
+	}
 }
 
 // Compare checks the contract, and that two policies yield the same victims in
@@ -87,21 +91,25 @@ type driver struct {
 	want     policy.Policy
 	complete bool // every entry that may go is yielded in the end
 	at       time.Time
-	ledger   []entry // by id; 0 is not used
+	ledger   []entry         // by id; 0 is not used
+	isolated map[uint32]bool // tenants of an isolating policy
 }
 
 func newDriver(t *testing.T, seed uint64, got, want policy.Policy) *driver {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 4711))
-	return &driver{t: t, seed: seed, r: r, got: got, want: want, ledger: make([]entry, 2+r.IntN(50))}
+	return &driver{t: t, seed: seed, r: r, got: got, want: want, ledger: make([]entry, 2+r.IntN(50)), isolated: map[uint32]bool{}}
 }
 
 func (d *driver) run() {
 	d.t.Helper()
 	for range steps {
-		if d.r.IntN(25) == 0 {
+		switch n := d.r.IntN(100); {
+		case n < 4:
 			d.iterate()
-		} else {
+		case n < 6:
+			d.tenant()
+		default:
 			d.call(d.id())
 		}
 	}
@@ -137,6 +145,27 @@ func (d *driver) call(id policy.ID) {
 		d.both(func(p policy.Policy) { p.Unblock(id) })
 		e.blocked = false
 	}
+}
+
+// tenant isolates a tenant, with what it has, or ends that.
+func (d *driver) tenant() {
+	d.t.Helper()
+	salt, isolate := uint32(d.r.IntN(3)), d.r.IntN(3) > 0
+	for _, p := range []policy.Policy{d.got, d.want} {
+		i, ok := p.(policy.Isolating)
+		switch {
+		case !ok:
+			return
+		case !isolate:
+			i.Share(salt)
+		case !i.Isolate(salt):
+			d.t.Fatalf("script %d: tenant %d cannot be isolated", d.seed, salt)
+		}
+		for id := range d.ledger { // most are of another tenant, or not tracked: that does nothing
+			i.Assign(policy.ID(id))
+		}
+	}
+	d.isolated[salt] = isolate
 }
 
 func (d *driver) remove(id policy.ID) {
@@ -204,9 +233,9 @@ func (d *driver) admit(need policy.Need, id policy.ID) {
 		d.t.Fatalf("script %d: victim %d a second time", d.seed, id)
 	case need.BySalt && e.salt != need.Salt:
 		d.t.Fatalf("script %d: victim %d of salt %d, want only those of %d", d.seed, id, e.salt, need.Salt)
-	case e.blocked && !need.BySalt:
+	case e.blocked:
 		for other, o := range d.ledger {
-			if o.tracked && !o.pinned && !o.blocked && !o.yielded {
+			if o.tracked && !o.pinned && !o.blocked && !o.yielded && (!need.BySalt || o.salt == need.Salt) {
 				d.t.Fatalf("script %d: victim %d is blocked, and %d is not", d.seed, id, other)
 			}
 		}
@@ -217,11 +246,11 @@ func (d *driver) admit(need policy.Need, id policy.ID) {
 // exhausted checks that nothing was kept back.
 func (d *driver) exhausted(need policy.Need) {
 	d.t.Helper()
-	if !d.complete || need.BySalt {
+	if !d.complete || need.BySalt && !d.isolated[need.Salt] {
 		return
 	}
 	for id, e := range d.ledger {
-		if e.tracked && !e.pinned && !e.yielded {
+		if e.tracked && !e.pinned && !e.yielded && (!need.BySalt || e.salt == need.Salt) {
 			d.t.Fatalf("script %d: no victim left, but %d may go", d.seed, id)
 		}
 	}

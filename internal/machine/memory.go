@@ -1,4 +1,4 @@
-package flags
+package machine
 
 import (
 	"bufio"
@@ -9,34 +9,37 @@ import (
 	"strings"
 )
 
-// memory is what the machine offers, in bytes.
-type memory struct {
-	total     int64
-	available int64 // 0: unknown
-	group     int64 // limit of the control group; 0: none
+// sizeStep is what Fitting is a multiple of below one GiB, in bytes.
+const sizeStep = 64 << 20
+
+// Memory is what the machine offers, in bytes.
+type Memory struct {
+	Total     int64
+	Available int64 // 0: unknown
+	Group     int64 // limit of the control group; 0: none
 }
 
-// limit is what a process can have at most.
-func (m memory) limit() int64 {
-	if m.group > 0 {
-		return min(m.group, m.total)
+// Limit is what a process can have at most; 0 if Total is not known.
+func (m Memory) Limit() int64 {
+	if m.Group > 0 {
+		return min(m.Group, m.Total)
 	}
-	return m.total
+	return m.Total
 }
 
-// fitting is a size for L1 that leaves a quarter of the memory to the rest: in
-// whole GiB, or below one in steps of 64 MiB.
-func (m memory) fitting() int64 {
-	n := m.limit() / 4 * 3
+// Fitting is a size for a large cache that leaves a quarter of the memory to the
+// rest: in whole GiB, or below one in steps of 64 MiB.
+func (m Memory) Fitting() int64 {
+	n := m.Limit() / 4 * 3
 	if n >= 1<<30 {
 		return n >> 30 << 30
 	}
 	return max(n/sizeStep*sizeStep, sizeStep)
 }
 
-// readMemory reads /proc/meminfo and the limit of the control group. ok is
-// false where there is no such file.
-func readMemory(root fs.FS) (m memory, ok bool) {
+// ReadMemory reads /proc/meminfo and the limit of the control group below root.
+// ok is false where there is no such file.
+func ReadMemory(root fs.FS) (m Memory, ok bool) {
 	data, err := fs.ReadFile(root, "proc/meminfo")
 	if err != nil {
 		return m, false
@@ -49,13 +52,13 @@ func readMemory(root fs.FS) (m memory, ok bool) {
 		kib, _ := strconv.ParseInt(fields[1], 10, 64)
 		switch fields[0] {
 		case "MemTotal:":
-			m.total = kib << 10
+			m.Total = kib << 10
 		case "MemAvailable:":
-			m.available = kib << 10
+			m.Available = kib << 10
 		}
 	}
-	m.group = groupLimit(root)
-	return m, m.total > 0
+	m.Group = groupLimit(root)
+	return m, m.Total > 0
 }
 
 // groupLimit is the smallest memory limit of the control groups that this

@@ -1,4 +1,4 @@
-package flags
+package machine
 
 import (
 	"testing"
@@ -20,17 +20,17 @@ func TestReadMemory(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		files map[string]string
-		want  memory
+		want  Memory
 		fits  int64
 	}{
-		{"no control group", map[string]string{"proc/meminfo": meminfo}, memory{total: 8 << 30, available: 4 << 30}, 6 << 30},
+		{"no control group", map[string]string{"proc/meminfo": meminfo}, Memory{Total: 8 << 30, Available: 4 << 30}, 6 << 30},
 		{
 			"version 2, the parent's limit",
 			map[string]string{
 				"proc/meminfo": meminfo, "proc/self/cgroup": "0::/a/b\n",
 				"sys/fs/cgroup/a/b/memory.max": "max\n", "sys/fs/cgroup/a/memory.max": "2147483648\n",
 			},
-			memory{total: 8 << 30, available: 4 << 30, group: 2 << 30},
+			Memory{Total: 8 << 30, Available: 4 << 30, Group: 2 << 30},
 			1 << 30,
 		},
 		{
@@ -38,7 +38,7 @@ func TestReadMemory(t *testing.T) {
 			map[string]string{
 				"proc/meminfo": meminfo, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "536870912\n",
 			},
-			memory{total: 8 << 30, available: 4 << 30, group: 512 << 20},
+			Memory{Total: 8 << 30, Available: 4 << 30, Group: 512 << 20},
 			384 << 20,
 		},
 		{
@@ -47,33 +47,33 @@ func TestReadMemory(t *testing.T) {
 				"proc/meminfo": meminfo, "proc/self/cgroup": "5:cpu,cpuacct:/x\n4:memory:/x\n",
 				"sys/fs/cgroup/memory/x/memory.limit_in_bytes": "1073741824\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
 			},
-			memory{total: 8 << 30, available: 4 << 30, group: 1 << 30},
+			Memory{Total: 8 << 30, Available: 4 << 30, Group: 1 << 30},
 			768 << 20,
 		},
 		{
 			"a tiny limit",
 			map[string]string{"proc/meminfo": meminfo, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "1048576\n"},
-			memory{total: 8 << 30, available: 4 << 30, group: 1 << 20},
+			Memory{Total: 8 << 30, Available: 4 << 30, Group: 1 << 20},
 			64 << 20,
 		},
 		{
 			"strange files",
 			map[string]string{"proc/meminfo": meminfo + "\nx\n", "proc/self/cgroup": "what\n", "sys/fs/cgroup/memory.max": "soon"},
-			memory{total: 8 << 30, available: 4 << 30},
+			Memory{Total: 8 << 30, Available: 4 << 30},
 			6 << 30,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, ok := readMemory(machine(c.files))
+			got, ok := ReadMemory(machine(c.files))
 			if !ok || got != c.want {
 				t.Errorf("got %+v, %v; want %+v", got, ok, c.want)
 			}
-			if got.fitting() != c.fits {
-				t.Errorf("fitting = %d, want %d", got.fitting(), c.fits)
+			if got.Fitting() != c.fits {
+				t.Errorf("Fitting = %d, want %d", got.Fitting(), c.fits)
 			}
 		})
 	}
-	if m, ok := readMemory(machine(nil)); ok {
+	if m, ok := ReadMemory(machine(nil)); ok {
 		t.Errorf("a machine without files has %+v", m)
 	}
 }

@@ -1,0 +1,123 @@
+package l1
+
+import (
+	"context"
+	"log/slog"
+)
+
+// growthStep is how many bytes are made ready between two lines in the log.
+const growthStep = 10 << 30
+
+// grow is one worker: it commits, populates and pins pieces in order until there
+// are no more.
+func (g *memory) grow(ctx context.Context) {
+	for ctx.Err() == nil && !g.failed.Load() {
+		i := int(g.next.Add(1) - 1)
+		if i >= len(g.pieces) {
+			return
+		}
+		if err := g.pool.Commit(i); err != nil {
+			g.m.mu.Lock()
+			g.loseLocked(i)
+			tell := g.tellLocked()
+			g.m.mu.Unlock()
+			g.explainLoss(tell, err)
+			return
+		}
+		if err := g.pool.Populate(i); err != nil { // whoever touches it first does it then
+			g.logger().Debug("L1 memory could not be populated in advance", slog.Int("piece", i), slog.Any("error", err))
+		}
+		g.m.mu.Lock()
+		g.pieces[i].committed = true
+		pinnings := g.pinnings // is replaced, never changed
+		g.m.mu.Unlock()
+		for _, p := range pinnings {
+			p.take(i)
+		}
+		g.m.mu.Lock()
+		before := g.front
+		g.readyLocked(i)
+		after := g.front
+		g.m.mu.Unlock()
+		g.logProgress(before, after)
+	}
+}
+
+// readyLocked lets piece i be handed out as soon as all before it are.
+func (g *memory) readyLocked(i int) {
+	g.pieces[i].ready = true
+	g.advanceLocked()
+}
+
+// loseLocked gives up piece i, which could not be committed, and all behind it.
+func (g *memory) loseLocked(i int) {
+	g.failed.Store(true)
+	g.pieces[i].lost = true
+	g.advanceLocked()
+}
+
+// advanceLocked brings the allocator up to date. Pieces become ready from the
+// start only, so that no object size loses anything at their borders.
+func (g *memory) advanceLocked() {
+	for !g.done && g.pieces[g.front].ready {
+		g.front++
+		g.done = g.front == len(g.pieces)
+	}
+	a := g.m.mu.arena
+	a.Advance(int64(g.front) * g.pool.PieceBytes())
+	if !g.done && g.pieces[g.front].lost {
+		a.Cut()
+		g.done = true
+	}
+}
+
+// roomLocked sees to it that n objects of a size fit into memory that is ready,
+// as long as there is any that is not. It leaves the mutex while it commits.
+func (m *Manager) roomLocked(size int64, n int) {
+	g := m.mem
+	if g == nil {
+		return
+	}
+	for !g.done && !m.mu.closed && m.mu.arena.Available(size, n) < n {
+		i := g.front
+		g.work.Add(1)
+		m.mu.Unlock()
+		err := g.pool.Commit(i)
+		m.mu.Lock()
+		g.work.Done()
+		if err == nil {
+			g.pieces[i].committed = true
+			g.readyLocked(i)
+			continue
+		}
+		g.loseLocked(i)
+		if tell := g.tellLocked(); tell {
+			m.mu.Unlock()
+			g.explainLoss(tell, err)
+			m.mu.Lock()
+		}
+	}
+}
+
+// tellLocked reports whether nobody has told of lost memory yet.
+func (g *memory) tellLocked() bool {
+	told := g.told
+	g.told = true
+	return !told
+}
+
+// explainLoss says once that a part of the memory cannot be had.
+func (g *memory) explainLoss(tell bool, err error) {
+	if tell {
+		g.logger().Error("L1 memory cannot grow any further; the cache stays smaller than configured",
+			slog.Int64("committed_bytes", g.pool.Committed()), slog.Int64("configured_bytes", g.m.arena.Size()), slog.Any("error", err))
+	}
+}
+
+// logProgress says how far growth is, now and then.
+func (g *memory) logProgress(before, after int) {
+	size, total := g.pool.PieceBytes(), g.m.arena.Size()
+	if n := int64(after) * size; n/growthStep > int64(before)*size/growthStep {
+		g.logger().Info("L1 memory is growing", slog.Int64("ready_bytes", min(n, total)), slog.Int64("total_bytes", total))
+	}
+}
