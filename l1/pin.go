@@ -19,6 +19,7 @@ type Pinning struct {
 
 	// Guarded by Manager.mu.
 	closed   bool
+	running  int            // calls of pin
 	asked    []bool         // by piece
 	unpins   []func() error // by piece; nil: not pinned
 	refused  []bool         // by piece
@@ -71,6 +72,7 @@ func (p *Pinning) take(i int) {
 		return
 	}
 	p.asked[i] = true
+	p.running++
 	p.busy.Add(1)
 	m.mu.Unlock()
 	defer p.busy.Done()
@@ -78,6 +80,7 @@ func (p *Pinning) take(i int) {
 	unpin, err := p.pin(mem)
 
 	m.mu.Lock()
+	p.running--
 	first := err != nil && p.unpinned == 0
 	if err != nil {
 		p.refused[i] = true
@@ -184,11 +187,16 @@ func (e *PinnedError) Error() string {
 	return fmt.Sprintf("l1: close: device %s has %d bytes pinned; the memory stays mapped", e.Device, e.Bytes)
 }
 
-// pinErrorLocked is a PinnedError if there is a pinning, else nil.
+// pinErrorLocked is a PinnedError if a device has memory pinned, or is at it; else
+// nil.
 func (g *memory) pinErrorLocked() error {
-	if g == nil || len(g.pinnings) == 0 {
+	if g == nil {
 		return nil
 	}
-	p := g.pinnings[0]
-	return &PinnedError{Device: p.name, Bytes: p.pinned}
+	for _, p := range g.pinnings {
+		if p.pinned > 0 || p.running > 0 {
+			return &PinnedError{Device: p.name, Bytes: p.pinned}
+		}
+	}
+	return nil
 }
