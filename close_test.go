@@ -313,8 +313,10 @@ func TestAttachErrors(t *testing.T) {
 	}
 	got := r.eng.Stats().Workers[1]
 	want := lmcache.WorkerStats{
-		EngineID: w.ID(), Model: "slow", WorldSize: 1, Device: "fake:0", Layers: 2, Blocks: 64, ObjectBytes: objectBytes, ChunkBlocks: 2,
-		BlockTokens: 8, Heads: 2, HeadSize: 4, DType: "float16", Format: gpu.FormatTwoNBBSNHHS, Groups: 1, Healthy: true,
+		EngineID: w.ID(), Model: "slow", WorldSize: 1, Device: "fake:0", ObjectBytes: objectBytes, Healthy: true,
+		KernelGroups: []lmcache.KernelGroupStats{{
+			Layers: 2, Blocks: 64, BlockTokens: 8, Heads: 2, HeadSize: 4, DType: "float16", Format: gpu.FormatTwoNBBSNHHS,
+		}},
 		UnpinnedBytes: got.UnpinnedBytes,
 	}
 	if diff := cmp.Diff(want, got); diff != "" || got.UnpinnedBytes < 2*objectBytes {

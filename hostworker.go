@@ -86,10 +86,12 @@ func (g *HostGeometry) layout(chunkTokens int) (kv.Layout, error) {
 // wait for nothing but the result of a lookup.
 type HostWorker struct {
 	member
-	o      HostOptions
-	size   int // tokens of a chunk
-	counts hostCounts
-	mu     struct {
+	o           HostOptions
+	size        int // tokens of a chunk
+	mla         bool
+	blockTokens int // 0: not known
+	counts      hostCounts
+	mu          struct {
 		sync.Mutex
 		ranks    map[int]*member
 		stores   map[*HostStore]struct{} // that hold memory
@@ -122,6 +124,10 @@ func (e *Engine) AttachHost(o HostOptions) (*HostWorker, error) {
 	layout, err := h.validate()
 	if err != nil {
 		return nil, err
+	}
+	h.mla = len(layout.Shapes()[0]) == 3
+	if o.Geometry != nil {
+		h.blockTokens = o.Geometry.BlockTokens
 	}
 	h.o.Layout, h.o.Geometry = layout, nil
 	h.groups = []objectGroup{{id: group, layout: layout}}

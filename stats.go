@@ -35,16 +35,8 @@ type WorkerStats struct {
 	WorldSize          int
 	Rank               int
 	Device             string
-	Layers             int
-	Blocks             int   // per layer
-	ObjectBytes        int64 // one chunk
-	ChunkBlocks        int   // blocks of one chunk
-	BlockTokens        int
-	Heads              int
-	HeadSize           int // elements
-	DType              string
-	Format             gpu.Format
-	Groups             int  // kernel groups; the geometry above is that of the first, Layers those of all
+	ObjectBytes        int64 // one chunk, all object groups
+	KernelGroups       []KernelGroupStats
 	Healthy            bool // false: the device has failed for good, transfers are refused
 	PinnedBytes        int64
 	UnpinnedBytes      int64 // memory that the device refused to pin: copies of it are slow
@@ -56,6 +48,21 @@ type WorkerStats struct {
 	Instance           *InstanceStats // nil: embedded
 }
 
+// KernelGroupStats describes layers of a worker's paged cache that are copied as one.
+type KernelGroupStats struct {
+	ObjectGroup  int // that they are a part of
+	EngineGroup  int // index of their block table
+	Layers       int
+	Blocks       int // per layer
+	BlockTokens  int
+	Heads        int
+	HeadSize     int // elements
+	DType        string
+	Format       gpu.Format
+	WindowChunks int // of their object group; 0: full attention
+	Recurrent    bool
+}
+
 // HostWorkerStats is the state of one HostWorker. Counts are of transfers since
 // AttachHost.
 type HostWorkerStats struct {
@@ -65,6 +72,8 @@ type HostWorkerStats struct {
 	Rank               int    // of an embedded worker
 	Layout             string // of the object of one chunk
 	ObjectBytes        int64
+	BlockTokens        int  // of the client's paged cache; 0: not known
+	MLA                bool // one plane instead of K and V
 	Shared             bool
 	PendingStores      int // reservations that hold memory
 	LentReads          int
@@ -106,7 +115,7 @@ func (e *Engine) Stats() Stats {
 func (h *HostWorker) stats() HostWorkerStats {
 	s := HostWorkerStats{
 		EngineID: h.id, Model: h.key.model, WorldSize: h.key.world, Rank: h.rank, Layout: h.o.Layout.String(),
-		ObjectBytes: h.objectBytes(), Shared: h.o.Shared, Instance: h.e.remote.of(h.o.Instance, h),
+		ObjectBytes: h.objectBytes(), BlockTokens: h.blockTokens, MLA: h.mla, Shared: h.o.Shared, Instance: h.e.remote.of(h.o.Instance, h),
 		StoresFinished: h.counts.stored.finished.Load(), RetrievesFinished: h.counts.loaded.finished.Load(), // before submitted: never more
 	}
 	s.StoresSubmitted, s.RetrievesSubmitted = h.counts.stored.submitted.Load(), h.counts.loaded.submitted.Load()
@@ -118,19 +127,29 @@ func (h *HostWorker) stats() HostWorkerStats {
 
 // stats is the worker's part of Engine.Stats.
 func (w *Worker) stats() WorkerStats {
-	g := &w.o.Cache.Groups[0]
 	s := WorkerStats{
 		EngineID: w.id, Model: w.key.model, WorldSize: w.key.world, Rank: w.rank, Device: w.device,
-		Blocks: g.Blocks, ObjectBytes: w.objectBytes(), ChunkBlocks: w.groups[0].parts[0].per, BlockTokens: g.BlockTokens,
-		Heads: g.Heads, HeadSize: g.HeadSize, DType: string(g.DType), Format: g.Format, Groups: len(w.o.Cache.Groups),
-		Healthy: !w.failed.Load(), Instance: w.e.remote.of(w.o.Instance, w),
+		ObjectBytes: w.objectBytes(), KernelGroups: w.kernelGroups(), Healthy: !w.failed.Load(), Instance: w.e.remote.of(w.o.Instance, w),
 		StoresFinished: w.stored.finished.Load(), RetrievesFinished: w.loaded.finished.Load(), // before submitted: never more
 	}
 	s.PinnedBytes, s.UnpinnedBytes = w.pins.Bytes()
 	s.StoresSubmitted, s.RetrievesSubmitted = w.stored.submitted.Load(), w.loaded.submitted.Load()
 	s.InFlight = s.StoresSubmitted - s.StoresFinished + s.RetrievesSubmitted - s.RetrievesFinished
-	for i := range w.o.Cache.Groups {
-		s.Layers += w.o.Cache.Groups[i].LayerCount()
-	}
 	return s
+}
+
+// kernelGroups describes the paged cache, in the cache's order.
+func (w *Worker) kernelGroups() []KernelGroupStats {
+	list := make([]KernelGroupStats, len(w.o.Cache.Groups))
+	for i := range w.groups {
+		o := &w.groups[i]
+		for _, p := range o.parts {
+			g := &w.o.Cache.Groups[p.group]
+			list[p.group] = KernelGroupStats{
+				ObjectGroup: int(o.id), EngineGroup: g.EngineGroup, Layers: g.LayerCount(), Blocks: g.Blocks, BlockTokens: g.BlockTokens,
+				Heads: g.Heads, HeadSize: g.HeadSize, DType: string(g.DType), Format: g.Format, WindowChunks: o.window, Recurrent: o.recurrent,
+			}
+		}
+	}
+	return list
 }

@@ -57,7 +57,7 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 		Status string `json:"status"`
 		Reason string `json:"reason,omitempty"`
 	}
-	if ok, why := healthy(s.o.Engine.Stats()); !ok {
+	if ok, why := healthy(s.o.Engine.Stats(), time.Now()); !ok {
 		answer(w, r, http.StatusServiceUnavailable, health{"unhealthy", why})
 		return
 	}
@@ -84,7 +84,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 
 // readiness are the conditions for taking requests.
 func (s *Server) readiness(ctx context.Context, stats lmcache.Stats) []Check {
-	ok, why := healthy(stats)
+	ok, why := healthy(stats, time.Now())
 	server := Check{Name: "server", OK: !s.closing.Load()}
 	if !server.OK {
 		server.Detail = "closing"

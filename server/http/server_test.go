@@ -538,10 +538,23 @@ func stats() lmcache.Stats {
 		}},
 		Sessions: 6, ActivePrefetchJobs: 9, Models: []string{"m"}, ChunkTokens: 256, HashAlgorithm: "blake3", BootID: "0011", StartedAt: start,
 		Workers: []lmcache.WorkerStats{{
-			EngineID: "1", Model: "m", WorldSize: 2, Rank: 1, Device: "fake:0", Layers: 2, Blocks: 64, ObjectBytes: 65536, ChunkBlocks: 32,
-			BlockTokens: 8, Heads: 2, HeadSize: 4, DType: "bfloat16", Format: gpu.FormatTwoNBBSNHHS, Groups: 1, Healthy: true,
+			EngineID: "1", Model: "m", WorldSize: 2, Rank: 1, Device: "fake:0", ObjectBytes: 65536, Healthy: true,
+			KernelGroups: []lmcache.KernelGroupStats{
+				{Layers: 2, Blocks: 64, BlockTokens: 8, Heads: 2, HeadSize: 4, DType: "bfloat16", Format: gpu.FormatTwoNBBSNHHS},
+				{
+					ObjectGroup: 1, EngineGroup: 1, Layers: 3, Blocks: 32, BlockTokens: 16, Heads: 1, HeadSize: 8, DType: "float16",
+					Format: gpu.FormatNBBSOneHS, WindowChunks: 4,
+				},
+			},
 			PinnedBytes: 1 << 20, StoresSubmitted: 4, StoresFinished: 3, RetrievesSubmitted: 2, RetrievesFinished: 2, InFlight: 1,
 		}},
+		HostWorkers: []lmcache.HostWorkerStats{{
+			EngineID: "77", Model: "m", WorldSize: 1, ObjectBytes: 1024, BlockTokens: 16, MLA: true, Shared: true, PendingStores: 2, LentReads: 1,
+			StoresSubmitted: 5, StoresFinished: 3, RetrievesSubmitted: 4, RetrievesFinished: 3,
+			Instance: &lmcache.InstanceStats{ID: 77, LastSeen: start.Add(time.Second), Pinged: true},
+		}},
+		SessionStates: lmcache.SessionStats{Open: 4, Dormant: 2, Abandoned: 1, KeptBytes: 4096},
+		Liveness:      lmcache.LivenessStats{Instances: 1, Reaped: 3, ReapTimeout: 2 * time.Minute, RegistrationGrace: time.Hour}, Quarantined: 2,
 	}
 }
 
@@ -615,6 +628,9 @@ func TestStatusOfEviction(t *testing.T) {
 		tt.change(&s.Storage.L1)
 		got := newStorageStatus(s, now)
 		e := got.EvictionController
+		if whole := newStatus(s, now); whole.IsHealthy != tt.healthy {
+			t.Errorf("%s: the whole is healthy: %v", tt.name, whole.IsHealthy)
+		}
 		if got.IsHealthy != tt.healthy || e.IsHealthy != tt.healthy || e.ThreadAlive != tt.alive || (e.Problem == "") != tt.healthy {
 			t.Errorf("%s: %+v", tt.name, e)
 		}
