@@ -227,13 +227,14 @@ func (m *Manager) countLocked(p *protection) {
 }
 
 // keepsLocked is how much of what is evictable the protection keeps, given how
-// much of it is wanted: a bound if that leaves enough, else the exact number.
+// much of it is wanted, of one kind or the other: a bound if that leaves enough,
+// else the exact number.
 func (m *Manager) keepsLocked(p *protection, have, want holding) holding {
 	bound := holding{
 		p.bytes.free + m.mu.gained.free - p.gained.free,
 		p.bytes.owned + m.mu.gained.owned - p.gained.owned,
 	}
-	if have.free-bound.free >= want.free && have.owned-bound.owned >= want.owned {
+	if (want.free <= 0 || have.free-bound.free >= want.free) && (want.owned <= 0 || have.owned-bound.owned >= want.owned) {
 		return bound
 	}
 	if !p.exact || p.turns != m.mu.turns {

@@ -1,6 +1,7 @@
 package l1
 
 import (
+	"errors"
 	"iter"
 	"math/rand/v2"
 	"strconv"
@@ -101,6 +102,52 @@ func TestLongReservationIsLinear(t *testing.T) {
 		if err := m.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// As long as there is enough beside what a reservation protects, others may do what
+// they want: nothing is counted anew, be it memory that it lacks or a quota.
+func TestBoundOfProtectionIsEnough(t *testing.T) {
+	m, err := New(Options{Bytes: 512 * 4096, NoBytes: true, Policy: "IsolatedLRU"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	layout, err := kv.RawLayout(4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := longKeys(700)
+	storeKeys(t, m, layout, keys[:100]...) // will be ancestors of what is reserved
+	storeKeys(t, m, layout, longKeys(2000)[1600:]...)
+	if err := m.SetQuota(time.Now(), "", 512*4096); err != nil {
+		t.Fatal(err)
+	}
+	w, err := m.beginWrite(time.Now(), keys[100:300], layout, WriteNew, WriteOptions{After: keys[99]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, before := w.safe, w.safe.counts
+	if p.bytes.owned != 100*4096 || p.bytes.free != 100*4096 {
+		t.Errorf("it protects %+v, want 100 objects", p.bytes)
+	}
+	m.mu.turns++ // another call
+	const enough = 300 * 4096
+	m.keepsLocked(p, holding{free: enough}, holding{free: 100 * 4096})
+	m.keepsLocked(p, holding{owned: enough}, holding{owned: 100 * 4096})
+	if n := p.counts - before; n != 0 {
+		t.Errorf("the protection was counted %d times although a bound was enough", n)
+	}
+	m.keepsLocked(p, holding{free: enough}, holding{free: enough})
+	if n := p.counts - before; n != 1 {
+		t.Errorf("the protection was counted %d times when a bound was not enough", n)
+	}
+	l, err := w.endLocked()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Abort(time.Now(), AbortOwner)
+	if err := errors.Join(m.Check(), m.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 
