@@ -11,9 +11,9 @@ const growthStep = 10 << 30
 // grow is one worker: it commits, populates and pins pieces in order until there
 // are no more.
 func (g *memory) grow(ctx context.Context) {
-	for ctx.Err() == nil && !g.failed.Load() {
+	for ctx.Err() == nil {
 		i := int(g.next.Add(1) - 1)
-		if i >= len(g.pieces) {
+		if int64(i) >= g.end.Load() {
 			return
 		}
 		if err := g.pool.Commit(i); err != nil {
@@ -51,7 +51,7 @@ func (g *memory) readyLocked(i int) {
 
 // loseLocked gives up piece i, which could not be committed, and all behind it.
 func (g *memory) loseLocked(i int) {
-	g.failed.Store(true)
+	g.end.Store(min(g.end.Load(), int64(i)))
 	g.pieces[i].lost = true
 	g.advanceLocked()
 }

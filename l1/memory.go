@@ -50,7 +50,7 @@ type memory struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup // of workers, and of calls that commit; Close waits for it
 	next   atomic.Int64   // piece for a worker
-	failed atomic.Bool    // a piece could not be committed: no further ones are tried
+	end    atomic.Int64   // workers see to the pieces before it: all, or those before one that is lost
 
 	// Guarded by Manager.mu.
 	pieces   []piece
@@ -98,6 +98,7 @@ func openMemory(ctx context.Context, m *Manager) error {
 		return fmt.Errorf("l1: %w", err)
 	}
 	g := &memory{m: m, pool: p, base: p.Base(), pieces: make([]piece, p.Pieces())}
+	g.end.Store(int64(p.Pieces()))
 	ao.Memory, ao.HoldBack = p.Bytes(), true
 	m.mem = g
 	if m.arena, err = arena.New(ao); err == nil {
