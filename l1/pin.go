@@ -21,7 +21,7 @@ type Pinning struct {
 	closed   bool
 	running  int            // calls of pin
 	asked    []bool         // by piece
-	unpins   []func() error // by piece; nil: not pinned
+	unpins   []func() error // by piece; nil: nothing to undo
 	refused  []bool         // by piece
 	pinned   int64
 	unpinned int64
@@ -30,7 +30,7 @@ type Pinning struct {
 // Pin has the memory pinned by a device, piece by piece: before it returns, what
 // is committed, and later, on a goroutine of the manager, what is committed then.
 // pin gets each piece at most once, never under a lock; it may be called from
-// several goroutines. It returns what undoes it. A piece that it cannot pin works
+// several goroutines. It returns what undoes it, or nil. A piece that it cannot pin works
 // all the same: it is used last, counted, and the first one of a device is logged
 // under the device's name.
 //
@@ -167,7 +167,7 @@ func (p *Pinning) close() error {
 		switch {
 		case p.refused[i]:
 			g.countLocked(i, 0, -1)
-		case p.unpins[i] != nil:
+		case p.asked[i]:
 			g.countLocked(i, -1, 0)
 		}
 	}

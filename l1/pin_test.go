@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -152,6 +153,63 @@ func TestREQ_S34_UnpinnedMemoryIsSeenAndUsedLast(t *testing.T) {
 			t.Errorf("%d errors in the log:\n%s", n, log.String())
 		}
 		logged.Unlock()
+	}
+}
+
+// What a caller committed before memory ran out is populated and pinned like the rest.
+func TestMemoryBeforeTheLossIsPinned(t *testing.T) {
+	leak.Check(t)
+	g := newGate(0)
+	var commits, populated atomic.Int64
+	m := newLive(t, l1.Faulty(l1.Options{Bytes: 20 * step, InitBytes: 3 * step}, step, func(s l1.Step) error {
+		switch {
+		case s == l1.StepCommit && commits.Add(1) > 8:
+			return errors.New("no space left")
+		case s == l1.StepPopulate:
+			defer populated.Add(1)
+		}
+		return g.fault(s)
+	}))
+	t.Cleanup(g.open)
+	dev := newDevice(nil)
+	dev.base = m.Memory().Base
+	p, err := m.Pin("gpu0", dev.pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, n := stage(t, m, layoutOf(t, unit), chunks(1, 0, 20*16)...)
+	if s := m.Stats(); n != 8*16 || s.CapacityBytes != 8*step {
+		t.Fatalf("%d granted: %+v", n, s)
+	}
+	g.open()
+	until(t, "the pins", func() bool {
+		pinned, _ := p.Bytes()
+		return pinned == 8*step
+	})
+	if s := m.Stats(); s.PinnedBytes != 8*step || populated.Load() != 8 {
+		t.Errorf("%d pieces populated: %+v", populated.Load(), s)
+	}
+	w.Abort(time.Now(), l1.AbortOwner)
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A device may have nothing to undo.
+func TestPinWithoutUnpin(t *testing.T) {
+	m := newLive(t, l1.Options{Bytes: 4 * unit})
+	p, err := m.Pin("gpu0", func([]byte) (func() error, error) { return nil, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := m.Stats(); s.PinnedBytes != 4*unit {
+		t.Errorf("%+v", s)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s := m.Stats(); s.PinnedBytes != 0 || m.Memory().PinnedBytes != 0 {
+		t.Errorf("after the device has gone: %+v", s)
 	}
 }
 
