@@ -68,6 +68,7 @@ func (g *memory) advanceLocked() {
 	if !g.done && g.pieces[g.front].lost {
 		a.Cut()
 		g.done = true
+		g.m.wakeLocked() // what is used has become more of what there is
 	}
 }
 

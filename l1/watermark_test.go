@@ -1,12 +1,15 @@
 package l1_test
 
 import (
+	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/lmcache-go/lmcache/eventbus"
+	"github.com/lmcache-go/lmcache/internal/leak"
 	"github.com/lmcache-go/lmcache/internal/runtime"
 	"github.com/lmcache-go/lmcache/l1"
 	"github.com/lmcache-go/lmcache/storage/kv"
@@ -303,5 +306,30 @@ func TestREQ_S78_EvictionOptions(t *testing.T) {
 		} else if m != nil {
 			_ = m.Close()
 		}
+	}
+}
+
+// Memory that is lost raises usage as a reservation does: nobody has to call before
+// the evictor looks.
+func TestLostMemoryWakesTheEvictor(t *testing.T) {
+	leak.Check(t)
+	g := newGate(0)
+	var commits atomic.Int64
+	m := newLive(t, l1.Faulty(l1.Options{Bytes: 20 * step, InitBytes: 5 * step, Mode: l1.ModeWatermark}, step, func(s l1.Step) error {
+		if s == l1.StepCommit && commits.Add(1) > 5 {
+			return errors.New("no space left")
+		}
+		return g.fault(s)
+	}))
+	t.Cleanup(g.open)
+	w, n := stage(t, m, layoutOf(t, unit), chunks(1, 0, 5*16)...)
+	w.Finish(time.Now(), l1.OriginNew)
+	if s := m.Stats(); n != 5*16 || s.EvictedObjects != 0 {
+		t.Fatalf("%d granted: %+v", n, s)
+	}
+	g.open()
+	until(t, "eviction", func() bool { return m.Stats().UsedBytes < 4*step })
+	if s := m.Stats(); s.CapacityBytes != 5*step {
+		t.Errorf("%+v", s)
 	}
 }
