@@ -51,6 +51,7 @@ func (m *Manager) readyLocked(l *lease, it *item) (*entry, bool) {
 // finishLocked commits the positions [lo, hi), the last first.
 func (m *Manager) finishLocked(l *lease, at time.Time, lo, hi int, origin Origin) {
 	m.enterLeaseLocked(l, at)
+	m.mu.coverLocked(hi - lo)
 	done := 0
 	for i := hi - 1; i >= lo; i-- {
 		it := &l.items[i]
@@ -74,6 +75,7 @@ func (m *Manager) finishLocked(l *lease, at time.Time, lo, hi int, origin Origin
 // finishAndReadLocked commits the positions [lo, hi) of l and leases them through r.
 func (m *Manager) finishAndReadLocked(l, r *lease, at time.Time, lo, hi int, readers uint32) {
 	m.enterLeaseLocked(l, at)
+	m.mu.coverLocked(hi - lo)
 	for i := hi - 1; i >= lo; i-- {
 		it, to := &l.items[i], &r.items[i]
 		e, ok := m.readyLocked(l, it)
@@ -132,6 +134,7 @@ func (m *Manager) unuseItemLocked(it *item) {
 // abortLocked discards the positions [lo, hi).
 func (m *Manager) abortLocked(l *lease, at time.Time, lo, hi int, cause AbortCause) {
 	m.enterLeaseLocked(l, at)
+	m.mu.coverLocked(hi - lo)
 	done := 0
 	for i := hi - 1; i >= lo; i-- {
 		it := &l.items[i]
@@ -157,7 +160,7 @@ func (m *Manager) abortLocked(l *lease, at time.Time, lo, hi int, cause AbortCau
 // abandonLocked aborts a reservation that was overtaken by Close.
 func (m *Manager) abandonLocked(l *lease, cause AbortCause) {
 	if l.open > 0 {
-		m.abortLocked(l, m.mu.now, 0, len(l.keys), cause)
+		m.eachHoldLocked(0, len(l.keys), func(lo, hi int) { m.abortLocked(l, m.mu.now, lo, hi, cause) })
 	}
 	m.recycleLocked(l)
 }

@@ -187,3 +187,36 @@ func eventStory(t *testing.T) (story []string) {
 	}
 	return story
 }
+
+// What is left of a dead lease expires before its owner goes on, in holds like all
+// others.
+func TestDeadLeaseExpiresInSeveralHolds(t *testing.T) {
+	keys := chunks(1, 0, 300)
+	for _, end := range []func(*fixture, time.Time){
+		func(f *fixture, at time.Time) {
+			if r := f.reserve(l1.WriteNew, keys...).FinishRange(at, 0, len(keys), l1.OriginNew); len(r.Failed) != len(keys) {
+				t.Errorf("%d of %d failed", len(r.Failed), len(keys))
+			}
+		},
+		func(f *fixture, at time.Time) {
+			f.store(1, keys...)
+			r := f.read(1, keys...)
+			if res := r.Finish(at, l1.CauseRead); len(res.Failed) != len(keys) {
+				t.Errorf("%d of %d failed", len(res.Failed), len(keys))
+			}
+		},
+	} {
+		f, w := watched(t, l1.Options{Bytes: 400 * unit})
+		end(f, f.now().Add(l1.DefaultWriteTTL))
+		n := 0
+		for _, e := range eventbustest.Of[l1.LeaseExpired](w) {
+			if n += len(e.Keys); len(e.Keys) > 64 {
+				t.Errorf("%d keys expired in one hold", len(e.Keys))
+			}
+		}
+		if n != len(keys) {
+			t.Errorf("%d keys expired, want %d", n, len(keys))
+		}
+		f.check()
+	}
+}

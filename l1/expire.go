@@ -36,12 +36,15 @@ func (m *Manager) enterLocked(at time.Time) {
 	}
 }
 
-// enterLeaseLocked is enterLocked for an operation on a lease: if that is dead, all
-// of it expires before its owner goes on.
+// enterLeaseLocked is enterLocked for an operation on a lease, which keeps the
+// record from being recycled: if it is dead, all of it expires before its owner
+// goes on, maxHold keys in a hold.
 func (m *Manager) enterLeaseLocked(l *lease, at time.Time) {
 	m.enterLocked(at)
-	if l.listed && l.dead(at) {
-		m.expireLocked(l, len(l.items))
+	for l.listed && l.dead(at) {
+		m.expireLocked(l, maxHold)
+		m.mu.Unlock()
+		m.mu.Lock()
 	}
 }
 

@@ -16,7 +16,7 @@ func (g *memory) grow(ctx context.Context) {
 		if int64(i) >= g.end.Load() {
 			return
 		}
-		if err := g.pool.Commit(i); err != nil {
+		if err := g.commit(i); err != nil {
 			g.m.mu.Lock()
 			g.loseLocked(i)
 			tell := g.tellLocked()
@@ -24,7 +24,7 @@ func (g *memory) grow(ctx context.Context) {
 			g.explainLoss(tell, err)
 			return
 		}
-		if err := g.pool.Populate(i); err != nil { // whoever touches it first does it then
+		if err := g.populate(i); err != nil { // whoever touches it first does it then
 			g.logger().Debug("L1 memory could not be populated in advance", slog.Int("piece", i), slog.Any("error", err))
 		}
 		g.m.mu.Lock()
@@ -41,6 +41,18 @@ func (g *memory) grow(ctx context.Context) {
 		g.m.mu.Unlock()
 		g.logProgress(before, after)
 	}
+}
+
+// commit has a piece committed.
+func (g *memory) commit(i int) error {
+	g.m.mu.mustBeFree("committing memory")
+	return g.pool.Commit(i)
+}
+
+// populate has a committed piece populated.
+func (g *memory) populate(i int) error {
+	g.m.mu.mustBeFree("populating memory")
+	return g.pool.Populate(i)
 }
 
 // readyLocked lets piece i be handed out as soon as all before it are.
@@ -83,7 +95,7 @@ func (m *Manager) roomLocked(size int64, n int) {
 		i := g.front
 		g.work.Add(1)
 		m.mu.Unlock()
-		err := g.pool.Commit(i)
+		err := g.commit(i)
 		m.mu.Lock()
 		g.work.Done()
 		if err == nil {

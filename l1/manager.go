@@ -36,7 +36,7 @@ type Manager struct {
 
 // state is everything that the mutex guards.
 type state struct {
-	sync.Mutex
+	mutex
 	closed     bool
 	now        time.Time // latest time seen
 	arena      *arena.Arena

@@ -126,10 +126,10 @@ func (g *memory) start(ctx context.Context) error {
 	total := int64(len(g.pool.Bytes()))
 	done := int64(0)
 	err := forEach(ctx, n, goruntime.GOMAXPROCS(0), func(i int) error {
-		if err := g.pool.Commit(i); err != nil || !eager {
+		if err := g.commit(i); err != nil || !eager {
 			return err
 		}
-		return g.pool.Populate(i)
+		return g.populate(i)
 	}, func(i int) {
 		if done += int64(len(g.pool.Piece(i))); eager && o.Progress != nil {
 			o.Progress(done, total)
@@ -219,6 +219,7 @@ func (g *memory) close() error {
 	if g == nil {
 		return nil
 	}
+	g.m.mu.mustBeFree("unmapping memory")
 	if err := g.pool.Close(); err != nil {
 		return fmt.Errorf("l1: close: %w", err)
 	}
@@ -265,4 +266,4 @@ func (g *memory) bytes(i int) int64 {
 }
 
 // logger is the manager's.
-func (g *memory) logger() *slog.Logger { return g.m.o.Logger }
+func (g *memory) logger() *slog.Logger { return g.m.logger() }

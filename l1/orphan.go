@@ -39,6 +39,7 @@ func (r ReadLease) Orphan(at time.Time) (orphaned []kv.Key) {
 // orphanLocked does to the positions [lo, hi) what expiry does, without its warning.
 func (m *Manager) orphanLocked(l *lease, at time.Time, lo, hi int) {
 	m.enterLeaseLocked(l, at)
+	m.mu.coverLocked(hi - lo)
 	vanished := 0
 	for i := hi - 1; i >= lo; i-- {
 		it := &l.items[i]

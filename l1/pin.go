@@ -77,6 +77,7 @@ func (p *Pinning) take(i int) {
 	m.mu.Unlock()
 	defer p.busy.Done()
 	mem := m.mem.pool.Piece(i)
+	m.mu.mustBeFree("pinning memory")
 	unpin, err := p.pin(mem)
 
 	m.mu.Lock()
@@ -93,7 +94,7 @@ func (p *Pinning) take(i int) {
 	}
 	m.mu.Unlock()
 	if first {
-		m.o.Logger.Error("memory could not be pinned; it is used last, and its copies are slow",
+		m.logger().Error("memory could not be pinned; it is used last, and its copies are slow",
 			slog.String("device", p.name), slog.Int("bytes", len(mem)), slog.Any("error", err))
 	}
 }
@@ -155,6 +156,7 @@ func (p *Pinning) close() error {
 	if g == nil {
 		return nil
 	}
+	m.mu.mustBeFree("unpinning memory")
 	var errs []error
 	for _, unpin := range p.unpins {
 		if unpin != nil {

@@ -48,7 +48,9 @@ func (m *Manager) ReserveRead(at time.Time, keys []kv.Key, layout kv.Layout, o R
 			m.mu.Lock()
 		}
 		if m.mu.closed {
-			m.releaseLocked(l, at, 0, len(keys), All(len(keys)).clip(len(keys)), readers, CauseAbort)
+			m.eachHoldLocked(0, len(keys), func(lo, hi int) {
+				m.releaseLocked(l, at, lo, hi, All(len(keys)).clip(len(keys)), readers, CauseAbort)
+			})
 			m.recycleLocked(l)
 			return ReadLease{}, ErrClosed
 		}
@@ -75,6 +77,7 @@ type lookup struct {
 
 func (r *lookup) hold(lo, hi int, at time.Time) {
 	m, l := r.m, r.l
+	m.mu.coverLocked(hi - lo)
 	r.chain.resume(m)
 	m.prepareLocked(l.keys[lo:hi], &r.namer)
 	s := &m.mu.scratch

@@ -49,6 +49,7 @@ const noResult Code = codes
 // last first.
 func (m *Manager) releaseLocked(l *lease, at time.Time, lo, hi int, s Select, holders uint32, cause ReadCause) {
 	m.enterLeaseLocked(l, at)
+	m.mu.coverLocked(hi - lo)
 	done, vanished := 0, 0
 	for i := hi - 1; i >= lo; i-- {
 		if !s.has(i) {

@@ -92,6 +92,7 @@ func (m *Manager) touchHold(at time.Time, keys []kv.Key, lo, hi int, n *namer) {
 		return
 	}
 	m.enterLocked(at)
+	m.mu.coverLocked(hi - lo)
 	var found [maxHold]bool
 	some := false
 	for i := hi - 1; i >= lo; i-- {
@@ -130,6 +131,7 @@ func (m *Manager) deleteHold(at time.Time, keys []kv.Key, out []Code, lo, hi int
 		return
 	}
 	m.enterLocked(at)
+	m.mu.coverLocked(hi - lo)
 	for i := lo; i < hi; i++ {
 		id := m.seekLocked(&keys[i], n)
 		if id == 0 {
@@ -200,6 +202,7 @@ func (m *Manager) clearHold(at time.Time, from uint32, force bool) (removed int,
 			removed++
 		}
 	}
+	m.mu.coverLocked(handled)
 	m.publishRemovedLocked(CauseClear, "", at)
 	return removed, next
 }

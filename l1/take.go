@@ -38,7 +38,9 @@ func (r ReadLease) Take(at time.Time, s Select) (taken ReadLease, bad int) {
 			m.mu.Lock()
 		}
 		m.enterLeaseLocked(l, at)
-		for i := j; i < min(j+maxHold, len(t.keys)); i++ {
+		end := min(j+maxHold, len(t.keys))
+		m.mu.coverLocked(end - j)
+		for i := j; i < end; i++ {
 			if !tk.position(s.Lo+i*s.Stride, i) {
 				bad++
 			}

@@ -45,6 +45,7 @@ func (w *reservation) awaitLocked(ctx context.Context, until time.Time) {
 			break
 		}
 		m.mu.Unlock()
+		m.mu.mustBeFree("a wait")
 		again = m.rt.Wait(ctx, freed, until)
 		w.at = m.rt.Now()
 		m.mu.Lock()

@@ -39,8 +39,14 @@ func (m *Manager) hastenLocked() {
 	}
 }
 
+// logger is where a caller who does not hold the mutex may write.
+func (m *Manager) logger() *slog.Logger {
+	m.mu.mustBeFree("a log")
+	return m.o.Logger
+}
+
 func (m *Manager) log(warnings []warning) {
 	for _, w := range warnings {
-		m.o.Logger.LogAttrs(context.Background(), w.level, w.text, w.attrs...) //nolint:forbidigo // a record without a caller
+		m.logger().LogAttrs(context.Background(), w.level, w.text, w.attrs...) //nolint:forbidigo // a record without a caller
 	}
 }

@@ -141,7 +141,7 @@ func (w *reservation) endLocked() (WriteLease, error) {
 	}
 	m.mu.Unlock()
 	if short != nil {
-		short.log(m.o.Logger)
+		short.log(m.logger())
 	}
 	w.zeroPadding()
 	*w = reservation{}
@@ -177,6 +177,7 @@ func (w *reservation) holdLocked(lo, hi int) {
 		return
 	}
 	m.enterLocked(w.at)
+	m.mu.coverLocked(hi - lo)
 	w.layout = m.layoutLocked(w.l.layout)
 	m.mu.layouts[w.layout].refs++ // for the length of this hold
 	defer m.unrefLayoutLocked(w.layout)
@@ -313,6 +314,7 @@ func (w *reservation) denyLocked(i int) {
 // zeroPadding clears what lies between logical and physical size, which storage
 // may write out.
 func (w *reservation) zeroPadding() {
+	w.m.mu.mustBeFree("clearing memory")
 	logical := w.l.layout.Size()
 	phys := w.m.arena.Physical(logical)
 	if w.m.o.NoBytes || phys == logical {
@@ -441,6 +443,16 @@ func pieces(l *lease, gen uint64, lo, hi int, f, end func(lo, hi int)) {
 		return
 	}
 	l.busy++
+	m.eachHoldLocked(lo, hi, f)
+	if end != nil {
+		end(lo, hi)
+	}
+	m.doneLocked(l)
+}
+
+// eachHoldLocked calls f for parts of [lo, hi) of at most maxHold keys, the last
+// part first, each in a hold of its own.
+func (m *Manager) eachHoldLocked(lo, hi int, f func(lo, hi int)) {
 	for p := hi; p > lo; {
 		if p < hi {
 			m.mu.Unlock()
@@ -450,10 +462,6 @@ func pieces(l *lease, gen uint64, lo, hi int, f, end func(lo, hi int)) {
 		f(start, p)
 		p = start
 	}
-	if end != nil {
-		end(lo, hi)
-	}
-	m.doneLocked(l)
 }
 
 // doneLocked ends an operation on a lease; the last one of a settled lease recycles it.
