@@ -164,7 +164,7 @@ func (m *Manager) checkCall(op string, keys []kv.Key, layout kv.Layout) error {
 		return fmt.Errorf("l1: %s: %w", op, errNoKeys)
 	case layout.IsZero():
 		return fmt.Errorf("l1: %s: layout: not set", op)
-	case m.arena.Physical(layout.Size()) > m.arena.Size():
+	case layout.Size() > m.arena.Size():
 		return fmt.Errorf("l1: %s: layout: an object of %d bytes is larger than the capacity of %d bytes",
 			op, layout.Size(), m.arena.Size())
 	}

@@ -2,6 +2,8 @@ package l1_test
 
 import (
 	"errors"
+	"math"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -133,5 +135,20 @@ func TestOverRelease(t *testing.T) {
 	b.Release(f.now(), l1.All(1), 100, l1.CauseUnused)
 	if c := f.m.Delete(f.now(), []kv.Key{k}, false); c[0] != l1.Success {
 		t.Fatalf("delete: %v", c[0])
+	}
+}
+
+// The size of an object that is rounded up beyond the largest number is too large
+// as well.
+func TestLargestLayoutIsRefused(t *testing.T) {
+	f := newFixture(t, l1.Options{NoBytes: true})
+	for _, size := range []int64{8*unit + 1, math.MaxInt64 - unit + 1, math.MaxInt64} {
+		_, err := f.m.ReserveWrite(f.now(), chunks(1, 0, 1), layoutOf(t, size), l1.WriteNew, l1.WriteOptions{})
+		if err == nil || !strings.Contains(err.Error(), "larger than the capacity of 32768 bytes") {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+		if _, err := f.m.ReserveRead(f.now(), chunks(1, 0, 1), layoutOf(t, size), l1.ReadOptions{}); err == nil {
+			t.Errorf("%d bytes: looked up", size)
+		}
 	}
 }
