@@ -38,17 +38,19 @@ func (w *reservation) awaitLocked(ctx context.Context, until time.Time) {
 	m.mu.waiters = append(m.mu.waiters, freed)
 	m.mu.stats.Waits++
 	w.retry = true
-	for again := true; again; {
-		w.full = false
-		w.passLocked() // at first, what came free between two holds
-		if !w.full || w.closed {
-			break
-		}
+	if len(w.l.keys) > maxHold {
+		freed <- struct{}{} // something may have come free between two holds
+	}
+	for woken := true; woken && w.full; {
 		m.mu.Unlock()
 		m.mu.mustBeFree("a wait")
-		again = m.rt.Wait(ctx, freed, until)
+		woken = m.rt.Wait(ctx, freed, until)
 		w.at = m.rt.Now()
 		m.mu.Lock()
+		if woken {
+			w.full = false
+			w.passLocked()
+		}
 	}
 	m.mu.waiters = slices.DeleteFunc(m.mu.waiters, func(c chan struct{}) bool { return c == freed })
 	if w.full {
