@@ -1,6 +1,7 @@
 package l1_test
 
 import (
+	"context"
 	"errors"
 	"math"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lmcache-go/lmcache/internal/runtime"
 	"github.com/lmcache-go/lmcache/l1"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
@@ -150,5 +152,50 @@ func TestLargestLayoutIsRefused(t *testing.T) {
 		if _, err := f.m.ReserveRead(f.now(), chunks(1, 0, 1), layoutOf(t, size), l1.ReadOptions{}); err == nil {
 			t.Errorf("%d bytes: looked up", size)
 		}
+	}
+}
+
+// tardy is a runtime whose waits end long after they should.
+type tardy struct {
+	*runtime.Virtual
+	late   time.Duration
+	before func()
+}
+
+func (r *tardy) Now() time.Time { return r.Virtual.Now().Add(r.late) }
+
+func (r *tardy) Wait(context.Context, <-chan struct{}, time.Time) bool {
+	r.before()
+	r.late = 2 * l1.DefaultWriteTTL
+	return true
+}
+
+// A caller that is woken after the time of its own lease has lost what it had and
+// goes on with the rest; a key that it names twice is its own, not a dead writer's.
+func TestWaitBeyondTheLease(t *testing.T) {
+	rt := &tardy{Virtual: runtime.NewVirtual(runtime.VirtualOptions{})}
+	m, err := l1.New(l1.Options{Bytes: 200 * unit, NoBytes: true, Runtime: rt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	layout := layoutOf(t, unit)
+	other, err := m.ReserveWrite(rt.Now(), chunks(2, 0, 120), layout, l1.WriteNew, l1.WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rt.before = func() { other.Abort(rt.Now(), l1.AbortOwner) }
+	keys := append(chunks(1, 0, 128), chunk(3, 0), chunk(3, 0))
+	w, err := m.ReserveWriteWithin(t.Context(), rt.Now(), time.Minute, keys, layout, l1.WriteNew, l1.WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.Code(127) != l1.Success || w.Code(128) != l1.Success || w.Code(129) != l1.KeyNotWritable {
+		t.Errorf("codes %v, %v, %v", w.Code(127), w.Code(128), w.Code(129))
+	}
+	if r := w.Finish(rt.Now(), l1.OriginNew); len(r.Finished) != 49 || len(r.Failed) != 80 {
+		t.Errorf("%d finished, %d failed", len(r.Finished), len(r.Failed))
+	}
+	if err := errors.Join(m.Check(), m.Close()); err != nil {
+		t.Error(err)
 	}
 }

@@ -241,7 +241,7 @@ func (w *reservation) classify(i int) bool {
 	id := m.findLocked(k, fam)
 	if id != 0 {
 		e := m.mu.entries.At(id)
-		if e.staged != 0 && m.mu.leases[e.writer].dead(w.at) {
+		if e.staged != 0 && e.writer != w.l.id && m.mu.leases[e.writer].dead(w.at) {
 			m.reclaimLocked(e, w.at)
 			if !e.is(flagIndexed) { // the dead staging was all there was
 				id = 0
