@@ -2,6 +2,7 @@ package l1_test
 
 import (
 	"errors"
+	"math"
 	"os"
 	"regexp"
 	"strings"
@@ -44,7 +45,7 @@ func TestMoreThanTheMachineHas(t *testing.T) {
 		{"too few huge pages", l1.Options{Bytes: 4<<20 + 1, HugePages: true}, computer(huge, "2\n"), []string{"l1: HugePages: 3 pages of 2 MiB are needed and 2 are free; raise vm.nr_hugepages"}},
 		{"huge pages that nobody can count", l1.Options{Bytes: 4 << 20, HugePages: true}, computer(), nil},
 		{"no directory", l1.Options{Bytes: 1, ShmName: "a", ShmDir: dir + "/none"}, computer(), []string{"l1: ShmDir: machine: statfs " + dir + "/none: no such file or directory"}},
-		{"small directory", l1.Options{Bytes: 1 << 60, ShmName: "a", ShmDir: dir}, fstest.MapFS{}, []string{"l1: ShmName: " + dir + " has "}},
+		{"small directory", l1.Options{Bytes: 1 << 52, Align: 2 << 20, ShmName: "a", ShmDir: dir}, fstest.MapFS{}, []string{"l1: ShmName: " + dir + " has "}},
 		{"several", l1.Options{Bytes: 9 << 30, HugePages: true}, computer(huge, "0\n"), []string{"l1: Bytes: ", "l1: HugePages: "}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -92,11 +93,16 @@ func TestMemoryOptions(t *testing.T) {
 		{"mode", l1.Options{ShmMode: 0o777}, []string{"ShmMode: must be 0600, 0660 or 0666, got 0777"}},
 		{"both", l1.Options{HugePages: true, ShmName: "a"}, []string{`HugePages: not possible in shared memory (ShmName "a")`}},
 		{"nothing to share", l1.Options{NoBytes: true, ShmName: "a"}, []string{"NoBytes: there is no memory to share"}},
+		{"units", l1.Options{Bytes: 1 << 38, Align: 64, InitBytes: -1}, []string{"Bytes: must be at most 274877906880 with an Align of 64, got 274877906944", "InitBytes"}},
+		{"largest number", l1.Options{Bytes: math.MaxInt64}, []string{"Bytes: must be at most 17592186040320 with an Align of 4096, got 9223372036854775807"}},
+		{"as many as there can be", l1.Options{Bytes: 1<<38 - 64, Align: 64}, nil},
 		{"several", l1.Options{InitBytes: -1, ShmMode: 1, ShmName: "/"}, []string{"InitBytes", "ShmName", "ShmMode"}},
 		{"fine", l1.Options{ShmName: "auto", ShmMode: 0o660, InitBytes: 1, Eager: true}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.o.Bytes = 1 << 20
+			if c.o.Bytes == 0 {
+				c.o.Bytes = 1 << 20
+			}
 			err := c.o.Validate()
 			if len(c.want) == 0 && err != nil {
 				t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -135,6 +136,8 @@ func (o Options) Validate() error {
 	}
 	if o.Align < minAlign || o.Align > maxAlign || o.Align&(o.Align-1) != 0 {
 		bad("Align: must be a power of two from %d to %d, got %d", minAlign, maxAlign, o.Align)
+	} else if most := math.MaxUint32 * int64(o.Align); o.Bytes > most {
+		bad("Bytes: must be at most %d with an Align of %d, got %d", most, o.Align, o.Bytes)
 	}
 	if o.WriteTTL < 0 {
 		bad("WriteTTL: must be positive, got %v", o.WriteTTL)
