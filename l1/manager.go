@@ -143,12 +143,13 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 		}
 		return nil, err
 	}
+	now := m.rt.Now()
 	s.Lock()
-	s.now = m.rt.Now()
-	m.armTickLocked(s.now)
+	s.now = now
+	m.armTickLocked(now)
 	s.Unlock()
 	for _, salt := range slices.Sorted(maps.Keys(o.Quotas)) {
-		if err := m.SetQuota(s.now, salt, o.Quotas[salt]); err != nil {
+		if err := m.SetQuota(now, salt, o.Quotas[salt]); err != nil {
 			return nil, errors.Join(err, m.Close())
 		}
 	}
