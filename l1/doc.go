@@ -44,7 +44,8 @@
 // nothing is waited for, written, pinned or allocated from the operating system; the one
 // thing done besides the manager's own state is the bounded append of events to
 // the bus, which keeps the events of a key in order. A reservation that may wait for
-// memory waits without it. Only a change of a quota holds another lock, above this
+// memory waits without it. Builds with the tag invariants panic where one of these is
+// broken. Only a change of a quota holds another lock, above this
 // one, so that there is one change at a time. Lock order: quota changes, l1, then
 // the queue of the bus.
 //

@@ -21,7 +21,9 @@ func (g *memory) grow(ctx context.Context) {
 			g.loseLocked(i)
 			tell := g.tellLocked()
 			g.m.mu.Unlock()
-			g.explainLoss(tell, err)
+			if tell {
+				g.explainLoss(err)
+			}
 			return
 		}
 		if err := g.populate(i); err != nil { // whoever touches it first does it then
@@ -104,9 +106,9 @@ func (m *Manager) roomLocked(size int64, n int) {
 			continue
 		}
 		g.loseLocked(i)
-		if tell := g.tellLocked(); tell {
+		if g.tellLocked() {
 			m.mu.Unlock()
-			g.explainLoss(tell, err)
+			g.explainLoss(err)
 			m.mu.Lock()
 		}
 	}
@@ -119,12 +121,10 @@ func (g *memory) tellLocked() bool {
 	return !told
 }
 
-// explainLoss says once that a part of the memory cannot be had.
-func (g *memory) explainLoss(tell bool, err error) {
-	if tell {
-		g.logger().Error("L1 memory cannot grow any further; the cache stays smaller than configured",
-			slog.Int64("committed_bytes", g.pool.Committed()), slog.Int64("configured_bytes", g.m.arena.Size()), slog.Any("error", err))
-	}
+// explainLoss says that a part of the memory cannot be had.
+func (g *memory) explainLoss(err error) {
+	g.logger().Error("L1 memory cannot grow any further; the cache stays smaller than configured",
+		slog.Int64("committed_bytes", g.pool.Committed()), slog.Int64("configured_bytes", g.m.arena.Size()), slog.Any("error", err))
 }
 
 // logProgress says how far growth is, now and then.

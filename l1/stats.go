@@ -12,7 +12,7 @@ type Stats struct {
 	UnpinnedBytes    int64 // that a device could not pin; they are used last
 	ShmName          string
 	UsedBytes        int64
-	LargestFreeBytes int64 // largest object that fits without eviction
+	LargestFreeBytes int64 // longest free range, also of memory that is not ready yet; the free room of Classes is not in it
 	Objects          int64 // resident
 	WritingObjects   int64 // being written
 	ReadingObjects   int64 // resident and leased
