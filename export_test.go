@@ -3,6 +3,7 @@ package lmcache
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lmcache-go/lmcache/gpu"
 	"github.com/lmcache-go/lmcache/storage"
@@ -47,3 +48,6 @@ func DescribeGroups(cache *gpu.Paged, tables []EngineGroup, chunk int, separate 
 	}
 	return out, err
 }
+
+// Ring looks after a session, as its alarm does.
+func Ring(s *Session, now time.Time) { s.ring(now) }

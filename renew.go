@@ -11,14 +11,8 @@ func (m *Match) pending() bool {
 
 // renew starts the time of what the match holds anew.
 func (m *Match) renew() {
-	m.mu.Lock()
-	tasks := m.mu.tasks
-	if m.mu.void {
-		tasks = nil
-	}
-	m.mu.Unlock()
-	for i := range tasks {
-		tasks[i].p.Renew()
+	for _, t := range m.snapshot() {
+		t.p.Renew()
 	}
 }
 
