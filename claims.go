@@ -92,7 +92,7 @@ func (r *reading) group(ctx context.Context, g *objectGroup, lo int) {
 		covered += to - from
 		var room [4]claim
 		m.mu.Lock()
-		claims := t.claim(room[:0], r.w, m.s.readers(), from, to)
+		claims := t.claim(room[:0], r.w, m.readers(), from, to)
 		m.mu.Unlock()
 		for _, c := range claims {
 			r.claim(ctx, t, c)

@@ -8,6 +8,33 @@ import (
 	"github.com/lmcache-go/lmcache"
 )
 
+// TestREQ_E15_ReadersOfTheLookup: how many read an object is what the lookup said. A
+// later operation of the request that names another number changes nothing of it.
+func TestREQ_E15_ReadersOfTheLookup(t *testing.T) {
+	for _, c := range []struct{ looked, named int }{{1, 2}, {2, 1}} {
+		r := newHostRig(t)
+		prompt := tokens(1, 3*chunkTokens)
+		r.keep(1, prompt)
+		req := lmcache.Request{ID: "a", Model: model, WorldSize: 1, Readers: c.looked}
+		m := r.eng.OpenSession(req).Lookup(t.Context(), prompt)
+		req.Readers = c.named
+		_, done := r.eng.SessionFor(req)
+		done()
+		for _, h := range []*lmcache.HostWorker{r.host, r.attach(lmcache.HostOptions{})} {
+			in := r.readBy(h, m, 0, 3)
+			same(t, in, 1, 0, 3)
+			in.Done()
+		}
+		if got := r.leased(); got != 0 {
+			t.Errorf("%d readers, then %d: %d objects leased", c.looked, c.named, got)
+		}
+		if err := r.eng.EndSession("a"); err != nil {
+			t.Error(err)
+		}
+		r.shut()
+	}
+}
+
 // TestREQ_E10_RenewWhileLookingUp: the leases of a lookup of several groups are
 // renewed while it goes on to ask for the next ones.
 func TestREQ_E10_RenewWhileLookingUp(t *testing.T) {

@@ -58,7 +58,7 @@ func (m *Match) query(ctx context.Context, g *objectGroup, lo, hi int, policy st
 		return false
 	}
 	p, err := e.sm.SubmitPrefetch(ctx, *list, g.layout, storage.PrefetchOptions{
-		Owner: s.r.ID, RequestID: s.r.ID, Readers: int(s.readersWanted.Load()), Policy: policy,
+		Owner: s.r.ID, RequestID: s.r.ID, Readers: m.wanted, Policy: policy,
 	})
 	if err != nil {
 		if err = closedError(err); err == ErrClosed { //nolint:errorlint // it is exactly that

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lmcache-go/lmcache/l1"
 	"github.com/lmcache-go/lmcache/storage"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
@@ -19,6 +20,7 @@ type Match struct {
 	s         *Session
 	err       error // bad arguments; the match is empty
 	tokens    int   // of the prompt
+	wanted    int   // readers of each object, unclipped
 	key       layoutKey
 	groups    []objectGroup // of the model at the lookup
 	chain     kv.Chain
@@ -53,7 +55,7 @@ type Match struct {
 // are not kept.
 func (s *Session) Lookup(ctx context.Context, tokens []int32) *Match {
 	e := s.e
-	m := &Match{s: s, tokens: len(tokens), submitted: e.sm.Now()}
+	m := &Match{s: s, tokens: len(tokens), wanted: int(s.readersWanted.Load()), submitted: e.sm.Now()}
 	if err := s.usable(); err != nil {
 		m.refused(err)
 		return m
@@ -229,6 +231,9 @@ func (m *Match) Skip(n int) {
 	defer m.mu.Unlock()
 	m.mu.skip = max(n, 0)
 }
+
+// readers is how many workers read each object.
+func (m *Match) readers() int { return min(max(m.wanted, 1), l1.MaxReaders) }
 
 func (m *Match) usable(chunks int) int {
 	return max(min(chunks*m.s.e.o.ChunkTokens, m.tokens-1), 0)

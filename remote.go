@@ -90,7 +90,7 @@ func (t *sessionTable) named(e *Engine, r Request, now time.Time, revive bool) (
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s := t.findLocked(r); s != nil {
-		if r.Readers > 0 {
+		if revive && r.Readers > 0 {
 			s.readersWanted.Store(int32(min(r.Readers, maxReadersWanted)))
 		}
 		return s, nil

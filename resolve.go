@@ -155,7 +155,7 @@ func (m *Match) apply(f freeing) {
 	tasks := m.mu.tasks
 	for i := range tasks {
 		if t := &tasks[i]; max(f.lo, t.lo) < min(f.hi, t.hi) {
-			t.free(m.key.world, m.s.readers(), max(f.lo, t.lo), min(f.hi, t.hi), f.rank, f.holders)
+			t.free(m.key.world, m.readers(), max(f.lo, t.lo), min(f.hi, t.hi), f.rank, f.holders)
 		}
 	}
 	m.mu.Unlock()

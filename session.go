@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/lmcache-go/lmcache/l1"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
@@ -46,7 +45,7 @@ type Session struct {
 		groups  int               // object groups of that layout
 		receipt RequestReceipt
 	}
-	readersWanted atomic.Int32 // of the latest lookup, unclipped
+	readersWanted atomic.Int32 // of the next lookup, unclipped
 }
 
 // maxReadersWanted is more than can be had and fits any integer type.
@@ -106,9 +105,6 @@ func (r Request) validate() error {
 	}
 	return errors.Join(errs...)
 }
-
-// readers is how many workers read each object.
-func (s *Session) readers() int { return min(max(int(s.readersWanted.Load()), 1), l1.MaxReaders) }
 
 // Match is the session's latest lookup; nil: there is none, or it was dropped. It
 // waits for a Lookup that is under way to return, not for its result.
