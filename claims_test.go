@@ -1,6 +1,7 @@
 package lmcache_test
 
 import (
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -33,6 +34,22 @@ func TestREQ_E15_ReadersOfTheLookup(t *testing.T) {
 		}
 		r.shut()
 	}
+}
+
+// TestREQ_E57_ReleaseBeyondTheEnd: giving back what is behind every prompt gives back
+// nothing.
+func TestREQ_E57_ReleaseBeyondTheEnd(t *testing.T) {
+	r := newHostRig(t)
+	prompt := tokens(1, 3*chunkTokens)
+	r.keep(1, prompt)
+	s := r.session("a")
+	m := s.Lookup(t.Context(), prompt)
+	m.Release(math.MaxInt-1, math.MaxInt)
+	m.Release(math.MinInt, 0)
+	if got := r.leased(); got != 3 {
+		t.Errorf("%d objects leased, want 3", got)
+	}
+	r.end(s)
 }
 
 // TestREQ_E10_RenewWhileLookingUp: the leases of a lookup of several groups are

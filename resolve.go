@@ -112,7 +112,7 @@ func (m *Match) Release(from, to int) { m.free(from, to, -1, l1.MaxReaders) }
 // per object.
 func (m *Match) free(from, to, rank, holders int) {
 	size := m.s.e.o.ChunkTokens
-	f := freeing{lo: (max(from, 0) + size - 1) / size, hi: min(to/size, m.chain.Len()), rank: rank, holders: holders}
+	f := freeing{lo: (min(max(from, 0), m.tokens) + size - 1) / size, hi: min(to/size, m.chain.Len()), rank: rank, holders: holders}
 	if f.lo >= f.hi || holders <= 0 {
 		return
 	}
