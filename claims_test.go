@@ -52,6 +52,28 @@ func TestREQ_E57_ReleaseBeyondTheEnd(t *testing.T) {
 	r.end(s)
 }
 
+// TestREQ_E13_FreeWhileClaiming: a scheduler that frees the range while its worker
+// retrieves takes nothing away that the retrieve has claimed.
+func TestREQ_E13_FreeWhileClaiming(t *testing.T) {
+	r := newHostRig(t)
+	prompt := tokens(1, 8*chunkTokens)
+	r.keep(1, prompt)
+	for range 1000 {
+		s := r.session("a")
+		m := s.Lookup(t.Context(), prompt)
+		r.found(m)
+		var both sync.WaitGroup
+		both.Go(func() { m.Release(0, len(prompt)) })
+		in := r.read(m, 0, 8)
+		both.Wait()
+		if !in.Success() {
+			t.Fatal("the retrieve lost what it had claimed")
+		}
+		in.Done()
+		r.end(s)
+	}
+}
+
 // TestREQ_E10_RenewWhileLookingUp: the leases of a lookup of several groups are
 // renewed while it goes on to ask for the next ones.
 func TestREQ_E10_RenewWhileLookingUp(t *testing.T) {
@@ -72,7 +94,7 @@ func TestREQ_E10_RenewWhileLookingUp(t *testing.T) {
 			}
 		}
 	})
-	for range 2000 {
+	for range 1000 {
 		if n := g.found(s.Lookup(t.Context(), prompt)); n != 3*chunkTokens {
 			t.Fatalf("found %d tokens", n)
 		}

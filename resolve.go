@@ -151,17 +151,13 @@ func (m *Match) answeredLocked() bool {
 // apply gives holders back. The tasks hold nothing outside of the prefix and its
 // windows any more.
 func (m *Match) apply(f freeing) {
+	var list []given
 	m.mu.Lock()
-	tasks := m.mu.tasks
-	for i := range tasks {
-		if t := &tasks[i]; max(f.lo, t.lo) < min(f.hi, t.hi) {
-			t.free(m.key.world, m.readers(), max(f.lo, t.lo), min(f.hi, t.hi), f.rank, f.holders)
-		}
+	for i := range m.mu.tasks {
+		list = m.mu.tasks[i].free(list, m.key.world, m.readers(), f)
 	}
 	m.mu.Unlock()
-	for i := range tasks {
-		if t := &tasks[i]; max(f.lo, t.lo) < min(f.hi, t.hi) {
-			t.p.ReleaseRange(t.sel(m.key.world, max(f.lo, t.lo), min(f.hi, t.hi), f.rank), f.holders)
-		}
+	for _, g := range list {
+		g.p.ReleaseRange(g.s, g.holders)
 	}
 }

@@ -79,15 +79,39 @@ func (t *task) count(world int) {
 	}
 }
 
-// free notes that holders on chunks [lo, hi) of a rank, or all of them, were given
-// back. It needs the match's mutex.
-func (t *task) free(world, readers, lo, hi, rank, holders int) {
+// given is so many holders of each selected object that go back.
+type given struct {
+	p       *storage.Prefetch
+	s       storage.Select
+	holders int
+}
+
+// free counts holders as given back, as far as there are any that no worker has
+// claimed, and appends them to dst. It needs the match's mutex.
+func (t *task) free(dst []given, world, readers int, f freeing) []given {
+	lo, hi := max(f.lo, t.lo), min(f.hi, t.hi)
+	if lo >= hi {
+		return dst
+	}
 	t.count(world)
-	for i := (lo - t.lo) * world; i < (hi-t.lo)*world; i++ {
-		if rank < 0 || i%world == rank {
-			t.taken[i] = uint8(min(readers, int(t.taken[i])+holders))
+	s := t.sel(world, lo, hi, f.rank)
+	last := 0 // holders of the last selected object
+	for i := s.Lo; i < s.Hi; i++ {
+		if f.rank >= 0 && i%world != f.rank {
+			continue
+		}
+		n := min(f.holders, readers-int(t.taken[i]))
+		t.taken[i] += uint8(n)
+		if n > 0 && n != last {
+			g := given{t.p, s, n}
+			g.s.Lo = i
+			dst = append(dst, g)
+		}
+		if last = n; n > 0 {
+			dst[len(dst)-1].s.Hi = i + 1
 		}
 	}
+	return dst
 }
 
 // keep gives back everything but chunks [lo, hi).
