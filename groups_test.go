@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/lmcache-go/lmcache"
+	"github.com/lmcache-go/lmcache/eventbus"
 	"github.com/lmcache-go/lmcache/gpu"
 	"github.com/lmcache-go/lmcache/gpu/fake"
 	"github.com/lmcache-go/lmcache/internal/leak"
@@ -37,10 +38,13 @@ func newGroupRig(t *testing.T, world int, bytes int64, tables ...lmcache.EngineG
 	if bytes == 0 {
 		bytes = 1 << 20
 	}
-	r := &rig{T: t, dev: fake.New(fake.Options{OnViolation: func(text string) { t.Error(text) }})}
+	r := &rig{T: t, dev: fake.New(fake.Options{OnViolation: func(text string) { t.Error(text) }}), bus: eventbus.New(eventbus.Options{}), log: &recorder{}}
+	if _, err := r.bus.Subscribe(r.log); err != nil {
+		t.Fatal(err)
+	}
 	var err error
 	r.eng, err = lmcache.Open(t.Context(), lmcache.Options{
-		ChunkTokens: chunkTokens, SeparateObjectGroups: true, L1: l1.Options{Bytes: bytes, Align: 64},
+		ChunkTokens: chunkTokens, SeparateObjectGroups: true, L1: l1.Options{Bytes: bytes, Align: 64}, Bus: r.bus,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +70,9 @@ func newGroupRig(t *testing.T, world int, bytes int64, tables ...lmcache.EngineG
 	}
 	t.Cleanup(func() {
 		r.shut()
+		if err := r.bus.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
 		if err := r.dev.Close(); err != nil {
 			t.Error(err)
 		}
