@@ -296,3 +296,27 @@ func TestHostExpired(t *testing.T) {
 	r.end(s)
 	r.idle()
 }
+
+// TestREQ_E40_ExpiredSharedMemory: what expired and is shared is in use until its host
+// lets go; when the worker is detached instead, it is out of use for the write TTL.
+func TestREQ_E40_ExpiredSharedMemory(t *testing.T) {
+	r := newHostRig(t)
+	h := r.attach(lmcache.HostOptions{Shared: true})
+	st, err := h.PrepareStore(t.Context(), r.session("a"), tokens(1, 2*chunkTokens), 0, 2*chunkTokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.wait(l1.DefaultWriteTTL + 2*time.Second)
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+	if q := r.eng.Stats(); q.Quarantined != 1 || q.Storage.L1.OrphanedBytes != 2*objectBytes {
+		t.Errorf("%d leases in quarantine, %d bytes", q.Quarantined, q.Storage.L1.OrphanedBytes)
+	}
+	if err := st.Commit(); !errors.Is(err, lmcache.ErrLost) {
+		t.Errorf("the late commit: %v", err)
+	}
+	r.wait(l1.DefaultWriteTTL + 2*time.Second)
+	r.idle()
+	oneEnd(t, append(r.events(), r.late()...))
+}

@@ -210,6 +210,7 @@ func (st *HostStore) commit() error {
 	case hostDone:
 		return nil
 	case hostExpired:
+		st.lease.Abort()
 		st.letGo()
 		return ErrLost
 	case hostGone:
@@ -238,6 +239,7 @@ func (st *HostStore) abort() {
 		st.lease.Abort()
 		st.settle(0, false, hostGone)
 	case hostExpired:
+		st.lease.Abort()
 		st.letGo()
 	}
 }
@@ -251,14 +253,23 @@ func (st *HostStore) detach() {
 
 // discard is abort by somebody else than the host, which may still be writing.
 func (st *HostStore) discard() {
-	if st.state == hostPending && st.h.o.Shared {
-		lease := st.lease
-		lease.Orphan()
-		st.h.e.kept.add(lease.Abort)
-		st.settle(0, false, hostGone)
+	if !st.h.o.Shared {
+		st.abort()
 		return
 	}
-	st.abort()
+	st.expire()
+	if st.state == hostExpired {
+		st.h.e.kept.add(st.lease.Abort)
+		st.letGo()
+	}
+}
+
+// expire discards a pending reservation and leaves its memory out of use.
+func (st *HostStore) expire() {
+	if st.state == hostPending {
+		st.lease.Orphan()
+		st.settle(0, false, hostExpired)
+	}
 }
 
 // ring discards a reservation that was forgotten. A host in this process has the
@@ -266,21 +277,17 @@ func (st *HostStore) discard() {
 func (st *HostStore) ring(time.Time) time.Time {
 	st.end.Lock()
 	defer st.end.Unlock()
-	switch {
-	case st.state != hostPending:
-	case st.remote():
+	if st.remote() {
 		st.discard()
-	default:
-		st.lease.Orphan()
-		st.settle(0, false, hostExpired)
+	} else {
+		st.expire()
 	}
 	return time.Time{}
 }
 
-// letGo frees the memory of an expired reservation.
+// letGo ends an expired reservation, of which the memory is free or in quarantine.
 func (st *HostStore) letGo() {
 	st.state = hostGone
-	st.lease.Abort()
 	st.h.release(st, true, false)
 }
 
