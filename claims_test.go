@@ -1,6 +1,7 @@
 package lmcache_test
 
 import (
+	"context"
 	"math"
 	"sync"
 	"testing"
@@ -72,6 +73,79 @@ func TestREQ_E13_FreeWhileClaiming(t *testing.T) {
 		in.Done()
 		r.end(s)
 	}
+}
+
+// TestREQ_E17_FreeWhileRunningGroups: what is given back before the answer is there is
+// given back with it, of every group. An instance that is not registered takes nothing
+// then, and a wait that ends takes no result.
+func TestREQ_E17_FreeWhileRunningGroups(t *testing.T) {
+	g := newGroupRig(t, 2, 0, lmcache.EngineGroup{}, lmcache.EngineGroup{WindowTokens: 2 * chunkTokens})
+	prompt := tokens(1, 6*chunkTokens+1)
+	g.keepAll(1, prompt)
+	s := g.session("a")
+	m := s.Lookup(t.Context(), prompt)
+	letGo := lmcache.Hold(m)
+	before := g.leased()
+	m.Release(chunkTokens, 5*chunkTokens)
+	m.Forgo(9, 0, 0, len(prompt))
+	lmcache.Ring(s, time.Now().Add(time.Hour)) // it is in use
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, ok, err := m.Take(ended); ok || err == nil {
+		t.Errorf("taken %v, %v", ok, err)
+	}
+	if n := g.leased(); n != before || before != 2*(6+2) {
+		t.Errorf("%d objects leased, then %d", before, n)
+	}
+	letGo()
+	if n, ok, err := m.Take(t.Context()); n != 6 || !ok || err != nil {
+		t.Errorf("%d chunks, %v, %v", n, ok, err)
+	}
+	if n := g.leased(); n != 2*(2+1) { // the first and the last chunk, and of the window the last
+		t.Errorf("%d objects leased", n)
+	}
+	m.Forgo(9, 0, 0, len(prompt))
+	if n := g.leased(); n != 2+1 {
+		t.Errorf("%d objects leased behind the stranger", n)
+	}
+	for rank, w := range g.ranks {
+		lists := g.lists(6)
+		if tr := g.done(w.Retrieve(t.Context(), m, lists, nil)); !tr.Success() || g.has(1, rank, 1, lists[1]) != "........1111" {
+			t.Errorf("rank %d: %v", rank, tr.Success())
+		}
+	}
+	if n := g.leased(); n != 0 {
+		t.Errorf("%d objects are still leased", n)
+	}
+	g.end(s)
+}
+
+// TestREQ_E11_DormantGroups: a session of a model with several groups falls asleep
+// and holds nothing, wakes up, and finds everything again.
+func TestREQ_E11_DormantGroups(t *testing.T) {
+	g := newGroupRig(t, 1, 0, lmcache.EngineGroup{}, lmcache.EngineGroup{WindowTokens: chunkTokens}, lmcache.EngineGroup{Recurrent: true})
+	prompt := tokens(1, 4*chunkTokens+1)
+	g.keepAll(1, prompt)
+	s := g.session("a")
+	m := s.Lookup(t.Context(), prompt)
+	if n := g.found(m); n != 4*chunkTokens || g.leased() != 4+1+1 {
+		t.Fatalf("found %d tokens, %d objects leased", n, g.leased())
+	}
+	lmcache.Expire(s)
+	if n := g.found(m); n != 0 || g.leased() != 0 || s.Match() != nil {
+		t.Errorf("found %d tokens, %d objects leased", n, g.leased())
+	}
+	tr := g.done(g.ranks[0].Retrieve(t.Context(), m, g.lists(4), nil))
+	if tr.Tokens() != 0 || g.has(1, 0, full, g.lists(4)[full]) != "........" {
+		t.Error("a match that was dropped delivers")
+	}
+	lists := g.lists(4)
+	tr = g.done(g.ranks[0].Retrieve(t.Context(), s.Lookup(t.Context(), prompt), lists, nil))
+	if tr.Tokens() != 4*chunkTokens || g.has(1, 0, full, lists[full]) != "11111111" || g.has(1, 0, 2, lists[2]) != ".......1" {
+		t.Errorf("%d tokens after the wake", tr.Tokens())
+	}
+	g.end(s)
+	g.idle()
 }
 
 // TestREQ_E10_RenewWhileLookingUp: the leases of a lookup of several groups are

@@ -51,3 +51,15 @@ func DescribeGroups(cache *gpu.Paged, tables []EngineGroup, chunk int, separate 
 
 // Ring looks after a session, as its alarm does.
 func Ring(s *Session, now time.Time) { s.ring(now) }
+
+// Hold makes a match's result one that is still awaited, until it is let go.
+func Hold(m *Match) (letGo func()) {
+	planned := make(chan struct{})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.planned = planned
+	return func() { close(planned) }
+}
+
+// Expire drops what a session's lookup holds, as its idle time does.
+func Expire(s *Session) { s.expire(s.current()) }

@@ -40,9 +40,12 @@ func (m *Match) windows(ctx context.Context) {
 	if r.run(ctx, false) {
 		return
 	}
-	m.planned = make(chan struct{})
+	planned := make(chan struct{})
+	m.mu.Lock() // the session's alarm may be looking
+	m.planned = planned
+	m.mu.Unlock()
 	m.s.e.rounds.Go(func() {
-		defer close(m.planned)
+		defer close(planned)
 		r.run(context.WithoutCancel(ctx), true)
 	})
 }
