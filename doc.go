@@ -112,8 +112,8 @@
 // HostWorker.mu, lane.queue and those of storage, of which none is taken while another
 // is held, and last, also beneath these, those of the session table, the alarms, the
 // liveness and the quarantine. Session.end and that of a host's transfer serialise the
-// end and come first, and so does the order of remote registrations. No lock is held
-// while waiting for a device or calling a subscriber.
+// end; only HostWorker.closing comes before them. The order of remote registrations
+// comes first. No lock is held while waiting for a device or calling a subscriber.
 //
 // Sessions, transfers, reservations and the scan for silent workers share one set of
 // alarms, which has one timer of the runtime and rings without a lock.

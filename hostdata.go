@@ -141,7 +141,7 @@ func (c *dataCommit) fill(lease storage.WriteLease) (all bool) {
 	}
 	r := lease.Finish()
 	c.stored += len(r.Finished)
-	return all && len(r.Failed) == len(drop)
+	return all && len(r.Failed) == 0
 }
 
 // write puts the tensor's elements into an object.

@@ -25,8 +25,9 @@ type HostRead struct {
 // PrepareRetrieve lends the chunks of the tokens [lo, hi) that a lookup has found,
 // both multiples of the chunk's tokens. It waits for the match, bounded by ctx. If
 // any chunk is not there, all is a miss, which is no error, and what the worker
-// would have read goes back. An error means bad arguments, an ended context, or a
-// closed worker.
+// would have read goes back. While a read is pending, the same call by its session
+// returns it again. An error means bad arguments, an ended context, or a closed
+// worker.
 func (h *HostWorker) PrepareRetrieve(ctx context.Context, m *Match, lo, hi int) (*HostRead, error) {
 	if m == nil || m.s.e != h.e {
 		return nil, errors.New("lmcache: the match is of another engine")

@@ -50,8 +50,8 @@ func (h *HostWorker) PrepareStoreKey(ctx context.Context, k HostKey) (*HostStore
 }
 
 // CommitStore commits what the request has prepared under this key, and reports
-// whether all of it is readable now; again, if it was committed within the last
-// write TTL. Nothing pending is false.
+// whether what was reserved is readable now; again, if it was committed within the
+// last write TTL. Nothing pending is false.
 func (h *HostWorker) CommitStore(ctx context.Context, k HostKey) (bool, error) {
 	if err := h.enter(); err != nil {
 		return false, err

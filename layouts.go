@@ -111,7 +111,7 @@ func (e *Engine) resolve(model string, world int) (k layoutKey, groups []objectG
 	return k, entry.groups, true, nil
 }
 
-// models lists the registered models by name, each once.
+// modelsLocked lists the registered models by name, each once.
 func (e *Engine) modelsLocked() []string {
 	var names []string
 	for k := range e.mu.layouts {

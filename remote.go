@@ -43,11 +43,8 @@ func (e *Engine) named(r Request, revive bool) *Session {
 
 // private is a session outside of the table.
 func (e *Engine) private(r Request) *Session {
-	s := &Session{e: e, r: r, bad: r.validate(), quiet: true}
-	s.readersWanted.Store(int32(min(r.Readers, maxReadersWanted)))
-	if e.isClosed() {
-		s.mu.closed = true
-	}
+	s := e.newSession(r)
+	s.quiet, s.mu.closed = true, e.isClosed()
 	return s
 }
 

@@ -183,7 +183,8 @@ func (w *Worker) selfTest(ctx context.Context) error {
 	return nil
 }
 
-// ID is the worker's number in events and status: from 1, in order of attachment.
+// ID is the worker's name in events and status: its instance id, or a number from 1
+// in order of attachment.
 func (w *Worker) ID() string { return w.id }
 
 // ObjectBytes is the size of one chunk of this worker in the cache.
