@@ -105,6 +105,7 @@ func (m *Match) refused(err error) {
 
 // replace makes m the session's match; false: the session has ended.
 func (s *Session) replace(m *Match) bool {
+	s.use(m.submitted) // before: the session's alarm drops no match of one that is in use
 	s.mu.Lock()
 	if s.mu.closed {
 		s.mu.Unlock()
@@ -113,7 +114,6 @@ func (s *Session) replace(m *Match) bool {
 	old := s.mu.match
 	s.mu.match = m
 	s.mu.Unlock()
-	s.use(m.submitted)
 	if old != nil {
 		old.drop(reasonReplaced)
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -470,5 +471,37 @@ func TestRenewalEndsWithItsOwner(t *testing.T) {
 	r.wait(time.Minute)
 	if got := r.eng.Stats().Storage.L1; got.Leases != 0 || got.LeasesExpired != 0 {
 		t.Errorf("%d leases, %d expired", got.Leases, got.LeasesExpired)
+	}
+}
+
+// TestREQ_E11_LookupAtTheEdge: a session that looks up at the moment at which it would
+// fall asleep keeps what it has found.
+func TestREQ_E11_LookupAtTheEdge(t *testing.T) {
+	const ttl = time.Minute
+	r := newRig(t, setup{noBus: true, engine: sessionTTL(ttl)})
+	prompt := tokens(1, 3*chunkTokens)
+	r.keep(1, prompt)
+	for range 1000 {
+		s := r.session("a")
+		opened := time.Now()
+		for !time.Now().After(opened) {
+			runtime.Gosched()
+		}
+		var ringing sync.WaitGroup
+		var stop atomic.Bool
+		for range 2 {
+			ringing.Go(func() {
+				for !stop.Load() {
+					lmcache.Ring(s, opened.Add(ttl)) // by its opening it is idle, by its lookup it is not
+				}
+			})
+		}
+		m := s.Lookup(t.Context(), prompt)
+		stop.Store(true)
+		ringing.Wait()
+		if r.found(m) == 0 {
+			t.Fatal("the lookup was dropped as the one of an idle session")
+		}
+		r.end(s)
 	}
 }
