@@ -35,7 +35,8 @@ type reading struct {
 // holders of the lookup the first time, if it has any left, and else fresh ones, so
 // that a worker that asks again never uses up those of another reader. Chunks
 // below skip are not needed: what was held of them goes back. It is all or
-// nothing: after an error every holder that the worker would have used went back. The parts are appended to dst.
+// nothing: after an error every holder that the worker would have used went back.
+// dst is empty; the parts are appended to it.
 func (m *Match) read(ctx context.Context, dst []readPart, w *member, lo, hi, skip int) ([]readPart, error) {
 	r := reading{m: m, w: w, hi: hi, skip: skip, parts: dst}
 	switch {
@@ -46,11 +47,7 @@ func (m *Match) read(ctx context.Context, dst []readPart, w *member, lo, hi, ski
 	case m.clears != w.e.clears.Load(): // the objects it was about are gone, though their bytes may not be
 		m.refuse(ctx, w, lo, hi)
 	}
-	for i := range m.groups {
-		if g := &m.groups[i]; !g.aux {
-			r.group(ctx, g, g.from(lo, hi))
-		}
-	}
+	r.groups(ctx, lo)
 	if r.failed != nil {
 		for _, p := range r.parts {
 			p.lease.Abort()
@@ -63,9 +60,14 @@ func (m *Match) read(ctx context.Context, dst []readPart, w *member, lo, hi, ski
 // refuse gives back what a worker would have claimed of chunks [lo, hi).
 func (m *Match) refuse(ctx context.Context, w *member, lo, hi int) {
 	r := reading{m: m, w: w, hi: hi, failed: errLayout}
-	for i := range m.groups {
-		if g := &m.groups[i]; !g.aux {
-			r.group(ctx, g, g.from(lo, hi))
+	r.groups(ctx, lo)
+}
+
+// groups claims chunks from lo on, of each group what a range that begins there needs.
+func (r *reading) groups(ctx context.Context, lo int) {
+	for i := range r.m.groups {
+		if g := &r.m.groups[i]; !g.aux {
+			r.group(ctx, g, g.from(lo, r.hi))
 		}
 	}
 }
