@@ -64,5 +64,12 @@ func TestREQ_E44_HostBesideGroups(t *testing.T) {
 	if e := of[lmcache.LookupEnded](g.events()); e[len(e)-1].Misses[storage.MissLayout] == 0 {
 		t.Errorf("misses %v", e[len(e)-1].Misses.Map())
 	}
+	// With the host goes its layout.
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := g.found(s.Lookup(t.Context(), byDevice)); n != 3*chunkTokens {
+		t.Errorf("found %d tokens of the device without the host", n)
+	}
 	g.end(s)
 }

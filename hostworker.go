@@ -150,7 +150,7 @@ func (e *Engine) AttachHost(o HostOptions) (*HostWorker, error) {
 	}
 	h.id = e.nextIDLocked(o.Instance)
 	e.mu.hosts = append(e.mu.hosts, h)
-	clash := e.registerLocked(h.key, h.groups)
+	clash := e.registerLocked(&h.member)
 	e.mu.Unlock()
 	clash.log(e.log)
 	e.log.Info("Registered a worker whose host copies", slog.String("engine_id", h.id),
@@ -291,7 +291,7 @@ func (h *HostWorker) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.mu.hosts = slices.DeleteFunc(e.mu.hosts, func(o *HostWorker) bool { return o == h })
-	e.unregisterLocked(h.key)
+	e.unregisterLocked(&h.member)
 	return nil
 }
 

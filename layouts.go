@@ -15,12 +15,11 @@ type layoutKey struct {
 	world int
 }
 
-// layoutEntry is the layout of one model and world size, as long as workers are
-// registered for it.
-type layoutEntry struct {
-	groups []objectGroup
-	refs   int
-}
+// layoutEntry is the workers of one model and world size, in order of registration.
+// The last one's layout is used for lookups.
+type layoutEntry struct{ workers []*member }
+
+func (l *layoutEntry) groups() []objectGroup { return l.workers[len(l.workers)-1].groups }
 
 // layoutClash is two layouts of one model.
 type layoutClash struct {
@@ -37,21 +36,31 @@ func (c *layoutClash) log(log *slog.Logger) {
 	}
 }
 
-// registerLocked counts a worker's layout; the last one registered is used for
-// lookups. If it differs from the one before, that is to be logged without the lock.
-func (e *Engine) registerLocked(k layoutKey, groups []objectGroup) *layoutClash {
-	entry := e.mu.layouts[k]
+// registerLocked makes a worker's layout that of lookups. If it differs from the one
+// before, that is to be logged without the lock.
+func (e *Engine) registerLocked(w *member) *layoutClash {
+	entry := e.mu.layouts[w.key]
 	if entry == nil {
-		entry = &layoutEntry{groups: groups}
-		e.mu.layouts[k] = entry
-	}
-	entry.refs++
-	if sameGroups(entry.groups, groups) {
+		e.mu.layouts[w.key] = &layoutEntry{workers: []*member{w}}
 		return nil
 	}
-	old := entry.groups
-	entry.groups = groups
-	return &layoutClash{key: k, old: old, now: groups}
+	old := entry.groups()
+	entry.workers = append(entry.workers, w)
+	if sameGroups(old, w.groups) {
+		return nil
+	}
+	return &layoutClash{key: w.key, old: old, now: w.groups}
+}
+
+func (e *Engine) unregisterLocked(w *member) {
+	entry := e.mu.layouts[w.key]
+	if entry == nil {
+		return
+	}
+	entry.workers = slices.DeleteFunc(entry.workers, func(o *member) bool { return o == w })
+	if len(entry.workers) == 0 {
+		delete(e.mu.layouts, w.key)
+	}
 }
 
 // describe names the groups by fingerprint and window.
@@ -73,14 +82,6 @@ func layoutsOf(groups []objectGroup) []kv.Layout {
 		list[i] = groups[i].layout
 	}
 	return list
-}
-
-func (e *Engine) unregisterLocked(k layoutKey) {
-	if entry := e.mu.layouts[k]; entry != nil {
-		if entry.refs--; entry.refs == 0 {
-			delete(e.mu.layouts, k)
-		}
-	}
 }
 
 // resolve finds the model, world size and object groups that a request means. ok is
@@ -108,7 +109,7 @@ func (e *Engine) resolve(model string, world int) (k layoutKey, groups []objectG
 	if entry == nil {
 		return k, nil, false, nil
 	}
-	return k, entry.groups, true, nil
+	return k, entry.groups(), true, nil
 }
 
 // modelsLocked lists the registered models by name, each once.

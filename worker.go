@@ -85,7 +85,7 @@ func (e *Engine) Attach(o WorkerOptions) (*Worker, error) {
 	if !closed {
 		w.id = e.nextIDLocked(o.Instance)
 		e.mu.workers = append(e.mu.workers, w)
-		clash = e.registerLocked(w.key, w.groups)
+		clash = e.registerLocked(&w.member)
 	}
 	e.mu.Unlock()
 	clash.log(e.log)
@@ -214,7 +214,7 @@ func (w *Worker) close(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.mu.workers = slices.DeleteFunc(e.mu.workers, func(o *Worker) bool { return o == w })
-	e.unregisterLocked(w.key)
+	e.unregisterLocked(&w.member)
 	return err
 }
 
