@@ -7,6 +7,7 @@ COUNT     ?= 1
 BENCHTIME ?= 1s
 SOAK      ?= 10000000
 SEED      ?= 1
+DURATION  ?= 2m
 # Where `make tools` puts programs and where they are looked for.
 TOOLS_DIR ?= $(or $(shell $(GO) env GOBIN),$(shell $(GO) env GOPATH)/bin)
 export PATH := $(TOOLS_DIR):$(PATH)
@@ -19,7 +20,7 @@ help: ## list the targets
 	@echo
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 	@echo
-	@echo 'variables: E2E=1 (test), FUZZTIME (fuzz), BENCH, COUNT and BENCHTIME (bench), SOAK and SEED (soak), TOOLS_DIR (tools)'
+	@echo 'variables: E2E=1 (test), FUZZTIME (fuzz), BENCH, COUNT and BENCHTIME (bench), SOAK and SEED (soak), DURATION and SEED (metamorphic), TOOLS_DIR (tools)'
 
 .PHONY: build
 build: ## build bin/lmcache
@@ -54,6 +55,11 @@ bench: ## benchmarks matching BENCH, COUNT times
 .PHONY: soak
 soak: ## 10^7 distinct keys through a small L1, whose memory must not grow. SOAK: how many, SEED: which
 	SEED=$(SEED) $(GO) test -run '^$$' -bench 'Soak' -benchtime $(SOAK)x -timeout 2h ./l1
+
+# Seeds, duration and what was compared are printed with the result.
+.PHONY: metamorphic
+metamorphic: ## random operations under many sets of options, compared, for DURATION (2m); SEED: from which list on
+	SEED=$(SEED) DURATION=$(DURATION) $(GO) test -tags invariants -count 1 -run '^TestREQ_S40_Metamorphic$$' -timeout 0 -v ./storage
 
 .PHONY: fmt
 fmt: ## format all files

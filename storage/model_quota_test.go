@@ -7,13 +7,29 @@ import (
 	"github.com/lmcache-go/lmcache/storage"
 )
 
-// quota changes that of the one tenant there is.
+// quotas says what quota operations do.
+type quotas uint8
+
+const (
+	noQuotas    quotas = iota // nothing; with LRU they are refused
+	hugeQuotas                // every tenant has one that it never reaches
+	smallQuotas               // the first tenant has one of a few objects, or none
+)
+
+const hugeQuota = 1 << 40
+
+// quota changes that of the first tenant.
 func (m *model) quota(s *script) {
 	n := int64(s.n(modelObjects + 2))
 	switch {
-	case !m.quotas:
+	case m.o.policy != "IsolatedLRU":
 		if err := m.m.SetQuota("", n); !errors.Is(err, l1.ErrQuotaUnsupported) {
-			m.t.Fatalf("a quota with LRU: %v", err)
+			m.t.Fatalf("a quota with %s: %v", m.o.policy, err)
+		}
+	case m.o.quota == noQuotas:
+	case m.o.quota == hugeQuotas:
+		if err := m.m.SetQuota("", hugeQuota+n); err != nil {
+			m.t.Fatal(err)
 		}
 	case n > modelObjects:
 		if had := m.m.DeleteQuota(""); had != (m.allowed != storage.NoQuota) {
@@ -21,10 +37,10 @@ func (m *model) quota(s *script) {
 		}
 		m.allowed = storage.NoQuota
 	default:
-		if err := m.m.SetQuota("", n*64); err != nil {
+		if err := m.m.SetQuota("", n*m.phys); err != nil {
 			m.t.Fatal(err)
 		}
-		m.allowed = max(n*64, m.m.Stats().L1.BytesBySalt[""])
+		m.allowed = max(n*m.phys, m.m.Stats().L1.BytesBySalt[""])
 	}
 }
 
