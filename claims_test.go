@@ -177,3 +177,67 @@ func TestREQ_E10_RenewWhileLookingUp(t *testing.T) {
 	ringing.Wait()
 	g.end(s)
 }
+
+// A range of which a part was read before, or given back, is lent in several leases:
+// in order, each chunk once.
+func TestREQ_E15_HostReadInPieces(t *testing.T) {
+	r := newHostRig(t)
+	prompt := tokens(1, 6*chunkTokens)
+	r.keep(1, prompt)
+	s := r.session("a")
+	m := s.Lookup(t.Context(), prompt)
+	r.read(m, 2, 3).Done()
+	m.Release(4*chunkTokens, 5*chunkTokens)
+	in := r.read(m, 0, 6)
+	same(t, in, 1, 0, 6)
+	for i, slot := range in.Slots() {
+		if slot.Chunk != i || slot.Offset < 0 || slot.Bytes != objectBytes {
+			t.Errorf("slot %d: %+v", i, slot)
+		}
+	}
+	if got := r.leased(); got != 6 {
+		t.Errorf("%d objects leased, want 6", got)
+	}
+	in.Done()
+	in.Done()
+	r.idle()
+	r.clear(false)
+	if in := r.read(m, 0, 6); in.Success() || len(in.Slots()) > 0 {
+		t.Error("objects that are gone were lent")
+	}
+	r.end(s)
+}
+
+// One rank's holders go back alone, as many readers as are named; what cannot be is
+// refused.
+func TestReleaseRank(t *testing.T) {
+	g := newGroupRig(t, 2, 0, lmcache.EngineGroup{}, lmcache.EngineGroup{WindowTokens: chunkTokens})
+	prompt := tokens(1, 3*chunkTokens+1)
+	g.keepAll(1, prompt)
+	s := g.eng.Session(lmcache.Request{ID: "a", Model: model, Readers: 2})
+	m := s.Lookup(t.Context(), prompt)
+	if n := g.found(m); n != 3*chunkTokens {
+		t.Fatalf("found %d tokens", n)
+	}
+	for _, c := range []struct {
+		rank, readers int
+		leased        int64
+	}{{1, 1, 8}, {1, 1, 4}, {0, 5, 0}} { // three chunks of one group and one of the other, per rank
+		if err := m.ReleaseRank(0, len(prompt), c.rank, c.readers); err != nil {
+			t.Error(err)
+		}
+		if n := g.leased(); n != c.leased {
+			t.Errorf("%d objects leased after rank %d gave %d back, want %d", n, c.rank, c.readers, c.leased)
+		}
+	}
+	for _, bad := range []func() error{
+		func() error { return m.ReleaseRank(0, 1, 2, 1) },
+		func() error { return m.ReleaseRank(0, 1, -2, 1) },
+		func() error { return m.ReleaseRank(0, 1, lmcache.AllRanks, 0) },
+	} {
+		if bad() == nil {
+			t.Error("accepted")
+		}
+	}
+	g.end(s)
+}

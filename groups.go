@@ -65,7 +65,19 @@ func (g *objectGroup) from(lo, hi int) int {
 }
 
 func (g *objectGroup) same(o *objectGroup) bool {
-	return g.id == o.id && g.window == o.window && g.recurrent == o.recurrent && g.aux == o.aux && g.layout.Equal(o.layout)
+	return g.id == o.id && g.window == o.window && g.recurrent == o.recurrent && g.aux == o.aux && g.layout.Equal(o.layout) &&
+		slices.Equal(g.skips(), o.skips())
+}
+
+// skips are the places of the parts that have blocks before the window; those are
+// zero in the objects.
+func (g *objectGroup) skips() (list []int) {
+	for i := range g.parts {
+		if n := g.parts[i].skip; n > 0 {
+			list = append(list, i, n)
+		}
+	}
+	return list
 }
 
 func sameGroups(a, b []objectGroup) bool {

@@ -656,3 +656,26 @@ func TestREQ_E39_BadBlocksOfGroups(t *testing.T) {
 		}
 	}
 }
+
+// Two windows of the same chunks and different tokens leave other slots zero: they
+// are two layouts.
+func TestWindowsWithinAChunkDiffer(t *testing.T) {
+	r := newGroupRig(t, 1, 0, lmcache.EngineGroup{WindowTokens: blockTokens})
+	prompt := tokens(1, 2*chunkTokens+1)
+	r.keepAll(1, prompt)
+	w, err := r.eng.Attach(lmcache.WorkerOptions{
+		Model: model, Backend: r.dev, Cache: r.caches[0], Groups: []lmcache.EngineGroup{{WindowTokens: chunkTokens}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := r.session("reader")
+	m := s.Lookup(t.Context(), prompt)
+	if tr := r.done(r.ranks[0].Retrieve(t.Context(), m, r.lists(2), nil)); tr.Success() {
+		t.Error("the first worker got objects of the other's layout")
+	}
+	r.end(s)
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -119,7 +119,7 @@ func (c *dataCommit) rest(ctx context.Context, n int) (whole bool, err error) {
 	}
 	whole = true
 	for i := range n {
-		whole = whole && lease.Code(i) != l1.OutOfMemory
+		whole = whole && lease.Code(i) != l1.OutOfMemory && !lease.Staged(i) // what another writes is not there yet
 	}
 	return c.fill(lease) && whole, nil
 }

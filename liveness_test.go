@@ -12,6 +12,7 @@ import (
 
 	"github.com/lmcache-go/lmcache"
 	"github.com/lmcache-go/lmcache/eventbus"
+	"github.com/lmcache-go/lmcache/gpu"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
@@ -152,14 +153,17 @@ func TestREQ_E40_ReapHungDevice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRigNoLeak(t, setup{leaves: true})
 		id := int64(1)
-		attach := func() *lmcache.Worker {
-			w, err := r.eng.Attach(lmcache.WorkerOptions{NoSelfTest: true, Model: model, Backend: r.dev, Cache: r.cache, Instance: &id})
+		attach := func(cache *gpu.Paged) *lmcache.Worker {
+			w, err := r.eng.Attach(lmcache.WorkerOptions{NoSelfTest: true, Model: model, Backend: r.dev, Cache: cache, Instance: &id})
 			if err != nil {
 				t.Fatal(err)
 			}
 			return w
 		}
-		w := attach()
+		w := attach(r.cache)
+		if attach(r.cache) != w {
+			t.Error("equal options are another worker")
+		}
 		s := r.session("a")
 		r.dev.Hang()
 		out, err := w.Store(t.Context(), s, tokens(1, 2*chunkTokens), table(span(0, 4)...), nil)
@@ -167,7 +171,7 @@ func TestREQ_E40_ReapHungDevice(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		second := attach() // a client that was restarted
+		second := attach(r.paged(64)) // a client that was restarted
 		if took := time.Since(began); took != 0 {
 			t.Errorf("the registration took %v", took)
 		}

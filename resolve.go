@@ -2,9 +2,11 @@ package lmcache
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/lmcache-go/lmcache/l1"
 	"github.com/lmcache-go/lmcache/storage"
+	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
 // resolve waits for the answers of all tasks and folds them, the first time.
@@ -108,8 +110,22 @@ type freeing struct {
 // long as it stays in the cache.
 func (m *Match) Release(from, to int) { m.free(from, to, -1, l1.MaxReaders) }
 
-// free is Release for one rank, or all if it is negative, and a number of holders
-// per object.
+// ReleaseRank is Release for one rank, or all with AllRanks, and for a number of
+// readers per object. An error means a rank or a number that cannot be.
+func (m *Match) ReleaseRank(from, to, rank, readers int) error {
+	switch {
+	case rank != AllRanks && (rank < 0 || rank >= max(m.key.world, 1)):
+		return fmt.Errorf("lmcache: rank: must be from 0 to %d or AllRanks, got %d", max(m.key.world, 1)-1, rank)
+	case readers < 1:
+		return fmt.Errorf("lmcache: readers: must be positive, got %d", readers)
+	}
+	m.free(from, to, rank, min(readers, l1.MaxReaders))
+	return nil
+}
+
+// AllRanks stands for every rank of a model.
+const AllRanks = kv.AllWorkers
+
 func (m *Match) free(from, to, rank, holders int) {
 	size := m.s.e.o.ChunkTokens
 	f := freeing{lo: (min(max(from, 0), m.tokens) + size - 1) / size, hi: min(to/size, m.chain.Len()), rank: rank, holders: holders}

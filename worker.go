@@ -67,6 +67,9 @@ func (e *Engine) Attach(o WorkerOptions) (*Worker, error) {
 	if err := w.validate(); err != nil {
 		return nil, err
 	}
+	if old := w.registered(); old != nil {
+		return old, nil
+	}
 	if err := w.selfTest(context.Background()); err != nil { //nolint:forbidigo // it has a deadline of its own
 		return nil, err
 	}
@@ -108,6 +111,25 @@ func (e *Engine) Attach(o WorkerOptions) (*Worker, error) {
 // busy reports whether transfers run.
 func (w *Worker) busy() bool {
 	return w.stored.finished.Load() < w.stored.submitted.Load() || w.loaded.finished.Load() < w.loaded.submitted.Load()
+}
+
+// registered is the worker that is registered under the instance id with the same
+// options, or nil.
+func (w *Worker) registered() *Worker {
+	if w.o.Instance == nil {
+		return nil
+	}
+	known, err := w.e.Instance(*w.o.Instance)
+	old, ok := known.(*Worker)
+	if err != nil || !ok || old.key != w.key || old.rank != w.rank || old.o.Cache != w.o.Cache || !sameGroups(old.groups, w.groups) ||
+		!sameNull(old.o.NullBlock, w.o.NullBlock) {
+		return nil
+	}
+	return old
+}
+
+func sameNull(a, b *gpu.BlockID) bool {
+	return a == b || a != nil && b != nil && *a == *b
 }
 
 // validate checks the options, all problems at once, and lays out the object.

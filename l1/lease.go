@@ -274,3 +274,26 @@ func run(keys []kv.Key, lo, hi int, in func(int) bool) []kv.Key {
 	}
 	return out
 }
+
+// What follows is good while the lease has this generation.
+
+func keysOf(l *lease, gen uint64) []kv.Key {
+	if l == nil || l.gen.Load() != gen {
+		return nil
+	}
+	return l.keys
+}
+
+func codeOf(l *lease, gen uint64, i int) Code {
+	if l == nil || l.gen.Load() != gen {
+		return KeyInWrongState
+	}
+	return l.items[i].code
+}
+
+func detailOf(l *lease, gen uint64, i int) Detail {
+	if l == nil || l.gen.Load() != gen {
+		return DetailNone
+	}
+	return l.items[i].detail
+}

@@ -156,12 +156,7 @@ func (r ReadLease) Keys() []kv.Key { return keysOf(r.l, r.gen) }
 func (r ReadLease) Code(i int) Code { return codeOf(r.l, r.gen, i) }
 
 // Detail says more than Code.
-func (r ReadLease) Detail(i int) Detail {
-	if r.l == nil || r.l.gen.Load() != r.gen {
-		return DetailNone
-	}
-	return r.l.items[i].detail
-}
+func (r ReadLease) Detail(i int) Detail { return detailOf(r.l, r.gen, i) }
 
 // Renew starts the lease's time anew; false: it is no longer live.
 func (r ReadLease) Renew(at time.Time) bool { return renew(r.l, r.gen, at) }

@@ -256,6 +256,9 @@ func (w *reservation) classify(i int) bool {
 		e := m.mu.entries.At(id)
 		if w.mode == WriteNew || e.staged != 0 || e.pins > 0 || e.is(flagTemporary) {
 			it.code = KeyNotWritable
+			if e.buf == 0 {
+				it.detail = DetailStaged
+			}
 			return false
 		}
 	}
@@ -346,19 +349,9 @@ func (w WriteLease) Keys() []kv.Key { return keysOf(w.l, w.gen) }
 // lease has ended it is KeyInWrongState.
 func (w WriteLease) Code(i int) Code { return codeOf(w.l, w.gen, i) }
 
-func keysOf(l *lease, gen uint64) []kv.Key {
-	if l == nil || l.gen.Load() != gen {
-		return nil
-	}
-	return l.keys
-}
-
-func codeOf(l *lease, gen uint64, i int) Code {
-	if l == nil || l.gen.Load() != gen {
-		return KeyInWrongState
-	}
-	return l.items[i].code
-}
+// Detail says more about a position that was not granted: DetailStaged, if there is
+// no object yet and another writer is at it.
+func (w WriteLease) Detail(i int) Detail { return detailOf(w.l, w.gen, i) }
 
 // FinishResult says what a finish did. Both lists are in request order.
 type FinishResult struct {

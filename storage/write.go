@@ -130,6 +130,10 @@ func (w WriteLease) Keys() []kv.Key { return w.l.Keys() }
 // Code is Success for a granted position and otherwise says why it has no buffer.
 func (w WriteLease) Code(i int) l1.Code { return w.l.Code(i) }
 
+// Staged reports that a position was not granted because another writer is at its
+// object, of which there is none yet.
+func (w WriteLease) Staged(i int) bool { return w.l.Detail(i) == l1.DetailStaged }
+
 // FinishResult says what a finish did.
 type FinishResult = l1.FinishResult
 
