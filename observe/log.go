@@ -30,7 +30,10 @@ type Logs struct {
 // Refresh when the level has changed, and Close after the bus, or before it to stop.
 func StartLogs(bus *eventbus.Bus, log *slog.Logger) (*Logs, error) {
 	l := &Logs{bus: bus, log: log}
-	return l, l.Refresh()
+	if err := l.Refresh(); err != nil {
+		return nil, err
+	}
+	return l, nil
 }
 
 // LogSubscribers makes the logging subscribers, in the order in which they are

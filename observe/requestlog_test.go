@@ -234,7 +234,7 @@ func TestREQ_O54_DiskFull(t *testing.T) {
 		if len(lines) != 5 {
 			t.Errorf("%d lines, want 4 and the torn one", len(lines))
 		}
-		text := fmt.Sprint(j.records()[0].Message)
+		text := j.records()[0].Message
 		var cause error
 		j.records()[0].Attrs(func(a slog.Attr) bool {
 			if e, ok := a.Value.Any().(error); ok {

@@ -42,6 +42,9 @@ func (c *workloadCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 	}
 	closing := context.WithoutCancel(ctx)
 	defer func() { err = errors.Join(err, obs.close(closing)) }()
+	if err := obs.openLogs(&c.Observability, log, std.Stdout); err != nil {
+		return err
+	}
 	o.Engine.Bus = obs.bus
 	end := showMemory(&c.Output, std, &o.Engine.L1)
 	d, err := workload.Open(ctx, o)

@@ -18,6 +18,7 @@ type observability struct {
 	bus      *eventbus.Bus
 	metrics  *export.Metrics
 	observer *observe.Observer
+	logs     logs
 }
 
 // openObservability makes the bus and subscribes what the flags ask for. It opens
@@ -58,7 +59,7 @@ func (o *observability) watch(eng *lmcache.Engine) error {
 // close delivers what is on the bus and then ends the exporter. The engine must
 // have been closed before.
 func (o *observability) close(ctx context.Context) error {
-	err := o.bus.Close(ctx)
+	err := o.logs.close(o.bus.Close(ctx))
 	if o.metrics == nil {
 		return err
 	}

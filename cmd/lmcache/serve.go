@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -26,7 +27,7 @@ func (c *serverCommand) Run(ctx context.Context, io *cli.IO) error {
 	if c.DryRun {
 		return c.plan(io)
 	}
-	s := &service{log: log}
+	s := &service{log: log, stdout: io.Stdout}
 	end := showMemory(&cli.Output{Quiet: c.Upstream.Quiet}, io, &o.L1)
 	err := s.start(ctx, c, o)
 	end()
@@ -57,6 +58,7 @@ func (c *serverCommand) options(log *slog.Logger) lmcache.Options {
 // service is what a running server consists of, in the order in which it starts.
 type service struct {
 	log    *slog.Logger
+	stdout io.Writer
 	obs    *observability
 	engine *lmcache.Engine
 	front  *httpserver.Server
@@ -64,6 +66,9 @@ type service struct {
 
 func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options) (err error) {
 	if s.obs, err = openObservability(&c.Observability, s.log); err != nil {
+		return err
+	}
+	if err = s.obs.openLogs(&c.Observability, s.log, s.stdout); err != nil {
 		return err
 	}
 	o.Bus = s.obs.bus

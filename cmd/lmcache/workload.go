@@ -38,5 +38,8 @@ func (c *workloadCommand) Check(p *cli.Problems) {
 		flags.CheckMemory(p, "l1-capacity-chunks", c.options(nil).L1Bytes())
 	}
 	c.Observability.Check(p)
+	if c.RequestLog == "-" {
+		p.Flag("request-log", "must be a file: stdout holds the result")
+	}
 	c.Output.Check(p)
 }

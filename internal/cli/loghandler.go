@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"path"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // LogOptions configures a handler.
@@ -153,11 +156,33 @@ func message(r slog.Record, errs []slog.Attr) string {
 		appendError(a)
 	}
 	r.Attrs(appendError)
-	if strings.ContainsAny(text, "\r\n") {
-		text = strings.NewReplacer("\r", `\r`, "\n", `\n`).Replace(text)
-	}
-	return text
+	return plain(text)
 }
+
+// plain is text without control characters and bytes that are not UTF-8, which could
+// end the line or change what a terminal shows: they are written as Go writes them.
+func plain(text string) string {
+	if strings.IndexFunc(text, control) < 0 {
+		return text
+	}
+	b := make([]byte, 0, len(text)+16)
+	for i, c := range text {
+		switch {
+		case !control(c):
+			b = utf8.AppendRune(b, c)
+		case c == utf8.RuneError && strings.HasPrefix(text[i:], "\uFFFD"):
+			b = utf8.AppendRune(b, c)
+		case c == utf8.RuneError:
+			b = fmt.Appendf(b, `\x%02x`, text[i])
+		default:
+			quoted := strconv.QuoteRune(c)
+			b = append(b, quoted[1:len(quoted)-1]...)
+		}
+	}
+	return string(b)
+}
+
+func control(c rune) bool { return unicode.IsControl(c) || c == utf8.RuneError }
 
 func isError(a slog.Attr) bool {
 	_, ok := a.Value.Any().(error)

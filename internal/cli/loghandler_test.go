@@ -24,6 +24,8 @@ func TestLogTextForm(t *testing.T) {
 		{"an error of the logger", func(l *slog.Logger) { l.With("err", errors.New("gone"), "n", 1).Error("x") }, "LMCache ERROR: x: gone"},
 		{"critical", func(l *slog.Logger) { l.Log(t.Context(), LevelCritical, "out of memory") }, "LMCache CRITICAL: out of memory"},
 		{"one line", func(l *slog.Logger) { l.Info("a\nb\r\n") }, `LMCache INFO: a\nb\r\n`},
+		{"hostile", func(l *slog.Logger) { l.Info("id=\x1b[31m\x00\u009b\xff \uFFFD \u00e9\t") }, `LMCache INFO: id=\x1b[31m\x00\u009b\xff ` + "\uFFFD \u00e9" + `\t`},
+		{"a hostile error", func(l *slog.Logger) { l.Error("close", "err", errors.New("\x1b]0;x\a")) }, `LMCache ERROR: close: \x1b]0;x\a`},
 		{"groups", func(l *slog.Logger) { l.WithGroup("g").Info("x", "n", 1) }, "LMCache INFO: x"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

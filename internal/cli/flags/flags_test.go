@@ -216,6 +216,22 @@ func TestCombinations(t *testing.T) {
 			name: "nothing to observe", args: "--disable-observability --prometheus-port 1 --log-level debug", env: map[string]string{"LMCACHE_METRICS_BUCKETS": "otel"},
 			want: "warning: --disable-observability leaves no effect to --prometheus-port, --metrics-buckets",
 		},
+		{name: "a request log", args: "--request-log a --request-log-max-size 1 --request-log-max-files 1"},
+		{name: "a request log on stdout", args: "--request-log - --disable-logging"},
+		{
+			name: "size of no request log", args: "--request-log-max-size 1",
+			want: "warning: --request-log-max-size has no effect without --request-log that names a file",
+		},
+		{
+			name: "files of a request log on stdout", args: "--request-log - --request-log-max-files 1",
+			want: "warning: --request-log-max-files has no effect without --request-log that names a file",
+		},
+		{name: "no file at all", args: "--request-log a --request-log-max-files 0", code: cli.ExitUsage, want: "error: --request-log-max-files: must be at least 1, got 0"},
+		{name: "no byte", args: "--request-log a --request-log-max-size 0", code: cli.ExitUsage, want: "error: --request-log-max-size: must be at least 1, got 0"},
+		{
+			name: "no log of nothing", args: "--disable-observability --request-log a --disable-logging --request-log-max-files 1",
+			want: "warning: --disable-observability leaves no effect to --disable-logging, --request-log, --request-log-max-files",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var grammar struct {

@@ -8,6 +8,8 @@ import (
 
 // Observability holds the flags of the event bus and the metrics.
 type Observability struct {
+	Logs `kong:"embed"`
+
 	Disable           bool    `name:"disable-observability" group:"Observability" help:"No event bus, no metrics, no port for them"`
 	DisableMetrics    bool    `name:"disable-metrics" group:"Observability" help:"No metrics and no port for them"`
 	QueueSize         int     `name:"event-bus-queue-size" group:"Observability" default:"10000" min:"1" help:"Events that may wait, in each of the two classes"`
@@ -25,12 +27,14 @@ func (o *Observability) Check(p *cli.Problems) {
 		p.Flag("instance-id", "differs from --service-instance-id, which means the same")
 	}
 	if !o.Disable {
+		o.Logs.check(p)
 		return
 	}
 	var idle []string
 	for _, name := range []string{
 		"disable-metrics", "event-bus-queue-size", "prometheus-host", "prometheus-port",
 		"service-instance-id", "instance-id", "metrics-buckets", "metrics-label-limit",
+		"disable-logging", "request-log", "request-log-max-size", "request-log-max-files",
 	} {
 		if p.IsSet(name) {
 			idle = append(idle, "--"+name)

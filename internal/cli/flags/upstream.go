@@ -97,7 +97,6 @@ type UpstreamShared struct {
 	PeriodicNotifierIntervalMS string   `name:"periodic-notifier-interval-ms" treat:"silent" why:"nothing is polled" upstream:"5" numeric:""`
 
 	// Observability.
-	DisableLogging                bool   `name:"disable-logging" treat:"silent" why:"there are no logging subscribers" upstream:"false"`
 	DisableGRPCMetrics            bool   `name:"disable-grpc-metrics" treat:"silent" why:"there is no gRPC listener" upstream:"false"`
 	MetricsSampleRate             string `name:"metrics-sample-rate" treat:"later" why:"no sampled metric exists" upstream:"0.01" numeric:""`
 	MetricsCompat                 string `name:"metrics-compat" treat:"later" upstream:"none"`
@@ -106,9 +105,6 @@ type UpstreamShared struct {
 	OTLPLogs                      bool   `name:"otlp-logs" treat:"later" why:"nothing is pushed" upstream:"false"`
 	SpanOutput                    string `name:"span-output" treat:"later" why:"there are no spans"`
 	SpanMaxAge                    string `name:"span-max-age" treat:"later" why:"there are no spans" numeric:""`
-	RequestLog                    string `name:"request-log" treat:"later"`
-	RequestLogMaxSize             string `name:"request-log-max-size" treat:"later" numeric:""`
-	RequestLogMaxFiles            string `name:"request-log-max-files" treat:"later" numeric:""`
 	LookupHashLogDir              string `name:"lookup-hash-log-dir" treat:"later" upstream:""`
 	LookupHashLogRotationInterval string `name:"lookup-hash-log-rotation-interval" treat:"later" upstream:"21600" numeric:""`
 	LookupHashLogRotationMaxSize  string `name:"lookup-hash-log-rotation-max-size" treat:"later" upstream:"104857600" numeric:""`
