@@ -16,6 +16,7 @@ type evictor struct {
 	open  bool      // a round runs
 	left  int64     // bytes that it may still evict
 	first bool      // it has evicted nothing yet
+	said  time.Time // when the beginning of a round was last logged
 }
 
 // wakeLocked wakes the evictor if usage has reached the watermark.
@@ -99,6 +100,10 @@ func (m *Manager) roundLocked() bool {
 		tracked := m.mu.arena.Used() - m.mu.stats.StagedBytes - m.mu.stats.OrphanedBytes
 		ev.open, ev.left, ev.first = true, int64(m.o.EvictionRatio*float64(tracked)), true
 		m.mu.tick.triggered, m.mu.tick.usage = true, usage
+		if m.mu.now.Sub(ev.said) >= tickPeriod { // rounds may follow each other closely
+			ev.said = m.mu.now
+			m.warnLocked(usageMessage(usage, m.o.Watermark))
+		}
 	}
 	s := m.sweepFor(sweepRound, nil)
 	s.room = maxHold

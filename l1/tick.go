@@ -41,6 +41,9 @@ func (m *Manager) onTick() {
 		Usage: usage, Watermark: m.watermark(), Triggered: t.triggered, Mode: m.o.Mode,
 		EvictedKeys: t.keys, EvictedBytes: t.bytes,
 	}, now)
+	if m.o.Mode == ModeWatermark && !t.triggered && usage < m.o.Watermark {
+		m.warnLocked(usageMessage(usage, m.o.Watermark))
+	}
 	*t = tick{}
 	m.armTickLocked(now)
 }

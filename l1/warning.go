@@ -2,6 +2,7 @@ package l1
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 )
@@ -17,6 +18,18 @@ func expiryWarning(l *lease, age time.Duration, keys int) warning {
 	return warning{slog.LevelWarn, "L1 lease expired before it was given back", []slog.Attr{
 		slog.String("kind", string(l.kind)), slog.String("owner", l.owner), slog.Duration("age", age), slog.Int("keys", keys),
 	}}
+}
+
+// usageMessage says what follows from usage in watermark mode.
+func usageMessage(usage, watermark float64) warning {
+	w := warning{slog.LevelInfo, "L1 memory usage %.2f above watermark %.2f; triggering eviction.", []slog.Attr{
+		slog.Float64("usage", usage), slog.Float64("watermark", watermark),
+	}}
+	if usage < watermark {
+		w.level, w.text = slog.LevelDebug, "L1 memory usage %.2f below watermark %.2f; skipping eviction."
+	}
+	w.text = fmt.Sprintf(w.text, usage, watermark)
+	return w
 }
 
 func policyWarning(name, failure string) warning {
