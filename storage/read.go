@@ -38,7 +38,9 @@ func (p *Prefetch) Read(ctx context.Context, s Select) (ReadLease, error) {
 	}
 	taken, bad := p.l.Take(at, s)
 	if bad > 0 || taken == (l1.ReadLease{}) {
-		return ReadLease{}, p.failRead(keys, taken, enter, at)
+		err := p.failRead(keys, taken, enter, at)
+		m.logReadError(ctx, err, p.o.Owner)
+		return ReadLease{}, err
 	}
 	if enter != NoCall {
 		ok := NewBitmap(len(keys))

@@ -1,7 +1,9 @@
 package storage
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -61,6 +63,14 @@ func (p *Prefetch) failRead(keys []kv.Key, taken l1.ReadLease, enter int64, at t
 	}
 	m.released(res, l1.CauseAbort, at)
 	return f.err
+}
+
+// logReadError names the first of the keys that could not be read. The others share
+// its fate, and a line for each could bury the log.
+func (m *Manager) logReadError(ctx context.Context, err *ReadError, owner string) {
+	first := err.Keys[0]
+	m.log.ErrorContext(ctx, fmt.Sprintf("Failed to read prefetched object %s from L1 storage: %s", first.Key, first.Code),
+		slog.String("detail", first.Detail), slog.String("owner", owner), slog.Int("failed", len(err.Keys)))
 }
 
 // failure is a read that did not get all of its keys.
