@@ -61,6 +61,7 @@ type Engine struct {
 	ops    atomic.Int64 // transfers, for op ids
 	jobs   atomic.Int64 // lookups not delivered
 	clears atomic.Int64 // forced ones
+	hits   hitRate
 	keys   keyLists
 
 	lookups sync.RWMutex   // held for reading by those that run, and by Attach

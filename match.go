@@ -285,9 +285,11 @@ func (m *Match) announce(ev LookupEnded) {
 			r.Misses[why] += n
 		}
 	})
+	now := m.s.e.sm.Now()
 	if t := m.s.e.topics.lookupEnded; t.Active() {
-		t.PublishAt(ev, m.s.e.sm.Now())
+		t.PublishAt(ev, now)
 	}
+	m.s.e.logHitRate(&ev, now)
 }
 
 // drop ends the match: what it holds goes back, and it covers nothing any more.
