@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -131,5 +133,33 @@ func TestREQ_O51_LogLevel(t *testing.T) {
 		if strings.Contains(text, "LMCache INFO: Stored ") != c.info || strings.Contains(text, "\x1b") {
 			t.Errorf("%+v:\n%s", c, text)
 		}
+	}
+}
+
+// REQ-O51: the messages of a server's life, word for word but for ports, ids and places.
+func TestREQ_O51_ServerMessages(t *testing.T) {
+	s := serve(t, "--service-instance-id", "me")
+	code, stderr := s.stop(&cli.InterruptedError{Signal: syscall.SIGTERM})
+	if code != cli.ExitOK {
+		t.Fatalf("exit code %d, %s", code, stderr)
+	}
+	var got []string
+	for _, m := range regexp.MustCompile(`(?m)^\[[-0-9]+ [:0-9]+,\d{3}\] LMCache (.*) \(\w+\.go:\d+:\w+\)$`).FindAllStringSubmatch(stderr, -1) {
+		got = append(got, m[1])
+	}
+	want := []string{
+		"INFO: OTel MeterProvider initialised with Prometheus fallback (" + s.urls["metrics"] + "), resource=",
+		"INFO: HTTP server listening on " + s.urls["http"],
+		"INFO: LMCache cache server is running...",
+		"INFO: metrics: " + s.urls["metrics"],
+		"INFO: http: " + s.urls["http"],
+		"INFO: Shutting down server...",
+	}
+	matches := len(got) == len(want) && strings.Count(stderr, "\n") == len(want)
+	for i := 0; matches && i < len(want); i++ {
+		matches = got[i] == want[i] || i == 0 && strings.HasPrefix(got[i], want[i])
+	}
+	if !matches {
+		t.Errorf("got:\n%s\nwant:\n%s", stderr, strings.Join(want, "\n"))
 	}
 }
