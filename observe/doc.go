@@ -1,4 +1,4 @@
-// Package observe turns what the other packages publish and keep into metrics. It
+// Package observe turns what the other packages publish and keep into metrics and logs. It
 // listens and reads; nobody calls it, nothing waits for it, and without it
 // everything works the same.
 //
@@ -19,6 +19,12 @@
 //
 // Gauges, and the counters that the bus keeps of itself, are not events: [Watch]
 // reads Stats of the live objects when somebody scrapes.
+//
+// # Lines
+//
+// [StartLogs] writes the DEBUG messages of events to a logger, [RequestLog] a line of
+// JSON per finished request to any writer. Both do I/O, so they are isolated: they
+// have queues of their own, lose what finds no room there, and delay nobody.
 //
 // # Series
 //

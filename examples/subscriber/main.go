@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/lmcache-go/lmcache"
 	"github.com/lmcache-go/lmcache/eventbus"
@@ -15,20 +17,32 @@ import (
 )
 
 func main() {
-	if err := run(context.Background(), os.Stdout); err != nil {
+	slow := filepath.Join(os.TempDir(), "slow-requests.log")
+	if len(os.Args) > 1 {
+		slow = os.Args[1]
+	}
+	if err := run(context.Background(), os.Stdout, slow, 10*time.Millisecond); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
 // run serves two tenants, one that repeats itself and one that does not, and prints
-// their hit ratios after each round.
-func run(ctx context.Context, out io.Writer) (err error) {
+// their hit ratios after each round. Requests that take longer than limit are written
+// to the file named slow.
+func run(ctx context.Context, out io.Writer, slow string, limit time.Duration) (err error) {
+	file, err := os.OpenFile(slow, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600) //nolint:gosec // the user names it
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }() // after the bus
 	bus := eventbus.New(eventbus.Options{})
 	defer func() { err = errors.Join(err, bus.Close(ctx)) }() // after the engine
 	ratio := &HitRatio{}
-	if _, err := bus.Subscribe(ratio); err != nil {
-		return err
+	for _, s := range []eventbus.Subscriber{ratio, &SlowRequests{To: file, Limit: limit}} {
+		if _, err := bus.Subscribe(s); err != nil {
+			return err
+		}
 	}
 	device := fake.New(fake.Options{})
 	defer func() { err = errors.Join(err, device.Close()) }()
