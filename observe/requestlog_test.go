@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -266,7 +267,7 @@ func TestREQ_O41_RequestLogHangs(t *testing.T) {
 		if _, err := bus.Subscribe(r); err != nil {
 			t.Fatal(err)
 		}
-		other := 0
+		var other atomic.Int64
 		if _, err := bus.Subscribe(receipts{&other}); err != nil {
 			t.Fatal(err)
 		}
@@ -280,8 +281,8 @@ func TestREQ_O41_RequestLogHangs(t *testing.T) {
 			t.Errorf("publishers waited %v", d)
 		}
 		time.Sleep(time.Second)
-		if other != 1001 {
-			t.Errorf("another subscriber got %d events, want 1001", other)
+		if n := other.Load(); n != 1001 {
+			t.Errorf("another subscriber got %d events, want 1001", n)
 		}
 		dropped := bus.Stats().Isolated[0].Dropped
 		close(release)
@@ -296,11 +297,11 @@ func TestREQ_O41_RequestLogHangs(t *testing.T) {
 }
 
 // receipts counts.
-type receipts struct{ n *int }
+type receipts struct{ n *atomic.Int64 }
 
 func (receipts) Name() string { return "receipts" }
 func (r receipts) Subscribe(s *eventbus.Subscription) {
-	eventbus.On(s, func(lmcache.RequestReceipt, time.Time) { *r.n++ })
+	eventbus.On(s, func(lmcache.RequestReceipt, time.Time) { r.n.Add(1) })
 }
 
 // BenchmarkRequestLog is the cost of a request, on the log's own goroutine.
