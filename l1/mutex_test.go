@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -107,11 +108,14 @@ func TestREQ_S15_NothingSlowUnderTheMutex(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.m.Store(m)
+	pinned := make(chan struct{})
+	one := sync.OnceFunc(func() { close(pinned) })
 	pin, err := m.Pin("gpu0", func(mem []byte) (func() error, error) {
 		o.called("pin")
 		if &mem[0] == &m.mem.pool.Bytes()[0] {
 			return nil, errors.New("cannot be pinned")
 		}
+		defer one()
 		return func() error { o.called("unpin"); return nil }, nil
 	})
 	if err != nil {
@@ -142,6 +146,7 @@ func TestREQ_S15_NothingSlowUnderTheMutex(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Abort(late, AbortOwner)
+	<-pinned // by a worker, in its own time
 	if err := errors.Join(m.Check(), pin.Close(), m.Close()); err != nil {
 		t.Error(err)
 	}
