@@ -79,8 +79,11 @@ var layers = []layer{
 	{
 		4, "observe",
 		[]string{".", "eventbus", "l1", "storage", "storage/kv"},
-		[]string{"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/metric"},
-		"it listens; the OTel API is all it needs, so that users bring the SDK of their choice",
+		[]string{
+			"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/metric",
+			"go.opentelemetry.io/otel/propagation", "go.opentelemetry.io/otel/trace",
+		},
+		"it listens; the OTel API (of metrics, and of spans with their status and their W3C context) is all it needs, so that users bring the SDK of their choice",
 	},
 	{
 		5, "observe/export",

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/lmcache-go/lmcache/eventbus"
 )
@@ -19,6 +20,11 @@ type Options struct {
 	InstanceID     *string // service.instance.id, verbatim; nil: a random UUID
 	Buckets        Buckets // bounds of the histograms; empty: Tuned
 	LabelLimit     int     // values of cache_salt and of model_name with series of their own; 0: 200
+
+	OTLPEndpoint string        // HOST:PORT or URL that metrics, and with Tracing spans, are pushed to; empty: nowhere
+	Tracing      bool          // push spans to OTLPEndpoint
+	SpanOutput   string        // file that spans are appended to, or SpanStdout; empty: none
+	SpanMaxAge   time.Duration // see SpanOptions.MaxAge
 }
 
 // AnyPort asks for any free port.
@@ -83,6 +89,7 @@ func (o Options) Validate() error {
 	if o.LabelLimit < 0 {
 		errs = append(errs, fmt.Errorf("label limit %d: must be at least 1", o.LabelLimit))
 	}
+	errs = append(errs, o.spanErrors()...)
 	if len(errs) == 0 {
 		return nil
 	}

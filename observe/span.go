@@ -1,0 +1,168 @@
+package observe
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/lmcache-go/lmcache"
+	"github.com/lmcache-go/lmcache/eventbus"
+)
+
+// Limits of a SpanSubscriber.
+const (
+	DefaultSpanMaxAge = time.Hour // see SpanOptions.MaxAge
+
+	spanChildMaxAge    = 900 * time.Second
+	spanSweepInterval  = 10 * time.Second
+	maxSpanSessions    = 10_000 // open sessions, and as many closed ones that late work still finds
+	maxSessionChildren = 256    // open children of one session
+)
+
+// spanTracer is the instrumentation scope of the spans.
+const spanTracer = "lmcache_mp.server"
+
+var errNoTracerProvider = errors.New("observe: no tracer provider")
+
+// SpanOptions configures a SpanSubscriber. The zero value is valid.
+type SpanOptions struct {
+	MaxAge time.Duration // a session without any event for so long is given up; 0: DefaultSpanMaxAge
+	Logger *slog.Logger  // gets what does not match, at DEBUG; nil: nowhere
+}
+
+// Validate returns what is wrong with o, or nil.
+func (o SpanOptions) Validate() error {
+	if o.MaxAge < 0 {
+		return fmt.Errorf("observe: span max age %v: must be above 0", o.MaxAge)
+	}
+	return nil
+}
+
+// SpanSubscriber turns the events of a request into one trace: a root span
+// "request" per session, and below it a span for each lookup, retrieve and store.
+// Start and end are the times of the events, which for retrieves and stores are
+// the device's, whenever the dispatcher saw them.
+//
+// It works alone on any bus, with the TracerProvider of the host:
+//
+//	spans, err := observe.NewSpanSubscriber(provider, observe.SpanOptions{})
+//	_, err = bus.Subscribe(spans)
+//
+// Events may come in any order, and some of them never: a child is given up after
+// 900 seconds, a root when its session has been silent for MaxAge or when more
+// than 10,000 sessions are open, everything at Close. What is given up ends with
+// an error status and the attribute lmcache.span.leaked, and is counted (Stats).
+//
+// Its state belongs to the bus's dispatcher; only Stats may be called from
+// elsewhere. The bus closes it; whoever ends the Subscription alone closes it
+// afterwards.
+type SpanSubscriber struct {
+	tracer   trace.Tracer
+	log      *slog.Logger
+	maxAge   time.Duration
+	limit    int // sessions
+	sessions ordered[*spanSession]
+	closed   ordered[trace.SpanContext] // roots that ended, for what comes late
+	latest   time.Time                  // of all events and sweeps: when something is given up
+
+	leaked   [spanKinds]atomic.Uint64
+	pushed   atomic.Uint64
+	overfull atomic.Uint64
+	open     atomic.Int64
+}
+
+// NewSpanSubscriber returns a subscriber whose spans come from tp.
+func NewSpanSubscriber(tp trace.TracerProvider, o SpanOptions) (*SpanSubscriber, error) {
+	if tp == nil {
+		return nil, errNoTracerProvider
+	}
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if o.MaxAge == 0 {
+		o.MaxAge = DefaultSpanMaxAge
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &SpanSubscriber{tracer: tp.Tracer(spanTracer), log: o.Logger, maxAge: o.MaxAge, limit: maxSpanSessions}, nil
+}
+
+// Name is the name of the type.
+func (*SpanSubscriber) Name() string { return "SpanSubscriber" }
+
+// Subscribe asks for the events.
+func (s *SpanSubscriber) Subscribe(sub *eventbus.Subscription) {
+	eventbus.On(sub, func(e lmcache.RequestStarted, at time.Time) { s.requestStarted(e.SessionID, e.TraceParent, at) })
+	eventbus.On(sub, func(e lmcache.LookupStarted, at time.Time) {
+		s.start(e.SessionID, childKey{kind: spanLookup}, at, nil)
+	})
+	eventbus.On(sub, s.lookupEnded)
+	eventbus.On(sub, s.lookupAbandoned)
+	eventbus.On(sub, func(e lmcache.StoreSubmitted, at time.Time) { s.submitted(e.SessionID, spanStore, at) })
+	eventbus.On(sub, func(e lmcache.StoreStarted, at time.Time) {
+		s.start(e.SessionID, childKey{spanStore, e.Device, e.OpID}, at, storeStartAttributes(&e))
+	})
+	eventbus.On(sub, s.storeEnded)
+	eventbus.On(sub, func(e lmcache.RetrieveSubmitted, at time.Time) { s.submitted(e.SessionID, spanRetrieve, at) })
+	eventbus.On(sub, func(e lmcache.RetrieveStarted, at time.Time) {
+		s.start(e.SessionID, childKey{spanRetrieve, e.Device, e.OpID}, at, retrieveStartAttributes(&e))
+	})
+	eventbus.On(sub, s.retrieveEnded)
+	eventbus.On(sub, func(e lmcache.RequestEnded, at time.Time) { s.requestEnded(e.SessionID, at) })
+	sub.Every(spanSweepInterval, s.sweep)
+}
+
+// Close gives up everything that is open. It is idempotent and never fails.
+func (s *SpanSubscriber) Close() error {
+	for ss := range s.sessions.all() {
+		s.giveUp(ss)
+	}
+	return nil
+}
+
+// SpanStats are the counts of a SpanSubscriber.
+type SpanStats struct {
+	Open            int               // spans that have begun and not ended
+	Leaked          map[string]uint64 // spans that were given up, by kind: "request", "lookup_prefetch", "retrieve", "store"
+	PushedOut       uint64            // sessions given up because too many were open
+	ChildrenPushed  uint64            // children given up because their session had too many
+	ChildrenLimit   int               // how many one session may have open
+	SessionsLimit   int               // how many may be open
+	ClosedRetention int               // ended sessions that late work still finds
+}
+
+// Stats returns the counts. It is safe for concurrent use.
+func (s *SpanSubscriber) Stats() SpanStats {
+	st := SpanStats{
+		Open: int(s.open.Load()), Leaked: make(map[string]uint64, spanKinds), PushedOut: s.pushed.Load(), ChildrenPushed: s.overfull.Load(),
+		ChildrenLimit: maxSessionChildren, SessionsLimit: s.limit, ClosedRetention: s.limit,
+	}
+	for k := range spanKinds {
+		st.Leaked[k.String()] = s.leaked[k].Load()
+	}
+	return st
+}
+
+// SpanContext returns the context of the oldest open span of a session: name is
+// "request", "lookup_prefetch", "retrieve" or "store". If there is none it is that
+// of the session's root, also after the root has ended; and invalid if the session
+// is not known. With it another span subscriber of the same bus nests its spans
+// below these; like a handler, it may only be called on the dispatcher.
+func (s *SpanSubscriber) SpanContext(session, name string) trace.SpanContext {
+	ss, ok := s.sessions.get(session)
+	if !ok {
+		parent, _ := s.closed.get(session)
+		return parent
+	}
+	for _, c := range ss.open {
+		if c.key.kind.String() == name {
+			return c.span.SpanContext()
+		}
+	}
+	return ss.parent
+}
