@@ -90,7 +90,9 @@ var layers = []layer{
 		[]string{"internal/serving", "observe"},
 		[]string{
 			"github.com/google/uuid", "github.com/prometheus/client_golang/...",
-			"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/exporters/...", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/sdk/...",
+			"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/exporters/...", "go.opentelemetry.io/otel/metric",
+			"go.opentelemetry.io/otel/sdk/...", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/trace/noop",
+			"google.golang.org/grpc", "google.golang.org/grpc/backoff", // how soon a connection to a collector is tried again
 		},
 		"the only place of the OTel SDK; it carries measurements and knows no engine",
 	},

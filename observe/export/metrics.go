@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -24,13 +25,19 @@ const maxScrapes = 16
 
 // Options configures Metrics. The zero value is valid.
 type Options struct {
-	InstanceID *string              // service.instance.id, verbatim; nil: the environment's, else a random UUID per process
-	Registry   *prometheus.Registry // gets the metrics; nil: a new one
-	Process    bool                 // add go_* and process_*; for programs, not for libraries in one
-	Logger     *slog.Logger         // nil: no logs
+	InstanceID *string               // service.instance.id, verbatim; nil: the environment's, else a random UUID per process
+	Registry   *prometheus.Registry  // gets the metrics; nil: a new one
+	Registerer prometheus.Registerer // gets the metrics instead; unless it is a Gatherer too, the host serves them and Handler is nil
+	Process    bool                  // add go_* and process_*; for programs, not for libraries in one
+	Logger     *slog.Logger          // nil: no logs
+
+	OTLPEndpoint string    // HOST:PORT or URL that is pushed to as well; empty: none
+	SpanOutput   string    // file that spans are appended to, or observe.SpanStdout; empty: none
+	Stdout       io.Writer // what observe.SpanStdout is; nil: that of the process
 }
 
-// Metrics is a meter provider that Prometheus scrapes. All methods are safe for
+// Metrics is a meter provider that Prometheus scrapes, and that pushes the same
+// values to a collector if Options.OTLPEndpoint names one. All methods are safe for
 // concurrent use; a nil Metrics is one that is switched off. Shutdown it after the
 // bus that feeds it.
 type Metrics struct {
@@ -38,6 +45,7 @@ type Metrics struct {
 	handler  http.Handler
 	resource *resource.Resource
 	log      *slog.Logger
+	push     []*delivery // none or one
 	mu       struct {
 		sync.Mutex
 		closed  bool
@@ -50,6 +58,11 @@ func NewMetrics(o Options) (*Metrics, error) {
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 	}
+	registerer, gatherer := prometheus.Registerer(o.Registry), prometheus.Gatherer(o.Registry)
+	if o.Registerer != nil {
+		registerer = o.Registerer
+		gatherer, _ = o.Registerer.(prometheus.Gatherer)
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -58,7 +71,7 @@ func NewMetrics(o Options) (*Metrics, error) {
 		return nil, err
 	}
 	reader, err := otelprom.New(
-		otelprom.WithRegisterer(o.Registry),
+		otelprom.WithRegisterer(registerer),
 		otelprom.WithoutScopeInfo(),
 		otelprom.WithoutUnits(), //nolint:staticcheck // no translation strategy adds _total and not the units
 	)
@@ -67,21 +80,34 @@ func NewMetrics(o Options) (*Metrics, error) {
 	}
 	if o.Process {
 		err = errors.Join(
-			o.Registry.Register(collectors.NewGoCollector()),
-			o.Registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
+			registerer.Register(collectors.NewGoCollector()),
+			registerer.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
 		)
 		if err != nil {
 			return nil, fmt.Errorf("export: %w", err)
 		}
 	}
 	m := &Metrics{resource: res, log: o.Logger}
-	m.provider = sdkmetric.NewMeterProvider(
+	opts := []sdkmetric.Option{
 		sdkmetric.WithResource(res),
 		sdkmetric.WithReader(reader),
 		sdkmetric.WithCardinalityLimit(0), // the label guard of observe keeps totals exact; this limit would not
 		sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter),
-	)
-	m.handler = promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{
+	}
+	if o.OTLPEndpoint != "" {
+		push, d, err := newMetricPush(o.OTLPEndpoint, o.Logger)
+		if err != nil {
+			return nil, err
+		}
+		opts, m.push = append(opts, sdkmetric.WithReader(push)), []*delivery{d}
+		o.Logger.Info(fmt.Sprintf("OTel MeterProvider initialised with OTLP exporter (%s), resource=%s", d.to, res.String()),
+			slog.String("to", d.to), slog.String("resource", res.String()))
+	}
+	m.provider = sdkmetric.NewMeterProvider(opts...)
+	if gatherer == nil {
+		return m, nil
+	}
+	m.handler = promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{
 		ErrorLog:            errorLog{o.Logger},
 		ErrorHandling:       promhttp.ContinueOnError, // one bad metric does not cost the others
 		EnableOpenMetrics:   true,
@@ -99,7 +125,8 @@ func (m *Metrics) MeterProvider() metric.MeterProvider {
 }
 
 // Handler answers a scrape, in the text format or OpenMetrics, compressed if the
-// client asks for it. It does not look at the path. It is nil when metrics are off.
+// client asks for it. It does not look at the path. It is nil when metrics are off,
+// and when the host's Registerer cannot be gathered from.
 func (m *Metrics) Handler() http.Handler {
 	if m == nil {
 		return nil
@@ -129,8 +156,29 @@ func (m *Metrics) URLs() []string {
 	return urls
 }
 
+// Pushed is what has become of the pushes; nothing if there is no endpoint.
+func (m *Metrics) Pushed() Delivery {
+	if m == nil || len(m.push) == 0 {
+		return Delivery{}
+	}
+	return m.push[0].stats()
+}
+
+// Flush pushes the values of now, until ctx ends. What the collector does not take
+// is counted, and no error.
+func (m *Metrics) Flush(ctx context.Context) error {
+	if m == nil {
+		return nil
+	}
+	if err := m.provider.ForceFlush(ctx); err != nil {
+		return fmt.Errorf("export: flush metrics: %w", err)
+	}
+	return nil
+}
+
 // Shutdown closes the listeners, waiting for scrapes in progress until ctx ends,
-// and then the provider. It is idempotent.
+// and then the provider. A last push has 5 seconds at most and not longer than
+// ctx; that a collector is not there is no error. It is idempotent.
 func (m *Metrics) Shutdown(ctx context.Context) error {
 	if m == nil {
 		return nil
@@ -148,10 +196,7 @@ func (m *Metrics) Shutdown(ctx context.Context) error {
 	for _, s := range slices.Backward(servers) {
 		errs = append(errs, s.Close(ctx))
 	}
-	if err := m.provider.Shutdown(ctx); err != nil {
-		errs = append(errs, fmt.Errorf("export: %w", err))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, shutdown(ctx, m.provider.Shutdown, m.push))...)
 }
 
 // errorLog gives the handler's complaints to a logger.

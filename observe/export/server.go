@@ -22,10 +22,11 @@ const (
 	maxHeaderBytes = 64 << 10
 )
 
-// What Listen gives after Shutdown, and where metrics are off.
+// What Listen gives after Shutdown, where metrics are off, and where a host serves them.
 var (
 	errClosed = errors.New("export: closed")
 	errOff    = errors.New("export: metrics are off")
+	errNoView = errors.New("export: the registerer cannot be gathered from: its owner serves its metrics")
 )
 
 // Server serves /metrics on a port of its own.
@@ -36,6 +37,9 @@ type Server struct{ life *serving.Server }
 func (m *Metrics) Listen(ctx context.Context, host string, port int) (*Server, error) {
 	if m == nil {
 		return nil, errOff
+	}
+	if m.handler == nil {
+		return nil, errNoView
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
