@@ -45,6 +45,9 @@ func (c *workloadCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 	if err := obs.openLogs(&c.Observability, log, std.Stdout); err != nil {
 		return err
 	}
+	if err := obs.openSpans(&c.Observability, log, std.Stdout); err != nil {
+		return err
+	}
 	o.Engine.Bus = obs.bus
 	end := showMemory(&c.Output, std, &o.Engine.L1)
 	d, err := workload.Open(ctx, o)

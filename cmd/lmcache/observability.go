@@ -19,6 +19,7 @@ type observability struct {
 	metrics  *export.Metrics
 	observer *observe.Observer
 	logs     logs
+	spans    *export.Spans // nil: none
 }
 
 // openObservability makes the bus and subscribes what the flags ask for. It opens
@@ -28,7 +29,7 @@ func openObservability(o *flags.Observability, log *slog.Logger) (*observability
 	if !o.Metrics() {
 		return ob, nil
 	}
-	eo := export.Options{Process: true, Logger: log}
+	eo := export.Options{Process: true, Logger: log, OTLPEndpoint: o.OTLPEndpoint}
 	if id, ok := o.Instance(); ok {
 		eo.InstanceID = &id
 	}
@@ -56,12 +57,11 @@ func (o *observability) watch(eng *lmcache.Engine) error {
 	})
 }
 
-// close delivers what is on the bus and then ends the exporter. The engine must
-// have been closed before.
+// close delivers what is on the bus and then ends the exporters, both at a time.
+// The engine must have been closed before.
 func (o *observability) close(ctx context.Context) error {
-	err := o.logs.close(o.bus.Close(ctx))
-	if o.metrics == nil {
-		return err
-	}
-	return errors.Join(err, o.observer.Close(), o.metrics.Shutdown(ctx))
+	err := errors.Join(o.logs.close(o.bus.Close(ctx)), o.observer.Close())
+	spans := make(chan error, 1)
+	go func() { spans <- o.spans.Shutdown(ctx) }()
+	return errors.Join(err, o.metrics.Shutdown(ctx), <-spans)
 }

@@ -71,6 +71,9 @@ func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options
 	if err = s.obs.openLogs(&c.Observability, s.log, s.stdout); err != nil {
 		return err
 	}
+	if err = s.obs.openSpans(&c.Observability, s.log, s.stdout); err != nil {
+		return err
+	}
 	o.Bus = s.obs.bus
 	if s.engine, err = lmcache.Open(ctx, o); err != nil {
 		return err

@@ -31,5 +31,6 @@ func (c *serverCommand) Check(p *cli.Problems) {
 	c.L1.Check(p)
 	c.L1.WarnFull(p)
 	c.Observability.Check(p)
+	checkEndpoint(p, &c.Observability.Spans)
 	flags.CheckListeners(p, c.HTTP.Listener(), c.Observability.Listener())
 }

@@ -41,5 +41,6 @@ func (c *workloadCommand) Check(p *cli.Problems) {
 	if c.RequestLog == "-" {
 		p.Flag("request-log", "must be a file: stdout holds the result")
 	}
+	checkEndpoint(p, &c.Observability.Spans)
 	c.Output.Check(p)
 }

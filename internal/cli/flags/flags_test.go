@@ -232,6 +232,16 @@ func TestCombinations(t *testing.T) {
 			name: "no log of nothing", args: "--disable-observability --request-log a --disable-logging --request-log-max-files 1",
 			want: "warning: --disable-observability leaves no effect to --disable-logging, --request-log, --request-log-max-files",
 		},
+		{name: "spans", args: "--enable-tracing --otlp-endpoint h:1 --span-output stdout --span-max-age 5m"},
+		{name: "spans in a file", args: "--span-output spans.jsonl"},
+		{name: "REQ-O45: no endpoint", args: "--enable-tracing", code: cli.ExitUsage, want: "error: --enable-tracing requires --otlp-endpoint to be set. Tracing needs an OTLP gRPC endpoint to export spans."},
+		{
+			name: "REQ-O45: no endpoint but a file", args: "--enable-tracing --span-output stdout --disable-observability", code: cli.ExitUsage,
+			want: "warning: --disable-observability leaves no effect to --enable-tracing, --span-output\n" +
+				"lmcache: error: --enable-tracing requires --otlp-endpoint to be set. Tracing needs an OTLP gRPC endpoint to export spans." +
+				" Without one, use --span-output alone.",
+		},
+		{name: "no age", args: "--span-output stdout --span-max-age 0", code: cli.ExitUsage, want: "error: --span-max-age: must be more than 0, got 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var grammar struct {

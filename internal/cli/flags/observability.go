@@ -8,7 +8,8 @@ import (
 
 // Observability holds the flags of the event bus and the metrics.
 type Observability struct {
-	Logs `kong:"embed"`
+	Logs  `kong:"embed"`
+	Spans `kong:"embed"`
 
 	Disable           bool    `name:"disable-observability" group:"Observability" help:"No event bus, no metrics, no port for them"`
 	DisableMetrics    bool    `name:"disable-metrics" group:"Observability" help:"No metrics and no port for them"`
@@ -26,16 +27,17 @@ func (o *Observability) Check(p *cli.Problems) {
 	if a, b := o.ServiceInstanceID, o.InstanceID; a != nil && b != nil && *a != *b {
 		p.Flag("instance-id", "differs from --service-instance-id, which means the same")
 	}
+	o.Spans.check(p)
 	if !o.Disable {
 		o.Logs.check(p)
 		return
 	}
 	var idle []string
-	for _, name := range []string{
+	for _, name := range append([]string{
 		"disable-metrics", "event-bus-queue-size", "prometheus-host", "prometheus-port",
 		"service-instance-id", "instance-id", "metrics-buckets", "metrics-label-limit",
 		"disable-logging", "request-log", "request-log-max-size", "request-log-max-files",
-	} {
+	}, spanNames()...) {
 		if p.IsSet(name) {
 			idle = append(idle, "--"+name)
 		}

@@ -100,11 +100,7 @@ type UpstreamShared struct {
 	DisableGRPCMetrics            bool   `name:"disable-grpc-metrics" treat:"silent" why:"there is no gRPC listener" upstream:"false"`
 	MetricsSampleRate             string `name:"metrics-sample-rate" treat:"later" why:"no sampled metric exists" upstream:"0.01" numeric:""`
 	MetricsCompat                 string `name:"metrics-compat" treat:"later" upstream:"none"`
-	EnableTracing                 bool   `name:"enable-tracing" treat:"later" why:"there are no spans" upstream:"false"`
-	OTLPEndpoint                  string `name:"otlp-endpoint" treat:"later" why:"nothing is pushed; metrics are scraped"`
-	OTLPLogs                      bool   `name:"otlp-logs" treat:"later" why:"nothing is pushed" upstream:"false"`
-	SpanOutput                    string `name:"span-output" treat:"later" why:"there are no spans"`
-	SpanMaxAge                    string `name:"span-max-age" treat:"later" why:"there are no spans" numeric:""`
+	OTLPLogs                      bool   `name:"otlp-logs" treat:"later" why:"logs are not pushed" upstream:"false"`
 	LookupHashLogDir              string `name:"lookup-hash-log-dir" treat:"later" upstream:""`
 	LookupHashLogRotationInterval string `name:"lookup-hash-log-rotation-interval" treat:"later" upstream:"21600" numeric:""`
 	LookupHashLogRotationMaxSize  string `name:"lookup-hash-log-rotation-max-size" treat:"later" upstream:"104857600" numeric:""`

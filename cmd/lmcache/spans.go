@@ -1,0 +1,43 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+
+	"github.com/lmcache-go/lmcache/internal/cli"
+	"github.com/lmcache-go/lmcache/internal/cli/flags"
+	"github.com/lmcache-go/lmcache/observe"
+	"github.com/lmcache-go/lmcache/observe/export"
+)
+
+// checkEndpoint reports an endpoint that cannot be one.
+func checkEndpoint(p *cli.Problems, f *flags.Spans) {
+	if f.OTLPEndpoint == "" || p.IsBad("otlp-endpoint") {
+		return
+	}
+	if _, err := observe.ParseEndpoint(f.OTLPEndpoint); err != nil {
+		p.Flag("otlp-endpoint", "%v, got %s", err, f.OTLPEndpoint)
+	}
+}
+
+// openSpans subscribes what makes spans, if the flags ask for any.
+func (o *observability) openSpans(f *flags.Observability, log *slog.Logger, stdout io.Writer) (err error) {
+	oo := observe.Options{
+		Disable: f.Disable, Tracing: f.EnableTracing, OTLPEndpoint: f.OTLPEndpoint, SpanOutput: f.SpanOutput, SpanMaxAge: f.SpanMaxAge.Duration(),
+	}
+	if id, ok := f.Instance(); ok {
+		oo.InstanceID = &id
+	}
+	if o.spans, err = export.OpenSpans(oo, export.Options{Logger: log, Stdout: stdout}); err != nil || o.spans == nil {
+		return err
+	}
+	sub, err := observe.NewSpanSubscriber(o.spans.TracerProvider(), observe.SpanOptions{MaxAge: oo.SpanMaxAge, Logger: log})
+	if err != nil {
+		return err
+	}
+	if _, err := o.bus.Subscribe(sub); err != nil {
+		return errors.Join(err, sub.Close())
+	}
+	return nil
+}
