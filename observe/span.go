@@ -64,7 +64,6 @@ type SpanSubscriber struct {
 	tracer   trace.Tracer
 	log      *slog.Logger
 	maxAge   time.Duration
-	limit    int // sessions
 	sessions ordered[*spanSession]
 	closed   ordered[trace.SpanContext] // roots that ended, for what comes late
 	latest   time.Time                  // of all events and sweeps: when something is given up
@@ -89,7 +88,7 @@ func NewSpanSubscriber(tp trace.TracerProvider, o SpanOptions) (*SpanSubscriber,
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &SpanSubscriber{tracer: tp.Tracer(spanTracer), log: o.Logger, maxAge: o.MaxAge, limit: maxSpanSessions}, nil
+	return &SpanSubscriber{tracer: tp.Tracer(spanTracer), log: o.Logger, maxAge: o.MaxAge}, nil
 }
 
 // Name is the name of the type.
@@ -127,20 +126,16 @@ func (s *SpanSubscriber) Close() error {
 
 // SpanStats are the counts of a SpanSubscriber.
 type SpanStats struct {
-	Open            int               // spans that have begun and not ended
-	Leaked          map[string]uint64 // spans that were given up, by kind: "request", "lookup_prefetch", "retrieve", "store"
-	PushedOut       uint64            // sessions given up because too many were open
-	ChildrenPushed  uint64            // children given up because their session had too many
-	ChildrenLimit   int               // how many one session may have open
-	SessionsLimit   int               // how many may be open
-	ClosedRetention int               // ended sessions that late work still finds
+	Open           int               // spans that have begun and not ended
+	Leaked         map[string]uint64 // spans that were given up, by kind: "request", "lookup_prefetch", "retrieve", "store"
+	PushedOut      uint64            // sessions given up because more than 10,000 were open
+	ChildrenPushed uint64            // children given up because their session had more than 256
 }
 
 // Stats returns the counts. It is safe for concurrent use.
 func (s *SpanSubscriber) Stats() SpanStats {
 	st := SpanStats{
 		Open: int(s.open.Load()), Leaked: make(map[string]uint64, spanKinds), PushedOut: s.pushed.Load(), ChildrenPushed: s.overfull.Load(),
-		ChildrenLimit: maxSessionChildren, SessionsLimit: s.limit, ClosedRetention: s.limit,
 	}
 	for k := range spanKinds {
 		st.Leaked[k.String()] = s.leaked[k].Load()

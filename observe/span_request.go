@@ -2,6 +2,7 @@ package observe
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -98,7 +99,9 @@ func (s *SpanSubscriber) finish(session string, k childKey, at time.Time, failur
 }
 
 func (s *SpanSubscriber) noMatch(k spanKind, session string) {
-	s.log.Debug(fmt.Sprintf("No pending span for %s session=%s", k.span(), session))
+	if s.log.Enabled(background(), slog.LevelDebug) {
+		s.log.Debug(fmt.Sprintf("No pending span for %s session=%s", k.span(), session))
+	}
 }
 
 func (s *SpanSubscriber) lookupEnded(e lmcache.LookupEnded, at time.Time) {

@@ -85,7 +85,7 @@ func (s *SpanSubscriber) session(id string, at time.Time) *spanSession {
 	}
 	ss = &spanSession{id: id, seen: at}
 	ss.parent, ss.rooted = s.closed.get(id)
-	for s.sessions.len() >= s.limit {
+	for s.sessions.len() >= maxSpanSessions {
 		_, old := s.sessions.oldest()
 		s.pushed.Add(1)
 		s.giveUp(old)
@@ -122,7 +122,7 @@ func (s *SpanSubscriber) forget(ss *spanSession) {
 	if !ss.rooted {
 		return
 	}
-	if s.closed.put(ss.id, ss.parent); s.closed.len() > s.limit {
+	if s.closed.put(ss.id, ss.parent); s.closed.len() > maxSpanSessions {
 		id, _ := s.closed.oldest()
 		s.closed.remove(id)
 	}

@@ -17,6 +17,7 @@ import (
 	resource "go.opentelemetry.io/proto/otlp/resource/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/lmcache-go/lmcache/observe"
 )
@@ -32,8 +33,8 @@ type collector struct {
 		metrics []*metrics.ResourceMetrics // of the latest push
 		spans   []*tracepb.ResourceSpans   // all
 		hold    chan struct{}              // not nil: calls wait for its end, or for their own
-		calls   int
-		arrived chan struct{} // ended by the next call
+		header  []string                   // x-tenant of the latest call
+		arrived chan struct{}              // ended by the next call
 	}
 }
 
@@ -89,7 +90,7 @@ func (c *collector) next() <-chan struct{} {
 
 func (c *collector) enter(ctx context.Context) error {
 	c.mu.Lock()
-	c.mu.calls++
+	c.mu.header = metadata.ValueFromIncomingContext(ctx, "x-tenant")
 	close(c.mu.arrived)
 	c.mu.arrived = make(chan struct{})
 	hold := c.mu.hold

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"go.opentelemetry.io/otel/trace"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -414,4 +416,59 @@ func (h *tracedHost) instance(t *testing.T) string {
 		t.Fatal("no instance id")
 	}
 	return m[1]
+}
+
+// The environment of OpenTelemetry gives headers, and changes neither where nor
+// what is sent.
+func TestPushEnvironment(t *testing.T) {
+	leak.Check(t)
+	c := newCollector(t, "")
+	for name, value := range map[string]string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:1", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://127.0.0.1:1",
+		"OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=seven", "OTEL_EXPORTER_OTLP_TIMEOUT": "1", "OTEL_EXPORTER_OTLP_INSECURE": "false",
+		"OTEL_TRACES_SAMPLER": "always_off", "OTEL_BSP_MAX_QUEUE_SIZE": "1", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "1",
+		"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta", "OTEL_METRIC_EXPORT_INTERVAL": "1",
+	} {
+		t.Setenv(name, value)
+	}
+	h := newTracedHost(t, observe.Options{OTLPEndpoint: "http://" + c.addr, Tracing: true}, nil, nil)
+	h.serveAll()
+	if err := h.rig.m.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	id := h.instance(t)
+	h.close(t.Context())
+	lines := c.spanLines(t, id)
+	if n := names(lines); n["request"] != 4 || n["mp.store"] != 3 || len(lines[0].Attributes) < 4 {
+		t.Errorf("spans %v", lines)
+	}
+	if points, _ := c.pushed(); points[`lmcache_mp_lookups_total{cache_salt="",model_name="m"}`] != "4" {
+		t.Errorf("pushed %v", points)
+	}
+	if c.mu.header == nil || c.mu.header[0] != "seven" {
+		t.Errorf("header %q", c.mu.header)
+	}
+}
+
+// A host's own registerer gets the metrics, under its labels. If it cannot be
+// gathered from, it is the host who serves them.
+func TestRegisterer(t *testing.T) {
+	leak.Check(t)
+	reg := prometheus.NewRegistry()
+	m := open(t, export.Options{Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"host": "h"}, reg)})
+	addOne(t, m, "x.keys", "")
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == "x_keys_total" })
+	if i < 0 || families[i].Metric[0].Label[0].GetValue() != "h" {
+		t.Errorf("gathered %v", families)
+	}
+	if _, err := m.Listen(t.Context(), "127.0.0.1", 0); err == nil || m.Handler() != nil {
+		t.Errorf("serves what it cannot gather: %v", err)
+	}
+	if m := open(t, export.Options{Registerer: prometheus.NewRegistry()}); m.Handler() == nil {
+		t.Error("a registry is not served")
+	}
 }
