@@ -502,7 +502,8 @@ func TestSpanContextOfSession(t *testing.T) {
 func TestSessionAgain(t *testing.T) {
 	r := newSpanRig(t, SpanOptions{})
 	for i := range 3 {
-		r.play(step{float64(10 * i), requestStart()}, step{float64(10*i + 1), lookupStart()}, step{float64(10*i + 2), requestEnd()})
+		at := float64(10 * i)
+		r.play(step{at, requestStart()}, step{at + 1, lookupStart()}, step{at + 1, storeStart("1")}, step{at + 2, storeEnd("1")}, step{at + 3, requestEnd()})
 	}
 	for i := range 3 {
 		r.play(step{float64(40 + i), lookupEnd(0, 0)})
@@ -511,8 +512,17 @@ func TestSessionAgain(t *testing.T) {
 	for _, s := range r.rec.Ended() {
 		traces[s.SpanContext().TraceID().String()]++
 	}
-	if got := slices.Collect(maps.Values(traces)); !slices.Equal(got, []int{2, 2, 2}) || r.open() != 0 {
-		t.Errorf("spans per trace %v, %d open, want three traces of two", got, r.open())
+	if got := slices.Collect(maps.Values(traces)); !slices.Equal(got, []int{3, 3, 3}) || r.open() != 0 {
+		t.Errorf("spans per trace %v, %d open, want three traces of three", got, r.open())
+	}
+	var want []string
+	for i := range 3 {
+		at := 10 * i
+		want = append(want, fmt.Sprintf("request [%d,%d]", at, at+3),
+			fmt.Sprintf("  mp.lookup_prefetch [%d,%d]", at+1, 40+i), fmt.Sprintf("  mp.store [%d,%d]", at+1, at+2))
+	}
+	if diff := cmp.Diff(want, r.tree()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
