@@ -16,8 +16,9 @@ var errNoProvider = errors.New("observe: no meter provider")
 // MetricOptions are what the metric subscribers have in common. The zero value
 // is valid.
 type MetricOptions struct {
-	Buckets Buckets // bounds of the histograms; zero: Tuned
-	Labels  *Labels // guard to share with other subscribers of the same provider; nil: an own one with the default limit
+	Buckets    Buckets // bounds of the histograms; zero: Tuned
+	SampleRate float64 // share that the lifecycle and throughput histograms follow, up to 1; 0: 0.01
+	Labels     *Labels // guard to share with other subscribers of the same provider; nil: an own one with the default limit
 }
 
 // background is the context of all recordings: they belong to a batch of events,
@@ -32,6 +33,7 @@ type instruments struct {
 	mp      metric.MeterProvider
 	buckets Buckets
 	labels  *Labels
+	rate    float64
 	refused *refused
 	errs    []error
 }
@@ -43,7 +45,13 @@ func newInstruments(mp metric.MeterProvider, o MetricOptions) (*instruments, err
 	if err := o.Buckets.Validate(); err != nil {
 		return nil, fmt.Errorf("observe: %w", err)
 	}
-	in := &instruments{mp: mp, buckets: o.Buckets, labels: o.Labels}
+	if o.SampleRate == 0 {
+		o.SampleRate = DefaultSampleRate
+	}
+	if err := checkRate(o.SampleRate); err != nil {
+		return nil, fmt.Errorf("observe: %w", err)
+	}
+	in := &instruments{mp: mp, buckets: o.Buckets, labels: o.Labels, rate: o.SampleRate}
 	if in.labels == nil {
 		var err error
 		if in.labels, err = NewLabels(mp, 0); err != nil {
@@ -101,13 +109,21 @@ func (in *instruments) family(name string) *family {
 	return &family{m: m, counter: in.int64Counter(m), labels: in.labels, refused: in.refused, series: make(map[values]*series)}
 }
 
-// histogram is a histogram with attributes, none of them guarded.
+// histogram is a histogram, with attributes or without.
 func (in *instruments) histogram(name string) *histogram {
 	m := find(name)
 	h, err := in.mp.Meter(m.Meter).Float64Histogram(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Help),
 		metric.WithExplicitBucketBoundaries(in.buckets.Bounds(m.Grid)...))
 	in.check(m, Histogram, err)
-	return &histogram{m: m, h: h, refused: in.refused, series: make(map[values][]metric.RecordOption)}
+	return &histogram{m: m, h: h, labels: in.labels, refused: in.refused, series: make(map[values][]metric.RecordOption)}
+}
+
+// bound is the counter of what one bound of one subscriber pushed out. It is shown at 0.
+func (in *instruments) bound(subscriber, state string) *bound {
+	m := find(nameSubscriberOverflow)
+	b := &bound{counter: in.int64Counter(m), opts: []metric.AddOption{metric.WithAttributeSet(m.set(subscriber, state))}}
+	b.counter.Add(background(), 0, b.opts...)
+	return b
 }
 
 // refused counts values that must not reach an instrument.
@@ -129,8 +145,11 @@ func (r *refused) count(name, reason string) {
 type histogram struct {
 	m       *Metric
 	h       metric.Float64Histogram
+	labels  *Labels
 	refused *refused
 	series  map[values][]metric.RecordOption
+	last    []metric.RecordOption // of lastKey, which no guard had to fold
+	lastKey values
 }
 
 // record records v for the series of k, or refuses it.
@@ -143,12 +162,29 @@ func (h *histogram) record(v float64, k values) {
 		h.refused.count(h.m.Name, reasonNegative)
 		return
 	}
+	opts := h.last
+	if opts == nil || h.lastKey != k {
+		opts = h.find(k)
+	}
+	h.h.Record(background(), v, opts...)
+}
+
+// find looks up or makes the series of k behind the label guard.
+func (h *histogram) find(k values) []metric.RecordOption {
+	raw := k
+	for i, a := range h.m.Attributes {
+		k[i] = h.labels.fold(a.Key, k[i])
+	}
 	opts, ok := h.series[k]
 	if !ok {
 		opts = []metric.RecordOption{metric.WithAttributeSet(h.m.set(k.of(h.m)...))}
 		h.series[k] = opts
 	}
-	h.h.Record(background(), v, opts...)
+	h.last = nil
+	if raw == k { // what is folded is counted each time
+		h.last, h.lastKey = opts, k
+	}
+	return opts
 }
 
 // since records the seconds from start to end; a start that is not known gives no sample.

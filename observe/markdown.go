@@ -39,6 +39,10 @@ Generated from the table in package observe; do not edit.
 Every metric has an OpenTelemetry name and a Prometheus name: dots become underscores, counters end in one ` + "`_total`" + `, and no unit is
 added. Histograms have ` + "`_bucket`, `_sum` and `_count`" + ` under the Prometheus name. *Row* is the number in LMCache's documentation; metrics
 without one are additions. Every point of a metric has all its attributes; a value that is not known is empty.
+
+What is *sampled* follows a share of all chunks, blocks or transfers (` + "`--metrics-sample-rate`, 0.01" + `). Chunks are chosen by a hash of
+their key, so that every server and every run chooses the same ones. What a subscriber remembers is bounded; what it had to forget is
+counted in ` + "`lmcache_mp_subscriber_overflow_total`" + `.
 `
 
 const markdownFoot = `
@@ -81,7 +85,11 @@ func (m *Metric) markdown(b *strings.Builder) {
 		row("Row", strconv.Itoa(m.Row))
 	}
 	row("OTel name", "`"+m.Name+"`")
-	row("Kind", m.Kind.String())
+	kind := m.Kind.String()
+	if m.Sampled {
+		kind += ", sampled"
+	}
+	row("Kind", kind)
 	if m.Unit != "" {
 		row("Unit", "`"+m.Unit+"`")
 	}

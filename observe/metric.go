@@ -43,6 +43,7 @@ type Metric struct {
 	Name       string // OTel name
 	Kind       Kind
 	Float      bool // values are floating point; histograms always are
+	Sampled    bool // moved only by what is in the sample
 	Unit       string
 	Attributes []Attribute
 	Meter      string // OTel instrumentation scope

@@ -16,6 +16,7 @@ import (
 type Observer struct {
 	mp     metric.MeterProvider // nil: metrics are off
 	labels *Labels
+	blocks *L0LifecycleSubscriber
 	mu     struct {
 		sync.Mutex
 		closed bool
@@ -41,11 +42,14 @@ func Start(bus *eventbus.Bus, mp metric.MeterProvider, o Options) (*Observer, er
 		return nil, err
 	}
 	ob.mp, ob.labels = mp, labels
-	subs, err := Subscribers(mp, MetricOptions{Buckets: o.Buckets, Labels: labels})
+	subs, err := Subscribers(mp, MetricOptions{Buckets: o.Buckets, Labels: labels, SampleRate: o.SampleRate})
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range subs {
+		if l0, ok := s.(*L0LifecycleSubscriber); ok {
+			ob.blocks = l0
+		}
 		sub, err := bus.Subscribe(s)
 		if err != nil {
 			return nil, errors.Join(err, ob.Close())
@@ -68,11 +72,15 @@ func Subscribers(mp metric.MeterProvider, o MetricOptions) ([]eventbus.Subscribe
 		}
 	}
 	b := builder{mp: mp, o: o}
+	add(&b, NewL0LifecycleSubscriber)
 	add(&b, NewL1MetricsSubscriber)
+	add(&b, NewL1LifecycleSubscriber)
 	add(&b, NewL1FailureMetricsSubscriber)
 	add(&b, NewL1EvictionLoopSubscriber)
+	add(&b, NewL0L1ThroughputSubscriber)
 	add(&b, NewLookupMetricsSubscriber)
 	add(&b, NewSMMetricsSubscriber)
+	add(&b, NewSMLifecycleSubscriber)
 	add(&b, NewEngineMetricsSubscriber)
 	add(&b, NewCauseMetricsSubscriber)
 	add(&b, NewTransferMetricsSubscriber)
@@ -119,6 +127,7 @@ func (ob *Observer) Watch(s Sources) error {
 		return err
 	}
 	ob.mu.stop = stop
+	ob.blocks.Watch(s.Engine)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -251,7 +252,7 @@ func TestREQ_O2_events(t *testing.T) {
 	for _, m := range Metrics() {
 		switch {
 		case m.Kind != Counter && m.Kind != Histogram:
-		case m.Name == nameInvalid || m.Name == nameOverflow || m.Name == nameEarlyExit: // tests of their own
+		case m.Sampled || slices.Contains([]string{nameInvalid, nameOverflow, nameSubscriberOverflow, nameEarlyExit}, m.Name): // tests of their own
 		case !moved[m.Name]:
 			t.Errorf("no case moves %s", m.Name)
 		}
@@ -358,6 +359,18 @@ func TestZeroSeries(t *testing.T) {
 	want = append(want,
 		nameLeaseExpired+`{kind="read"}`, nameLeaseExpired+`{kind="write"}`,
 		nameOverflow+`{label="cache_salt"}`, nameOverflow+`{label="model_name"}`)
+	for _, of := range [][2]string{
+		{"L0LifecycleSubscriber", "blocks"},
+		{"L0LifecycleSubscriber", "requests"},
+		{"L1LifecycleSubscriber", "chunks"},
+		{"L1LifecycleSubscriber", "evicted"},
+		{"L0L1ThroughputSubscriber", "stores"},
+		{"L0L1ThroughputSubscriber", "loads"},
+		{"SMLifecycleSubscriber", "chunks"},
+		{"SMLifecycleSubscriber", "salts"},
+	} {
+		want = append(want, fmt.Sprintf("%s{state=%q,subscriber_name=%q}", nameSubscriberOverflow, of[1], of[0]))
+	}
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -387,8 +400,9 @@ func TestSubscribersAlone(t *testing.T) {
 		}
 	}
 	want := []string{
-		"L1MetricsSubscriber", "L1FailureMetricsSubscriber", "L1EvictionLoopSubscriber", "LookupMetricsSubscriber", "SMMetricsSubscriber",
-		"EngineMetricsSubscriber", "CauseMetricsSubscriber", "TransferMetricsSubscriber", "LatencyMetricsSubscriber",
+		"L0LifecycleSubscriber", "L1MetricsSubscriber", "L1LifecycleSubscriber", "L1FailureMetricsSubscriber", "L1EvictionLoopSubscriber",
+		"L0L1ThroughputSubscriber", "LookupMetricsSubscriber", "SMMetricsSubscriber", "SMLifecycleSubscriber", "EngineMetricsSubscriber",
+		"CauseMetricsSubscriber", "TransferMetricsSubscriber", "LatencyMetricsSubscriber",
 	}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
@@ -463,7 +477,7 @@ func TestOptionsDefaults(t *testing.T) {
 	if err := (Options{}).Validate(); err != nil {
 		t.Error(err)
 	}
-	want := Options{QueueSize: 10000, PrometheusHost: "0.0.0.0", PrometheusPort: 9090, Buckets: Tuned, LabelLimit: 200}
+	want := Options{QueueSize: 10000, PrometheusHost: "0.0.0.0", PrometheusPort: 9090, Buckets: Tuned, LabelLimit: 200, SampleRate: 0.01}
 	if diff := cmp.Diff(want, Options{}.WithDefaults()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -475,7 +489,7 @@ func TestOptionsDefaults(t *testing.T) {
 			t.Errorf("port %d: %s %d, want %d", port, host, got, want)
 		}
 	}
-	set := Options{QueueSize: 1, PrometheusHost: "h", PrometheusPort: AnyPort, Buckets: Default, LabelLimit: 2}
+	set := Options{QueueSize: 1, PrometheusHost: "h", PrometheusPort: AnyPort, Buckets: Default, LabelLimit: 2, SampleRate: 1}
 	if diff := cmp.Diff(set, set.WithDefaults()); diff != "" || set.Validate() != nil {
 		t.Errorf("%v (-want +got):\n%s", set.Validate(), diff)
 	}

@@ -20,6 +20,7 @@ type Options struct {
 	InstanceID     *string // service.instance.id, verbatim; nil: a random UUID
 	Buckets        Buckets // bounds of the histograms; empty: Tuned
 	LabelLimit     int     // values of cache_salt and of model_name with series of their own; 0: 200
+	SampleRate     float64 // share that the lifecycle and throughput histograms follow, up to 1; 0: 0.01
 
 	OTLPEndpoint string        // HOST:PORT or URL that metrics, and with Tracing spans, are pushed to; empty: nowhere
 	Tracing      bool          // push spans to OTLPEndpoint
@@ -57,6 +58,9 @@ func (o Options) WithDefaults() Options {
 	if o.LabelLimit == 0 {
 		o.LabelLimit = DefaultLabelLimit
 	}
+	if o.SampleRate == 0 {
+		o.SampleRate = DefaultSampleRate
+	}
 	return o
 }
 
@@ -90,6 +94,9 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("label limit %d: must be at least 1", o.LabelLimit))
 	}
 	errs = append(errs, o.spanErrors()...)
+	if err := checkRate(o.WithDefaults().SampleRate); err != nil {
+		errs = append(errs, err)
+	}
 	if len(errs) == 0 {
 		return nil
 	}

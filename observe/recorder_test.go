@@ -22,6 +22,7 @@ type recorder struct {
 	created   map[string]instrument // by name
 	points    map[string]float64    // counters: sum; histograms: sum; by series
 	counts    map[string]int        // histograms
+	samples   map[string][]float64  // histograms: every value, in order
 	adds      int                   // calls of Add
 	keys      map[string][]string   // attribute keys seen, by name
 	callbacks map[*callback]bool
@@ -35,7 +36,7 @@ type instrument struct {
 
 func newRecorder() *recorder {
 	return &recorder{
-		created: make(map[string]instrument), points: make(map[string]float64), counts: make(map[string]int),
+		created: make(map[string]instrument), points: make(map[string]float64), counts: make(map[string]int), samples: make(map[string][]float64),
 		keys: make(map[string][]string), callbacks: make(map[*callback]bool),
 	}
 }
@@ -139,7 +140,11 @@ type recHistogram struct {
 }
 
 func (h recHistogram) Record(_ context.Context, v float64, opts ...metric.RecordOption) {
-	h.r.add(h.name, v, metric.NewRecordConfig(opts).Attributes())
+	set := metric.NewRecordConfig(opts).Attributes()
+	h.r.add(h.name, v, set)
+	h.r.mu.Lock()
+	defer h.r.mu.Unlock()
+	h.r.samples[text(h.name, set)] = append(h.r.samples[text(h.name, set)], v)
 }
 
 func (m *recMeter) Float64Histogram(name string, opts ...metric.Float64HistogramOption) (metric.Float64Histogram, error) {

@@ -101,3 +101,24 @@ func (f *family) flush() {
 	}
 	f.touched = f.touched[:0]
 }
+
+// bound is single for what one bound of one subscriber pushed out.
+type bound struct {
+	n       int64
+	counter metric.Int64Counter
+	opts    []metric.AddOption
+}
+
+// count counts one if it was pushed out.
+func (b *bound) count(pushed bool) {
+	if pushed {
+		b.n++
+	}
+}
+
+func (b *bound) flush() {
+	if b.n != 0 {
+		b.counter.Add(background(), b.n, b.opts...)
+		b.n = 0
+	}
+}

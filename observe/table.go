@@ -10,6 +10,7 @@ import (
 // Meter names.
 const (
 	meterSM        = "lmcache.sm"
+	meterL0        = "lmcache.l0"
 	meterL1        = "lmcache.l1"
 	meterHealth    = "lmcache_mp.health"
 	meterLookup    = "lmcache.lookup"
@@ -17,6 +18,7 @@ const (
 	meterMPEngine  = "lmcache.mp_engine"
 	meterL1Manager = "lmcache.l1_manager"
 	meterBus       = "lmcache.event_bus"
+	meterPerf      = "lmcache_mp.perf"
 	meterTransfer  = "lmcache_mp.transfer"
 	meterExt       = "lmcache_mp.ext"
 )
@@ -60,7 +62,7 @@ const (
 
 // table is every metric there is, in order of documentation.
 func table() []Metric {
-	return slices.Concat(smRows(), l1Rows(), requestRows(), gaugeRows(), ownRows())
+	return slices.Concat(smRows(), l1Rows(), lifecycleRows(), requestRows(), deviceRows(), gaugeRows(), ownRows())
 }
 
 // find returns the row with that OTel name, which must exist.

@@ -18,6 +18,7 @@ const (
 	nameOperation          = "lmcache_mp.operation_duration_seconds"
 	nameInvalid            = "lmcache_mp.invalid_samples"
 	nameOverflow           = "lmcache_mp.metrics_label_overflow"
+	nameSubscriberOverflow = "lmcache_mp.subscriber_overflow"
 	nameBuild              = "lmcache_mp.build_info"
 	nameConfig             = "lmcache_mp.config_info"
 	nameL1Capacity         = "lmcache_mp.l1_capacity_bytes"
@@ -125,6 +126,11 @@ func ownRows() []Metric {
 			Name: nameOverflow, Meter: meterExt, Attributes: []Attribute{{Key: "label", Values: []string{keySalt, keyModel}}},
 			Source: "observe", Value: "1",
 			Help: "Uses of label values beyond the limit, which count under __other__.",
+		},
+		{
+			Name: nameSubscriberOverflow, Meter: meterExt, Attributes: []Attribute{{Key: "subscriber_name"}, {Key: "state"}},
+			Source: "observe", Value: "1",
+			Help: "Entries that a subscriber forgot or did not take because its state is bounded: samples that are missing.",
 		},
 		{
 			Name: nameBuild, Kind: Gauge, Meter: meterExt, Attributes: []Attribute{{Key: "version"}, {Key: "go"}},

@@ -11,6 +11,7 @@ import (
 	"github.com/lmcache-go/lmcache/internal/cli"
 	"github.com/lmcache-go/lmcache/internal/cli/flags"
 	"github.com/lmcache-go/lmcache/internal/l1bench"
+	"github.com/lmcache-go/lmcache/observe"
 )
 
 // benchL1Command is "lmcache bench l1".
@@ -68,7 +69,7 @@ func (c *benchL1Command) Run(ctx context.Context, std *cli.IO) error {
 	}
 	if c.Events {
 		o.Events = func() (*eventbus.Bus, func() error, error) {
-			obs, err := openObservability(&flags.Observability{QueueSize: 10000, Buckets: "tuned", LabelLimit: 200}, log)
+			obs, err := openObservability(&flags.Observability{QueueSize: 10000, Buckets: "tuned", LabelLimit: 200, SampleRate: observe.DefaultSampleRate}, log)
 			if err != nil {
 				return nil, nil, err
 			}

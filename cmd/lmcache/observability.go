@@ -38,7 +38,7 @@ func openObservability(o *flags.Observability, log *slog.Logger) (*observability
 		return nil, err
 	}
 	ob.observer, err = observe.Start(ob.bus, ob.metrics.MeterProvider(), observe.Options{
-		QueueSize: o.QueueSize, Buckets: observe.Buckets(o.Buckets), LabelLimit: o.LabelLimit,
+		QueueSize: o.QueueSize, Buckets: observe.Buckets(o.Buckets), LabelLimit: o.LabelLimit, SampleRate: o.SampleRate,
 	})
 	if err != nil {
 		return nil, errors.Join(err, ob.metrics.Shutdown(context.Background()))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/lmcache-go/lmcache"
 	"github.com/lmcache-go/lmcache/eventbus"
+	"github.com/lmcache-go/lmcache/gpu"
 	"github.com/lmcache-go/lmcache/l1"
 	"github.com/lmcache-go/lmcache/observe"
 	"github.com/lmcache-go/lmcache/observe/export"
@@ -28,6 +29,13 @@ func (clumsy) Name() string { return "Clumsy" }
 
 func (clumsy) Subscribe(s *eventbus.Subscription) {
 	eventbus.On(s, func(lmcache.SessionEnding, time.Time) { panic("oops") })
+}
+
+// newScripted is a rig for the script: nothing is left out of the sample, and no
+// time passes but that of the events.
+func newScripted(t *testing.T) *rig {
+	t.Helper()
+	return newRig(t, eventbus.Options{Manual: true}, observe.Options{SampleRate: 1}, scriptSources())
 }
 
 // script is one small run that moves every metric. Comments are the expected sums.
@@ -60,8 +68,10 @@ func script(t *testing.T, r *rig) {
 	// One retrieve of 3 chunks that takes 2 s, and one that fails after 1.
 	publish(r, lmcache.RetrieveSubmitted{Device: "fake:0"})
 	publish(r, lmcache.RetrieveSubmitted{Device: "fake:0"})
+	publishAt(r, 9, lmcache.RetrieveStarted{SessionID: "r", Device: "fake:0"}) // of the 2 s one is the copy: 3 GB/s
 	publish(r, lmcache.RetrieveEnded{
-		Device: "fake:0", EngineID: "1", Model: "m", Salt: "s", RetrievedCount: 3, Success: true, SubmittedAt: epoch.Add(8 * time.Second),
+		SessionID: "r", Device: "fake:0", EngineID: "1", Model: "m", Salt: "s", RetrievedCount: 3, TotalBytes: 3e9, Success: true,
+		SubmittedAt: epoch.Add(8 * time.Second),
 	})
 	publish(r, lmcache.RetrieveEnded{
 		Device: "fake:0", EngineID: "1", Model: "m", Salt: "s", RetrievedCount: 1, SubmittedAt: epoch.Add(9 * time.Second),
@@ -74,7 +84,13 @@ func script(t *testing.T, r *rig) {
 	publish(r, lmcache.StoreSubmitted{Device: "fake:0"})
 	publish(r, l1.WriteFinished{Keys: someKeys(3)})
 	publish(r, l1.WriteFinishedAndReadReserved{Keys: someKeys(2)})
-	publish(r, lmcache.StoreEnded{Device: "fake:0", StoredCount: 4, Success: true, SubmittedAt: epoch.Add(7 * time.Second)})
+	publishAt(r, 8, lmcache.StoreStarted{SessionID: "r", Device: "fake:0", OpID: "st"}) // 2 GB/s
+	publish(r, lmcache.StoreEnded{
+		SessionID: "r", Device: "fake:0", OpID: "st", EngineID: "1", Model: "m", StoredCount: 4, TotalBytes: 4e9, Success: true,
+		SubmittedAt: epoch.Add(7 * time.Second),
+	})
+
+	scriptLives(r)
 
 	// Trouble.
 	publish(r, l1.KeysEvicted{Keys: someKeys(1), Cause: l1.CauseClear})
@@ -87,6 +103,29 @@ func script(t *testing.T, r *rig) {
 	}
 	publish(r, lmcache.SessionEnding{})
 	r.flush(t)
+}
+
+// scriptLives is the life of one chunk, whose tenant uses it alone, and of one block.
+func scriptLives(r *rig) {
+	life := keys("life")
+	publishAt(r, 11, l1.WriteFinished{Keys: life})
+	publishAt(r, 11, storage.WriteFinished{SucceededKeys: life})
+	publishAt(r, 14, l1.ReadFinished{Keys: life, Cause: l1.CauseRead})
+	publishAt(r, 15, storage.ReadPrefetchedFinished{SucceededKeys: life, Cause: l1.CauseRead})
+	publishAt(r, 21, l1.KeysEvicted{Keys: life, Cause: l1.CauseEvict})
+	publishAt(r, 51, l1.WriteFinished{Keys: life})
+
+	block := func(at float64, request string, token int32) {
+		publishAt(r, at, lmcache.BlocksAllocated{InstanceID: 7, Model: "m", Records: []lmcache.BlockAllocation{
+			{RequestID: request, NewBlockIDs: []gpu.BlockID{3}, NewTokenIDs: []int32{token}},
+		}})
+	}
+	block(11, "a", 1)
+	publishAt(r, 11, lmcache.SessionEnding{RequestID: "a"})
+	block(12, "b", 1)
+	publishAt(r, 12, lmcache.SessionEnding{RequestID: "b"})
+	block(14, "c", 1)
+	block(20, "d", 2)
 }
 
 // scriptSources is what the gauges of the script show.
@@ -108,9 +147,9 @@ func scriptWant() map[string]float64 {
 		`lmcache_mp_sm_write_requests_total`:           1,
 		`lmcache_mp_sm_write_succeed_keys_total`:       4,
 		`lmcache_mp_sm_write_failed_keys_total`:        1,
-		`lmcache_mp_l1_read_keys_total`:                3,
-		`lmcache_mp_l1_write_keys_total`:               5,
-		`lmcache_mp_l1_evicted_keys_total`:             2,
+		`lmcache_mp_l1_read_keys_total`:                4,
+		`lmcache_mp_l1_write_keys_total`:               7,
+		`lmcache_mp_l1_evicted_keys_total`:             3,
 		`lmcache_mp_l1_eviction_loop_ticks_total`:      5,
 		`lmcache_mp_l1_eviction_loop_triggered_total`:  2,
 		`lmcache_mp_active_prefetch_jobs`:              2,
@@ -125,7 +164,7 @@ func scriptWant() map[string]float64 {
 		`lmcache_mp_config_info{digest="cafe"}`:        1,
 		`lmcache_mp_lease_expired_total{kind="write"}`: 1,
 
-		`lmcache_mp_l1_removed_keys_total{cause="evict"}`:                                                    2,
+		`lmcache_mp_l1_removed_keys_total{cause="evict"}`:                                                    3,
 		`lmcache_mp_l1_removed_keys_total{cause="clear"}`:                                                    1,
 		`lmcache_mp_l1_allocation_failure_total{during="l1_store",model_name="m"}`:                           2,
 		`lmcache_mp_l1_allocation_failure_total{during="l1_store",model_name="n"}`:                           1,
@@ -145,9 +184,33 @@ func scriptWant() map[string]float64 {
 		`lmcache_mp_num_submitted_stores_total{device="fake:0"}`:                                             1,
 		`lmcache_mp_num_finished_stores_total{device="fake:0"}`:                                              2,
 		`lmcache_mp_invalid_samples_total{metric="lmcache_mp.operation_duration_seconds",reason="negative"}`: 1,
-		`lmcache_mp_event_bus_subscriber_exceptions_total{subscriber_name="Clumsy"}`:                         1,
+		`lmcache_mp_event_bus_subscriber_exceptions_total{subscriber_name="Clumsy"}`:                         3,
 		`lmcache_mp_event_bus_queue_limit{class="bulk"}`:                                                     10000,
 		`lmcache_mp_event_bus_queue_limit{class="reserved"}`:                                                 10000,
+
+		`lmcache_mp_l1_chunk_lifetime_seconds_count`:             1,
+		`lmcache_mp_l1_chunk_lifetime_seconds_sum`:               10,
+		`lmcache_mp_l1_chunk_idle_before_evict_seconds_count`:    1,
+		`lmcache_mp_l1_chunk_idle_before_evict_seconds_sum`:      7,
+		`lmcache_mp_l1_chunk_reuse_gap_seconds_count`:            3, // two keys were written twice at one moment
+		`lmcache_mp_l1_chunk_reuse_gap_seconds_sum`:              3,
+		`lmcache_mp_l1_chunk_evict_reuse_gap_seconds_count`:      1,
+		`lmcache_mp_l1_chunk_evict_reuse_gap_seconds_sum`:        30,
+		`lmcache_mp_real_reuse_gap_seconds_count{cache_salt=""}`: 1,
+		`lmcache_mp_real_reuse_gap_seconds_sum{cache_salt=""}`:   4,
+		`lmcache_mp_real_reuse_gap_chunks_count{cache_salt=""}`:  1,
+		`lmcache_mp_real_reuse_gap_chunks_sum{cache_salt=""}`:    1,
+
+		`lmcache_mp_l0_block_lifetime_seconds_count{instance_id="7",model_name="m"}`:                1,
+		`lmcache_mp_l0_block_lifetime_seconds_sum{instance_id="7",model_name="m"}`:                  9,
+		`lmcache_mp_l0_block_idle_before_evict_seconds_count{instance_id="7",model_name="m"}`:       1,
+		`lmcache_mp_l0_block_idle_before_evict_seconds_sum{instance_id="7",model_name="m"}`:         6,
+		`lmcache_mp_l0_block_reuse_gap_seconds_count{instance_id="7",model_name="m"}`:               1,
+		`lmcache_mp_l0_block_reuse_gap_seconds_sum{instance_id="7",model_name="m"}`:                 2,
+		`lmcache_mp_l0_l1_store_throughput_gbs_count{device="fake:0",engine_id="1",model_name="m"}`: 1,
+		`lmcache_mp_l0_l1_store_throughput_gbs_sum{device="fake:0",engine_id="1",model_name="m"}`:   2,
+		`lmcache_mp_l0_l1_load_throughput_gbs_count{device="fake:0",engine_id="1",model_name="m"}`:  1,
+		`lmcache_mp_l0_l1_load_throughput_gbs_sum{device="fake:0",engine_id="1",model_name="m"}`:    3,
 
 		`lmcache_mp_operation_duration_seconds_count{op="lookup",outcome="partial"}`:        1,
 		`lmcache_mp_operation_duration_seconds_sum{op="lookup",outcome="partial"}`:          0.15,
@@ -169,7 +232,7 @@ func scriptWant() map[string]float64 {
 
 // A hand-computed workload gives exactly these values over HTTP; idle time changes nothing.
 func TestREQ_O2_conformance(t *testing.T) {
-	r := newRig(t, eventbus.Options{}, observe.Options{}, scriptSources())
+	r := newScripted(t)
 	script(t, r)
 	first := series(r.scrape(t))
 	if diff := cmp.Diff(scriptWant(), nonZero(first)); diff != "" {
@@ -206,7 +269,7 @@ func TestREQ_O3_ticksAndWrites(t *testing.T) {
 // A scrape after the script has every metric of the table and no other, each with
 // its help, type and labels.
 func TestREQ_O1_scrape(t *testing.T) {
-	r := newRig(t, eventbus.Options{}, observe.Options{}, scriptSources())
+	r := newScripted(t)
 	script(t, r)
 	families := r.scrape(t)
 	type line struct{ Help, Type, Labels string }
@@ -276,6 +339,24 @@ func TestHostileLabels(t *testing.T) {
 	}
 }
 
+// A sample at the cap lands in the bucket of the cap, and not above it.
+func TestREQ_O7_bucket(t *testing.T) {
+	r := newScripted(t)
+	r.bus.Drain(epoch)
+	publish(r, l1.WriteFinished{Keys: someKeys(1)})
+	publish(r, l1.KeysEvicted{Keys: someKeys(1), Cause: l1.CauseEvict})
+	r.bus.Drain(epoch.Add(310 * time.Second))
+	h := r.scrape(t)["lmcache_mp_l1_chunk_evict_reuse_gap_seconds"].Metric[0].Histogram
+	for _, b := range h.Bucket {
+		if want := b.GetUpperBound() >= 300; b.GetCumulativeCount() == 1 != want {
+			t.Errorf("le=%v: %d", b.GetUpperBound(), b.GetCumulativeCount())
+		}
+	}
+	if last := h.Bucket[len(h.Bucket)-2].GetUpperBound(); last != 300 { // then +Inf
+		t.Errorf("the last bound is %v, want 300", last)
+	}
+}
+
 // REQ-O29.
 func TestBucketBounds(t *testing.T) {
 	for buckets, want := range map[observe.Buckets]int{observe.Tuned: 22, observe.Default: 15} {
@@ -301,7 +382,7 @@ func TestBucketBounds(t *testing.T) {
 
 // REQ-O23: the handler gives the same series wherever it is mounted.
 func TestSameHandler(t *testing.T) {
-	r := newRig(t, eventbus.Options{}, observe.Options{}, scriptSources())
+	r := newScripted(t)
 	script(t, r)
 	w := httptest.NewRecorder()
 	r.m.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/elsewhere", http.NoBody))
@@ -312,7 +393,7 @@ func TestSameHandler(t *testing.T) {
 
 // REQ-O20: two engines in one process do not see each other.
 func TestTwoEngines(t *testing.T) {
-	a := newRig(t, eventbus.Options{}, observe.Options{}, scriptSources())
+	a := newScripted(t)
 	b := newRig(t, eventbus.Options{}, observe.Options{}, observe.Sources{Engine: &fakeEngine{}})
 	script(t, a)
 	if diff := cmp.Diff(scriptWant(), nonZero(series(a.scrape(t)))); diff != "" {

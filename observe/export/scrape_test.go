@@ -59,8 +59,10 @@ func newRig(t testing.TB, bus eventbus.Options, o observe.Options, s observe.Sou
 	return r
 }
 
-func publish[E eventbus.Event](r *rig, e E) {
-	eventbus.TopicOf[E](r.bus).PublishAt(e, epoch.Add(10*time.Second))
+func publish[E eventbus.Event](r *rig, e E) { publishAt(r, 10, e) }
+
+func publishAt[E eventbus.Event](r *rig, seconds float64, e E) {
+	eventbus.TopicOf[E](r.bus).PublishAt(e, epoch.Add(time.Duration(seconds*float64(time.Second))))
 }
 
 func (r *rig) flush(t testing.TB) {

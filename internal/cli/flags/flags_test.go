@@ -212,6 +212,9 @@ func TestCombinations(t *testing.T) {
 		{name: "cuda", args: "--device cuda", code: cli.ExitUsage, want: "error: --device: cuda is not available in this version yet (auto, none)"},
 		{name: "two ids", args: "--instance-id a --service-instance-id b", code: cli.ExitUsage, want: "error: --instance-id: differs from --service-instance-id, which means the same"},
 		{name: "one id twice", args: "--instance-id a --service-instance-id a"},
+		{name: "all in the sample", args: "--metrics-sample-rate 1.0"},
+		{name: "nothing in the sample", args: "--metrics-sample-rate 0", code: cli.ExitUsage, want: "error: --metrics-sample-rate: sample_rate must be in (0, 1.0], got 0"},
+		{name: "more than all in the sample", args: "--metrics-sample-rate 1.5", code: cli.ExitUsage, want: "error: --metrics-sample-rate: sample_rate must be in (0, 1.0], got 1.5"},
 		{
 			name: "nothing to observe", args: "--disable-observability --prometheus-port 1 --log-level debug", env: map[string]string{"LMCACHE_METRICS_BUCKETS": "otel"},
 			want: "warning: --disable-observability leaves no effect to --prometheus-port, --metrics-buckets",

@@ -20,6 +20,7 @@ type Observability struct {
 	InstanceID        *string `name:"instance-id" group:"Observability" placeholder:"ID" help:"Another name of --service-instance-id"`
 	Buckets           string  `name:"metrics-buckets" group:"Observability" default:"tuned" choices:"tuned,otel" help:"Bounds of the histograms"`
 	LabelLimit        int     `name:"metrics-label-limit" group:"Observability" default:"200" min:"1" help:"Values of a label that keep their own series"`
+	SampleRate        float64 `name:"metrics-sample-rate" group:"Observability" default:"0.01" help:"Share of chunks, blocks and transfers that lifecycle and throughput histograms follow: above 0, up to 1"`
 }
 
 // Check reports values that do not fit each other.
@@ -28,6 +29,9 @@ func (o *Observability) Check(p *cli.Problems) {
 		p.Flag("instance-id", "differs from --service-instance-id, which means the same")
 	}
 	o.Spans.check(p)
+	if !(o.SampleRate > 0 && o.SampleRate <= 1) {
+		p.Flag("metrics-sample-rate", "sample_rate must be in (0, 1.0], got %v", o.SampleRate)
+	}
 	if !o.Disable {
 		o.Logs.check(p)
 		return
@@ -35,7 +39,7 @@ func (o *Observability) Check(p *cli.Problems) {
 	var idle []string
 	for _, name := range append([]string{
 		"disable-metrics", "event-bus-queue-size", "prometheus-host", "prometheus-port",
-		"service-instance-id", "instance-id", "metrics-buckets", "metrics-label-limit",
+		"service-instance-id", "instance-id", "metrics-buckets", "metrics-label-limit", "metrics-sample-rate",
 		"disable-logging", "request-log", "request-log-max-size", "request-log-max-files",
 	}, spanNames()...) {
 		if p.IsSet(name) {

@@ -98,7 +98,6 @@ type UpstreamShared struct {
 
 	// Observability.
 	DisableGRPCMetrics            bool   `name:"disable-grpc-metrics" treat:"silent" why:"there is no gRPC listener" upstream:"false"`
-	MetricsSampleRate             string `name:"metrics-sample-rate" treat:"later" why:"no sampled metric exists" upstream:"0.01" numeric:""`
 	MetricsCompat                 string `name:"metrics-compat" treat:"later" upstream:"none"`
 	OTLPLogs                      bool   `name:"otlp-logs" treat:"later" why:"logs are not pushed" upstream:"false"`
 	LookupHashLogDir              string `name:"lookup-hash-log-dir" treat:"later" upstream:""`
