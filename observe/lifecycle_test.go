@@ -453,3 +453,38 @@ func TestPendingBounds(t *testing.T) {
 	}
 	f.want(map[string][]float64{})
 }
+
+// Pairs are of an adapter's task and of a request's adapter. What the adapter says
+// it moved counts; nothing moved is no sample, and neither is a failure.
+func TestREQ_O10_L2(t *testing.T) {
+	f := newFull(t)
+	at(f, 0, storage.L2StoreSubmitted{AdapterIndex: 0, TaskID: 1, L2Name: "fs", TotalBytes: 4e9})
+	at(f, 1, storage.L2StoreSubmitted{AdapterIndex: 1, TaskID: 1, L2Name: "fs", TotalBytes: 4e9})
+	at(f, 2, storage.L2StoreCompleted{AdapterIndex: 1, TaskID: 1, L2Name: "fs", SucceededCount: 2})                                                          // 4 GB in 1 s
+	at(f, 2, storage.L2StoreCompleted{AdapterIndex: 0, TaskID: 1, L2Name: "fs", SucceededCount: 1, FailedCount: 1, BytesKnown: true, BytesTransferred: 3e9}) // 3 GB in 2 s
+	want := map[string][]float64{nameL2StoreSpeed + `{l2_name="fs"}`: {4, 1.5}}
+	f.want(want)
+	for i, e := range []storage.L2StoreCompleted{
+		{SucceededCount: 2, BytesKnown: true},                   // all were there
+		{FailedCount: 2},                                        // failed
+		{FailedCount: 2, BytesKnown: true, BytesTransferred: 1}, // failed half way
+		{SucceededCount: 1, FailedCount: 1},                     // some were moved, nobody knows how much
+	} {
+		e.L2Name, e.TaskID = "fs", int64(10+i)
+		at(f, 10, storage.L2StoreSubmitted{TaskID: e.TaskID, L2Name: "fs", TotalBytes: 4e9})
+		at(f, 11, e)
+	}
+	at(f, 12, storage.L2StoreCompleted{TaskID: 99, L2Name: "fs", SucceededCount: 1})
+	f.want(want)
+
+	at(f, 20, storage.L2LoadTaskSubmitted{RequestID: 1, AdapterIndex: 0, L2Name: "fs", TotalBytes: 1e9})
+	at(f, 20, storage.L2LoadTaskSubmitted{RequestID: 1, AdapterIndex: 1, L2Name: "s3", TotalBytes: 1e9})
+	at(f, 20, storage.L2LoadTaskSubmitted{RequestID: 2, AdapterIndex: 0, L2Name: "fs", TotalBytes: 1e9})
+	at(f, 20, storage.L2LoadTaskSubmitted{RequestID: 3, AdapterIndex: 0, L2Name: "fs", TotalBytes: 1e9})
+	at(f, 22, storage.L2LoadTaskCompleted{RequestID: 1, AdapterIndex: 1, L2Name: "s3", Success: true})
+	at(f, 24, storage.L2LoadTaskCompleted{RequestID: 1, AdapterIndex: 0, L2Name: "fs", Success: true})
+	at(f, 24, storage.L2LoadTaskCompleted{RequestID: 2, AdapterIndex: 0, L2Name: "fs"})
+	at(f, 24, storage.L2LoadTaskCompleted{RequestID: 3, AdapterIndex: 0, L2Name: "fs", Success: true, BytesKnown: true})
+	want[nameL2LoadSpeed+`{l2_name="s3"}`], want[nameL2LoadSpeed+`{l2_name="fs"}`] = []float64{0.5}, []float64{0.25}
+	f.want(want)
+}

@@ -101,6 +101,9 @@ func (m *Metric) markdown(b *strings.Builder) {
 		row("Attribute", text)
 	}
 	row("From", "`"+strings.ReplaceAll(m.Source, ", ", "`, `")+"`")
+	if m.Unpublished {
+		row("Publisher", "none yet: nothing in this version publishes the event")
+	}
 	row("Value", m.Value)
 	if bounds := Tuned.Bounds(m.Grid); len(bounds) > 0 {
 		text := make([]string, len(bounds))

@@ -39,18 +39,19 @@ type Attribute struct {
 // Metric declares one metric. The table of all of them is the only place where
 // instruments come from.
 type Metric struct {
-	Row        int    // number in the documentation of the original; 0: an addition
-	Name       string // OTel name
-	Kind       Kind
-	Float      bool // values are floating point; histograms always are
-	Sampled    bool // moved only by what is in the sample
-	Unit       string
-	Attributes []Attribute
-	Meter      string // OTel instrumentation scope
-	Help       string
-	Source     string // wire names of the events, or whose Stats
-	Value      string // what an event adds, or what is read
-	Grid       Grid   // of a histogram
+	Row         int    // number in the documentation of the original; 0: an addition
+	Name        string // OTel name
+	Kind        Kind
+	Float       bool // values are floating point; histograms always are
+	Sampled     bool // moved only by what is in the sample
+	Unpublished bool // nothing in this module publishes its events yet
+	Unit        string
+	Attributes  []Attribute
+	Meter       string // OTel instrumentation scope
+	Help        string
+	Source      string // wire names of the events, or whose Stats
+	Value       string // what an event adds, or what is read
+	Grid        Grid   // of a histogram
 }
 
 // PrometheusName is the name in a scrape: dots become underscores, and a counter

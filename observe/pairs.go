@@ -10,7 +10,10 @@ type pairs[K comparable] struct {
 }
 
 // begun is one operation that has not ended.
-type begun struct{ at time.Time }
+type begun struct {
+	at    time.Time
+	bytes int64 // that it is to move; 0: not known
+}
 
 func newPairs[K comparable](given *bound) pairs[K] {
 	return pairs[K]{open: newAged[K, begun](MaxPendingTransfers), given: given}

@@ -12,6 +12,7 @@ const (
 	meterSM        = "lmcache.sm"
 	meterL0        = "lmcache.l0"
 	meterL1        = "lmcache.l1"
+	meterL2        = "lmcache.l2"
 	meterHealth    = "lmcache_mp.health"
 	meterLookup    = "lmcache.lookup"
 	meterEngine    = "lmcache_mp.engine"
@@ -19,6 +20,7 @@ const (
 	meterL1Manager = "lmcache.l1_manager"
 	meterBus       = "lmcache.event_bus"
 	meterPerf      = "lmcache_mp.perf"
+	meterBlend     = "lmcache.blend"
 	meterTransfer  = "lmcache_mp.transfer"
 	meterExt       = "lmcache_mp.ext"
 )
@@ -62,7 +64,7 @@ const (
 
 // table is every metric there is, in order of documentation.
 func table() []Metric {
-	return slices.Concat(smRows(), l1Rows(), lifecycleRows(), requestRows(), deviceRows(), gaugeRows(), ownRows())
+	return slices.Concat(smRows(), l1Rows(), lifecycleRows(), l2Rows(), requestRows(), deviceRows(), gaugeRows(), ownRows(), blendRows())
 }
 
 // find returns the row with that OTel name, which must exist.

@@ -1,0 +1,81 @@
+package observe
+
+import "github.com/lmcache-go/lmcache/storage"
+
+// OTel names of the metrics of outer tiers.
+const (
+	nameL2StoreTasks      = "lmcache_mp.l2_store_tasks"
+	nameL2StoreKeys       = "lmcache_mp.l2_store_keys"
+	nameL2StoreCompleted  = "lmcache_mp.l2_store_completed"
+	nameL2StoreSucceeded  = "lmcache_mp.l2_store_succeeded_keys"
+	nameL2StoreFailed     = "lmcache_mp.l2_store_failed_keys"
+	nameL2Lookups         = "lmcache_mp.l2_prefetch_lookups"
+	nameL2LookupKeys      = "lmcache_mp.l2_prefetch_lookup_keys"
+	nameL2Hits            = "lmcache_mp.l2_prefetch_hit_keys"
+	nameL2LoadTasks       = "lmcache_mp.l2_prefetch_load_tasks"
+	nameL2LoadKeys        = "lmcache_mp.l2_prefetch_load_keys"
+	nameL2Loaded          = "lmcache_mp.l2_prefetch_loaded_keys"
+	nameL2NotLoaded       = "lmcache_mp.l2_prefetch_failed_keys"
+	nameL2LoadCompleted   = "lmcache_mp.l2_load_completed"
+	nameL2PrefetchFailure = "lmcache_mp.l2_prefetch_failure"
+	nameL2StoreSpeed      = "lmcache_mp.l2_store_throughput_gbs"
+	nameL2LoadSpeed       = "lmcache_mp.l2_load_throughput_gbs"
+	nameL2Evicted         = "lmcache_mp.l2_evicted_objects"
+)
+
+const keyL2 = "l2_name"
+
+func l2Rows() []Metric {
+	const (
+		submitted = "l2.store.submitted"
+		completed = "l2.store.completed"
+		lookup    = "l2.prefetch.lookup.submitted"
+		load      = "l2.prefetch.load.submitted"
+		loaded    = "l2.prefetch.load.completed"
+	)
+	tier := []Attribute{{Key: keyL2}}
+	counter := func(row int, name, source, value, help string, attributes ...Attribute) Metric {
+		return Metric{Row: row, Name: name, Meter: meterL2, Attributes: attributes, Source: source, Value: value, Help: help, Unpublished: true}
+	}
+	return []Metric{
+		counter(18, nameL2StoreTasks, submitted, "1", "Store tasks given to outer tiers."),
+		counter(19, nameL2StoreKeys, submitted, "key_count", "Keys of store tasks given to outer tiers."),
+		counter(20, nameL2StoreCompleted, completed, "1", "Store tasks that ended, successful or not. Its rate by l2_name is the tier's writes per second.", tier...),
+		counter(21, nameL2StoreSucceeded, completed, "succeeded_count", "Keys that an outer tier stored."),
+		counter(22, nameL2StoreFailed, completed, "failed_count", "Keys that an outer tier failed to store."),
+		counter(23, nameL2Lookups, lookup, "1", "Lookups that asked outer tiers."),
+		counter(24, nameL2LookupKeys, lookup, "key_count", "Keys that outer tiers were asked for."),
+		counter(25, nameL2Hits, "l2.prefetch.lookup.completed", "prefix_hit_count", "Keys of the contiguous prefix that outer tiers had and L1 had memory for."),
+		counter(26, nameL2LoadTasks, load, "adapter_count", "Load tasks given to outer tiers, one per prefetch and tier."),
+		counter(27, nameL2LoadKeys, load, "key_count", "Keys to be loaded from outer tiers, for which L1 has memory."),
+		counter(28, nameL2Loaded, loaded, "loaded_count", "Keys loaded from outer tiers."),
+		counter(29, nameL2NotLoaded, loaded, "failed_count", "Keys that could not be loaded from outer tiers."),
+		counter(30, nameL2LoadCompleted, "l2.load_task.completed", "1", "Load tasks that ended, one per prefetch and tier.", tier...),
+		{
+			Row: 33, Name: nameL2PrefetchFailure, Meter: meterHealth, Unpublished: true,
+			Attributes: []Attribute{{Key: "reason", Values: []string{
+				storage.ReasonL1OOM, storage.ReasonNotFound, storage.ReasonSerdeFailure, storage.ReasonIOError,
+				storage.ReasonCorrupt, storage.ReasonTimeout, storage.ReasonLayoutMismatch,
+			}}, model()},
+			Source: "l2.prefetch.failed", Value: "keys of the model",
+			Help: "Keys that an outer tier had and that were not loaded. Those without L1 memory count in l1_allocation_failure too.",
+		},
+		{
+			Row: 41, Name: nameL2StoreSpeed, Kind: Histogram, Float: true, Sampled: true, Unit: unitThroughput, Meter: meterPerf, Grid: ThroughputGrid,
+			Attributes: tier, Unpublished: true,
+			Source: submitted + ", " + completed, Value: "bytes moved / (completion - submission)",
+			Help: "Throughput of store tasks to outer tiers, in GB (10^9 bytes) per second, from submission to completion: queueing, network and disk included.",
+		},
+		{
+			Row: 42, Name: nameL2LoadSpeed, Kind: Histogram, Float: true, Sampled: true, Unit: unitThroughput, Meter: meterPerf, Grid: ThroughputGrid,
+			Attributes: tier, Unpublished: true,
+			Source: "l2.load_task.submitted, l2.load_task.completed", Value: "bytes moved / (completion - submission)",
+			Help: "Throughput of load tasks from outer tiers, in GB (10^9 bytes) per second, from submission to completion: queueing, network and disk included.",
+		},
+		{
+			Name: nameL2Evicted, Meter: meterExt, Attributes: []Attribute{salt()}, Unpublished: true,
+			Source: "l2.keys.evicted", Value: "keys of the tenant",
+			Help: "Objects that outer tiers evicted.",
+		},
+	}
+}
