@@ -119,6 +119,28 @@ func TestREQ_O2_events(t *testing.T) {
 				nameL2StoreTasks: 2, nameL2StoreKeys: 10, nameL2StoreSucceeded: 5, nameL2StoreFailed: 5,
 				nameL2StoreCompleted + `{l2_name="fs"}`: 1, nameL2StoreCompleted + `{l2_name="s3"}`: 1,
 				nameL2Evicted + `{cache_salt="a"}`: 2, nameL2Evicted + `{cache_salt="b"}`: 3,
+				nameL2Batch + `{l2_name="fs"}`: 6, nameL2Batch + `{l2_name="s3"}`: 4,
+			},
+		},
+		{
+			"time in the queues of outer tiers", func(b *eventbus.Bus) { // completed at 10
+				start := func(seconds int) time.Time { return epoch.Add(time.Duration(seconds) * time.Second) }
+				eventbus.TopicOf[storage.L2StoreSubmitted](b).PublishAt(storage.L2StoreSubmitted{TaskID: 1}, start(1))
+				eventbus.TopicOf[storage.L2StoreSubmitted](b).PublishAt(storage.L2StoreSubmitted{TaskID: 2}, start(2))
+				publish(b, storage.L2StoreCompleted{TaskID: 1, StartedAt: start(4)}) // 3 and 6
+				publish(b, storage.L2StoreCompleted{TaskID: 2, FailedCount: 1})      // 8 in all
+				publish(b, storage.L2StoreCompleted{TaskID: 9, StartedAt: start(9)}) // submitted before anybody listened: 1
+				eventbus.TopicOf[storage.L2LoadTaskSubmitted](b).PublishAt(storage.L2LoadTaskSubmitted{RequestID: 1}, start(5))
+				publish(b, storage.L2LoadTaskCompleted{RequestID: 1, StartedAt: start(7)}) // 2 and 3
+				publish(b, storage.L2LoadTaskCompleted{RequestID: 2})                      // neither is known
+			},
+			map[string]float64{
+				nameL2StoreTasks: 2, nameL2StoreFailed: 1, nameL2StoreCompleted + `{l2_name=""}`: 3, nameL2LoadCompleted + `{l2_name=""}`: 2,
+				nameOperation + `{op="l2_queue",outcome="ok"}`:     3,
+				nameOperation + `{op="l2_store",outcome="ok"}`:     7,
+				nameOperation + `{op="l2_store",outcome="failed"}`: 8,
+				nameOperation + `{op="l2_queue",outcome="failed"}`: 2,
+				nameOperation + `{op="l2_load",outcome="failed"}`:  3,
 			},
 		},
 		{

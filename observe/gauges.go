@@ -98,6 +98,12 @@ func l1Gauges() []gauge {
 			return float64(s.UsedBytes) / float64(s.CapacityBytes)
 		}),
 		of(nameL1Capacity, func(s l1.Stats) float64 { return float64(s.CapacityBytes) }),
+		of(nameL1Pinned, func(s l1.Stats) float64 {
+			if s.CommittedBytes == 0 {
+				return 0
+			}
+			return float64(s.PinnedBytes) / float64(s.CommittedBytes)
+		}),
 		of(nameL1Watermark, func(s l1.Stats) float64 { return s.Watermark }),
 		{nameL1Objects, func(sn *snapshot, to emit) {
 			s := sn.Storage().L1

@@ -10,12 +10,13 @@ import (
 )
 
 // L2MetricsSubscriber counts what is stored into, looked up in, loaded from and
-// evicted by outer tiers: rows 18 to 30 and l2_evicted_objects.
+// evicted by outer tiers: rows 18 to 30, and the size of their tasks.
 type L2MetricsSubscriber struct {
 	storeTasks, storeKeys, stored, notStored     *single
 	lookups, lookupKeys, hits                    *single
 	loadTasks, loadKeys, loaded, notLoaded       *single
 	storeCompleted, loadCompleted, evictedBySalt *family
+	batch                                        *histogram
 }
 
 // NewL2MetricsSubscriber makes its instruments on mp.
@@ -31,7 +32,7 @@ func NewL2MetricsSubscriber(mp metric.MeterProvider, o MetricOptions) (*L2Metric
 		loadTasks: in.single(nameL2LoadTasks), loadKeys: in.single(nameL2LoadKeys),
 		loaded: in.single(nameL2Loaded), notLoaded: in.single(nameL2NotLoaded),
 		storeCompleted: in.family(nameL2StoreCompleted), loadCompleted: in.family(nameL2LoadCompleted),
-		evictedBySalt: in.family(nameL2Evicted),
+		evictedBySalt: in.family(nameL2Evicted), batch: in.histogram(nameL2Batch),
 	}, in.err()
 }
 
@@ -40,7 +41,11 @@ func (*L2MetricsSubscriber) Name() string { return "L2MetricsSubscriber" }
 
 // Subscribe asks for the events.
 func (s *L2MetricsSubscriber) Subscribe(sub *eventbus.Subscription) {
+	eventbus.On(sub, func(e storage.L2LoadTaskSubmitted, _ time.Time) {
+		s.batch.record(float64(e.KeyCount), values{e.L2Name})
+	})
 	eventbus.On(sub, func(e storage.L2StoreSubmitted, _ time.Time) {
+		s.batch.record(float64(e.KeyCount), values{e.L2Name})
 		s.storeTasks.n++
 		s.storeKeys.add(e.KeyCount)
 	})

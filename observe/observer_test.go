@@ -161,6 +161,8 @@ func TestZeroSeries(t *testing.T) {
 		{"L0LifecycleSubscriber", "blocks"},
 		{"L0LifecycleSubscriber", "requests"},
 		{"L1LifecycleSubscriber", "chunks"},
+		{"LatencyMetricsSubscriber", "stores"},
+		{"LatencyMetricsSubscriber", "loads"},
 		{"L2ThroughputSubscriber", "stores"},
 		{"L2ThroughputSubscriber", "loads"},
 		{"L1LifecycleSubscriber", "evicted"},

@@ -21,6 +21,7 @@ const (
 	nameL2StoreSpeed      = "lmcache_mp.l2_store_throughput_gbs"
 	nameL2LoadSpeed       = "lmcache_mp.l2_load_throughput_gbs"
 	nameL2Evicted         = "lmcache_mp.l2_evicted_objects"
+	nameL2Batch           = "lmcache_mp.l2_batch_size"
 )
 
 const keyL2 = "l2_name"
@@ -76,6 +77,11 @@ func l2Rows() []Metric {
 			Name: nameL2Evicted, Meter: meterExt, Attributes: []Attribute{salt()}, Unpublished: true,
 			Source: "l2.keys.evicted", Value: "keys of the tenant",
 			Help: "Objects that outer tiers evicted.",
+		},
+		{
+			Name: nameL2Batch, Kind: Histogram, Float: true, Meter: meterExt, Grid: ChunksGrid, Attributes: tier, Unpublished: true,
+			Source: submitted + ", l2.load_task.submitted", Value: "key_count",
+			Help: "Keys of one task of an outer tier, not sampled. Batches of one mean that every key pays the tier's latency.",
 		},
 	}
 }

@@ -28,6 +28,7 @@ const (
 	nameFinishedStores     = "lmcache_mp.num_finished_stores"
 	nameSubmittedRetrieves = "lmcache_mp.num_submitted_retrieves"
 	nameFinishedRetrieves  = "lmcache_mp.num_finished_retrieves"
+	nameL1Pinned           = "lmcache_mp.l1_pinned_ratio"
 	nameL1Objects          = "lmcache_mp.l1_objects"
 	nameLeaseExpired       = "lmcache_mp.lease_expired"
 )
@@ -38,6 +39,9 @@ const (
 	opWait     = "prefetch_wait"
 	opRetrieve = "retrieve"
 	opStore    = "store"
+	opL2Queue  = "l2_queue"
+	opL2Load   = "l2_load"
+	opL2Store  = "l2_store"
 
 	outcomeHit     = "hit"
 	outcomePartial = "partial"
@@ -110,12 +114,12 @@ func ownRows() []Metric {
 		{
 			Name: nameOperation, Kind: Histogram, Float: true, Unit: "s", Meter: meterExt, Grid: OperationGrid,
 			Attributes: []Attribute{
-				{Key: "op", Values: []string{opLookup, opWait, opRetrieve, opStore}},
+				{Key: "op", Values: []string{opLookup, opWait, opRetrieve, opStore, opL2Queue, opL2Load, opL2Store}},
 				{Key: "outcome", Values: []string{outcomeHit, outcomePartial, outcomeMiss, outcomeEarly, outcomeOK, outcomeFailed}},
 			},
-			Source: "mp.lookup_prefetch.end, sm.prefetch.resolved, mp.retrieve.end, mp.store.end",
+			Source: "mp.lookup_prefetch.end, sm.prefetch.resolved, mp.retrieve.end, mp.store.end, l2.store.submitted, l2.store.completed, l2.load_task.submitted, l2.load_task.completed",
 			Value:  "submitted to known, resident, or through the device",
-			Help:   "Latency of every call, not sampled: lookup from submission to known result, prefetch_wait of its storage part, retrieve and store from submission until the device is done.",
+			Help:   "Latency of every call, not sampled: lookup from submission to known result, prefetch_wait of its storage part, retrieve and store from submission until the device is done, l2_queue until an outer tier begins with a task, l2_load and l2_store from then until it is done.",
 		},
 		{
 			Name: nameInvalid, Meter: meterExt, Attributes: []Attribute{{Key: "metric"}, {Key: "reason", Values: []string{reasonNegative, reasonNaN, reasonPanic}}},
@@ -149,6 +153,10 @@ func ownRows() []Metric {
 		{
 			Name: nameL1Watermark, Kind: Gauge, Float: true, Meter: meterExt, Source: "l1.Stats", Value: "watermark",
 			Help: "Usage ratio at which background eviction begins; 1 in exact mode.",
+		},
+		{
+			Name: nameL1Pinned, Kind: Gauge, Float: true, Meter: meterExt, Source: "l1.Stats", Value: "pinned / committed; 0 when nothing is committed",
+			Help: "Part of L1's memory that all devices have pinned, 0 to 1; copies of the rest are slow. 0 without a device.",
 		},
 		{
 			Name: nameMisses, Meter: meterExt, Attributes: []Attribute{{Key: "reason", Values: missReasons()}, model()},

@@ -67,7 +67,7 @@ func only(points map[string]float64, prefixes ...string) map[string]float64 {
 func TestREQ_O2_gauges(t *testing.T) {
 	rec := newRecorder()
 	e := &fakeEngine{stats: lmcache.Stats{ActivePrefetchJobs: 3, Storage: storage.Stats{L1: l1.Stats{
-		CapacityBytes: 1000, UsedBytes: 250, Objects: 9, ReadingObjects: 4, WritingObjects: 2, Watermark: 0.8,
+		CapacityBytes: 1000, CommittedBytes: 800, PinnedBytes: 200, UsedBytes: 250, Objects: 9, ReadingObjects: 4, WritingObjects: 2, Watermark: 0.8,
 	}}}}
 	bus := fakeBus{eventbus.Stats{
 		Bulk: eventbus.ClassStats{Events: 5, EventLimit: 70}, Reserved: eventbus.ClassStats{Events: 6, EventLimit: 80},
@@ -78,7 +78,7 @@ func TestREQ_O2_gauges(t *testing.T) {
 	}}
 	watchFor(t, rec, Sources{Engine: e, Bus: bus, Build: Build{Version: "1.2", ConfigDigest: "abc"}})
 	want := map[string]float64{
-		nameActiveJobs: 3, nameL1UsageBytes: 250, nameL1UsageRatio: 0.25, nameL1Capacity: 1000, nameL1Watermark: 0.8,
+		nameActiveJobs: 3, nameL1UsageBytes: 250, nameL1UsageRatio: 0.25, nameL1Pinned: 0.25, nameL1Capacity: 1000, nameL1Watermark: 0.8,
 		nameL1Objects + `{state="writing"}`: 2, nameL1Objects + `{state="ready"}`: 5, nameL1Objects + `{state="reading"}`: 4,
 		nameBusDepth: 11, nameBusLag: 1.5, nameBusDropped: 11, nameClockSteps: 2,
 		nameBusExceptions + `{subscriber_name="A"}`: 1, nameBusExceptions + `{subscriber_name="B"}`: 2,

@@ -27,11 +27,23 @@ type host struct {
 
 func newHost(t *testing.T) *host {
 	t.Helper()
-	h := &host{t: t, rig: newRig(t, eventbus.Options{}, observe.Options{}, observe.Sources{})}
+	r := newRig(t, eventbus.Options{}, observe.Options{}, observe.Sources{})
+	h := newHostOn(t, r.bus)
+	h.rig = r
+	if err := r.ob.Watch(observe.Sources{Engine: h.eng, Bus: r.bus}); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// newHostOn is newHost with a bus of the caller's, which may be nil.
+func newHostOn(t *testing.T, bus *eventbus.Bus) *host {
+	t.Helper()
+	h := &host{t: t}
 	dev := fake.New(fake.Options{})
 	var err error
 	if h.eng, err = lmcache.Open(t.Context(), lmcache.Options{
-		ChunkTokens: 16, L1: l1.Options{Bytes: 4096, Align: 64}, Bus: h.rig.bus,
+		ChunkTokens: 16, L1: l1.Options{Bytes: 4096, Align: 64}, Bus: bus,
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -40,9 +52,6 @@ func newHost(t *testing.T) *host {
 		t.Fatal(err)
 	}
 	if h.worker, err = h.eng.Attach(lmcache.WorkerOptions{Model: "m", Backend: dev, Cache: cache}); err != nil {
-		t.Fatal(err)
-	}
-	if err := h.rig.ob.Watch(observe.Sources{Engine: h.eng, Bus: h.rig.bus}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -145,7 +154,7 @@ func TestEngine(t *testing.T) {
 		op + `"store",outcome="ok"}`: 3, op + `"retrieve",outcome="ok"}`: 1,
 
 		"lmcache_mp_l1_memory_usage_bytes": 4096, "lmcache_mp_l1_capacity_bytes": 4096, "lmcache_mp_l1_usage_ratio": 1,
-		"lmcache_mp_l1_eviction_watermark": 1, `lmcache_mp_l1_objects{state="ready"}`: 4,
+		"lmcache_mp_l1_eviction_watermark": 1, "lmcache_mp_l1_pinned_ratio": 1, `lmcache_mp_l1_objects{state="ready"}`: 4,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
