@@ -20,6 +20,16 @@
 // Gauges, and the counters that the bus keeps of itself, are not events: [Watch]
 // reads Stats of the live objects when somebody scrapes.
 //
+// # The sample
+//
+// The life of a chunk or block, the gap between two uses and the speed of a copy
+// need state per chunk, block or copy. So a share of them is followed
+// ([Options].SampleRate). Chunks are chosen by a hash of their key: without memory,
+// and the same ones on every server and in every run. Blocks and copies, which have
+// no such key, are drawn. All state is bounded, whatever the events say
+// ([MaxL1Chunks] and the others); what a bound pushes out is counted in
+// subscriber_overflow.
+//
 // # Lines
 //
 // [StartLogs] writes the DEBUG messages of events to a logger, [RequestLog] a line of

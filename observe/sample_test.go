@@ -93,3 +93,19 @@ func TestSampleRateRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What it takes to choose among 16 keys of one model, none of them in the sample.
+func BenchmarkSampler(b *testing.B) {
+	s, err := NewL1LifecycleSubscriber(newRecorder(), MetricOptions{SampleRate: 1e-7})
+	if err != nil {
+		b.Fatal(err)
+	}
+	keys := make([]kv.Key, 16)
+	for i := range keys {
+		keys[i] = key(i)
+	}
+	for b.Loop() {
+		s.each(keys, epoch, s.read)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(keys)), "ns/key")
+}
