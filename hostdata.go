@@ -27,9 +27,9 @@ type HostTensor struct {
 // have no such tensor are discarded at once, and the others become readable; with
 // more tensors than chunks, none does.
 //
-// The result is true exactly if every chunk of the range is in the cache now, or is
-// being written by somebody else. An error means bad arguments or a closed worker.
-// No tensors at all are CommitStore.
+// The result is true exactly if every chunk of the range is in the cache now; what
+// somebody else is still writing is not. An error means bad arguments or a closed
+// worker. No tensors at all are CommitStore.
 func (h *HostWorker) CommitStoreData(ctx context.Context, k HostKey, tensors []HostTensor) (bool, error) {
 	if len(tensors) == 0 {
 		return h.CommitStore(ctx, k)
