@@ -24,11 +24,13 @@ func (s *sample) turns(ctx context.Context, ops []op, d time.Duration) error {
 	var wg sync.WaitGroup
 	for i, do := range ops {
 		wg.Go(func() {
-			for now := time.Now(); errs[i] == nil && now.Sub(begin) < d && ctx.Err() == nil; {
+			for now := time.Now(); errs[i] == nil && ctx.Err() == nil; { // once at least, however late this goroutine got to run
 				n, err := do()
 				end := time.Now()
 				took[i] = append(took[i], end.Sub(now))
-				amounts[i], errs[i], now = amounts[i]+n, err, end
+				if amounts[i], errs[i], now = amounts[i]+n, err, end; now.Sub(begin) >= d {
+					break
+				}
 			}
 		})
 	}
