@@ -34,14 +34,11 @@ func (h *HostWorker) CommitStoreData(ctx context.Context, k HostKey, tensors []H
 	if len(tensors) == 0 {
 		return h.CommitStore(ctx, k)
 	}
-	if err := h.enter(); err != nil {
-		return false, err
-	}
-	defer h.leave()
-	m, err := h.place(&k)
+	m, err := h.begin(&k)
 	if err != nil {
 		return false, err
 	}
+	defer h.leave()
 	s, done := h.e.SessionFor(k.Request)
 	defer done()
 	if err := m.serves(s); err != nil {

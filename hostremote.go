@@ -33,17 +33,27 @@ func (h *HostWorker) place(k *HostKey) (*member, error) {
 	return h.at(k.Rank)
 }
 
-// PrepareStoreKey is PrepareStore for a remote request. A repeated one of an equal
-// key by the same request returns the pending reservation.
-func (h *HostWorker) PrepareStoreKey(ctx context.Context, k HostKey) (*HostStore, error) {
+// begin enters the worker with a key and returns the worker's place for it; the
+// caller leaves, unless there is an error.
+func (h *HostWorker) begin(k *HostKey) (*member, error) {
 	if err := h.enter(); err != nil {
 		return nil, err
 	}
-	defer h.leave()
-	m, err := h.place(&k)
+	m, err := h.place(k)
+	if err != nil {
+		h.leave()
+	}
+	return m, err
+}
+
+// PrepareStoreKey is PrepareStore for a remote request. A repeated one of an equal
+// key by the same request returns the pending reservation.
+func (h *HostWorker) PrepareStoreKey(ctx context.Context, k HostKey) (*HostStore, error) {
+	m, err := h.begin(&k)
 	if err != nil {
 		return nil, err
 	}
+	defer h.leave()
 	s, done := h.e.SessionFor(k.Request)
 	defer done()
 	return h.prepareStore(ctx, s, m, hostKey{id: k.Request.ID}, k.Tokens, k.Start, k.End)
@@ -53,14 +63,11 @@ func (h *HostWorker) PrepareStoreKey(ctx context.Context, k HostKey) (*HostStore
 // whether what was reserved is readable now; again, if it was committed within the
 // last write TTL. Nothing pending is false.
 func (h *HostWorker) CommitStore(ctx context.Context, k HostKey) (bool, error) {
-	if err := h.enter(); err != nil {
-		return false, err
-	}
-	defer h.leave()
-	m, err := h.place(&k)
+	m, err := h.begin(&k)
 	if err != nil {
 		return false, err
 	}
+	defer h.leave()
 	if k.Start == k.End {
 		return true, nil
 	}
@@ -142,13 +149,13 @@ func (h *HostWorker) nothing(s *Session, tokens []int32) *Match {
 
 // CommitRetrieve gives back what the request was lent under this key, if anything.
 func (h *HostWorker) CommitRetrieve(k HostKey) error {
-	if err := h.enter(); err != nil {
+	m, err := h.begin(&k)
+	if err != nil {
 		return err
 	}
 	defer h.leave()
-	m, err := h.place(&k)
-	if err != nil || k.Start == k.End {
-		return err
+	if k.Start == k.End {
+		return nil
 	}
 	s, done := h.e.SessionFor(k.Request)
 	defer done()
