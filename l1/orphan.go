@@ -10,27 +10,28 @@ import (
 // until the lease is aborted or finished: somebody outside of the process may still
 // write to them. It returns the keys that were still staged, in request order.
 func (w WriteLease) Orphan(at time.Time, cause AbortCause) (orphaned []kv.Key) {
-	l := w.l
-	pieces(l, w.gen, 0, len(w.Keys()), func(lo, hi int) { l.m.orphanLocked(l, at, lo, hi) }, func(lo, hi int) {
-		orphaned = run(l.keys, lo, hi, func(i int) bool { return l.items[i].result == Success && l.items[i].state == itemLost })
-		l.m.letGoLocked(l, lo, hi)
-		if len(orphaned) > 0 {
-			l.m.topics.writeAborted.PublishAt(WriteAborted{Keys: orphaned, Cause: cause}, at)
-		}
+	return orphan(w.l, w.gen, len(w.Keys()), at, func(keys []kv.Key) {
+		w.l.m.topics.writeAborted.PublishAt(WriteAborted{Keys: keys, Cause: cause}, at)
 	})
-	return orphaned
 }
 
 // Orphan ends the pins of a lease, so that its objects may be evicted, but leaves
 // their bytes out of use until the lease is finished: somebody outside of the
 // process may still read them. It returns the keys that were pinned, in order.
 func (r ReadLease) Orphan(at time.Time) (orphaned []kv.Key) {
-	l := r.l
-	pieces(l, r.gen, 0, len(r.Keys()), func(lo, hi int) { l.m.orphanLocked(l, at, lo, hi) }, func(lo, hi int) {
+	return orphan(r.l, r.gen, len(r.Keys()), at, func(keys []kv.Key) {
+		r.l.m.topics.readFinished.PublishAt(ReadFinished{Keys: keys, Cause: CauseAbort}, at)
+	})
+}
+
+// orphan takes n positions of a lease away and publishes their keys under the mutex,
+// if there are any.
+func orphan(l *lease, gen uint64, n int, at time.Time, publish func([]kv.Key)) (orphaned []kv.Key) {
+	pieces(l, gen, 0, n, func(lo, hi int) { l.m.orphanLocked(l, at, lo, hi) }, func(lo, hi int) {
 		orphaned = run(l.keys, lo, hi, func(i int) bool { return l.items[i].result == Success && l.items[i].state == itemLost })
 		l.m.letGoLocked(l, lo, hi)
 		if len(orphaned) > 0 {
-			l.m.topics.readFinished.PublishAt(ReadFinished{Keys: orphaned, Cause: CauseAbort}, at)
+			publish(orphaned)
 		}
 	})
 	return orphaned
