@@ -182,9 +182,9 @@ func TestMemoryBeforeTheLossIsPinned(t *testing.T) {
 		t.Fatalf("%d granted: %+v", n, s)
 	}
 	g.open()
-	until(t, "the pins", func() bool {
+	until(t, "the pins", func() bool { // the first pieces were pinned before they are populated
 		pinned, _ := p.Bytes()
-		return pinned == 8*step
+		return pinned == 8*step && populated.Load() >= 8
 	})
 	if s := m.Stats(); s.PinnedBytes != 8*step || populated.Load() != 8 {
 		t.Errorf("%d pieces populated: %+v", populated.Load(), s)
