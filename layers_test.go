@@ -57,6 +57,13 @@ var layers = []layer{
 		"a device knows no bus, no lease and no object: the engine asks l1 for memory and the device to copy",
 	},
 
+	{
+		1, "l2",
+		[]string{"storage/kv"},
+		[]string{"github.com/zeebo/xxh3"},
+		"a store knows no host memory, no lease, no event and no metric: the storage manager lends it bytes and owns the rest",
+	},
+
 	// 2: what is built on one or several siblings.
 	{2, "gpu/fake", []string{"gpu", "internal/invariants", "storage/kv"}, nil, "a device knows only the seam that it implements"},
 	{2, "gpu/gputest", []string{"gpu", "storage/kv"}, nil, "the contract that every device passes"},
