@@ -102,8 +102,8 @@ func (b *Bus) attachLocked(sub *Subscription) {
 	sub.lane.start()
 }
 
-// detach is Subscription.Close.
-func (b *Bus) detach(sub *Subscription) {
+// detach is Subscription.Close, or with discard false Finish.
+func (b *Bus) detach(sub *Subscription, discard bool) {
 	b.mu.Lock()
 	b.mu.subs = slices.DeleteFunc(slices.Clone(b.mu.subs), func(s *Subscription) bool { return s == sub })
 	if b.opts.Disabled {
@@ -120,12 +120,14 @@ func (b *Bus) detach(sub *Subscription) {
 	case b.opts.Manual:
 		b.consume.Lock()
 		if sub.isolated {
-			sub.lane.close(true)
-			sub.lane.pass()
+			sub.lane.close(discard)
+			for n := 1; n > 0; { // a pass leaves what is published during it
+				n = sub.lane.pass()
+			}
 		}
 		b.consume.Unlock()
 	case sub.isolated:
-		sub.lane.close(true)
+		sub.lane.close(discard)
 		<-sub.lane.stopped
 	default:
 		if fence := sub.lane.fence(); fence != nil {

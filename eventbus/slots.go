@@ -21,6 +21,7 @@ type slots[E Event] struct {
 	traits   traits
 	aside    *atomic.Uint64               // further counter of losses; nil in the shared lane
 	handlers atomic.Pointer[[]handler[E]] // never nil, in order of registration
+	lost     atomic.Pointer[lost[E]]      // told of losses; nil: nobody is
 	counts   counts                       // guarded by lane.mu
 	fill     []E                          // guarded by lane.mu
 
@@ -73,6 +74,9 @@ func (s *slots[E]) put(e *E, at time.Time, keys uint32) {
 		}
 		if warn {
 			l.warn.arm()
+		}
+		if f := s.lost.Load(); f != nil {
+			f.call(*e, at)
 		}
 		return
 	}

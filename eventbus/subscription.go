@@ -124,14 +124,24 @@ func (s *Subscription) Name() string { return s.name }
 
 // Close ends the subscription. When it returns, no handler of it runs any more or
 // ever will. What waits in an isolated queue is discarded and counted as dropped;
-// Flush first to lose nothing. The subscriber itself is not closed, and will not
+// Finish loses nothing. The subscriber itself is not closed, and will not
 // be by Bus.Close: it belongs to the caller again. Close may be called twice and at
 // the same time as Bus.Close, but not from a handler of the same bus.
 func (s *Subscription) Close() {
 	if s.bus == nil {
 		return
 	}
-	s.closed.Do(func() { s.bus.detach(s) })
+	s.closed.Do(func() { s.bus.detach(s, true) })
+}
+
+// Finish is Close that handles what waits in an isolated queue instead of
+// discarding it: nothing more comes in, and when it returns everything that did has
+// been handled.
+func (s *Subscription) Finish() {
+	if s.bus == nil {
+		return
+	}
+	s.closed.Do(func() { s.bus.detach(s, false) })
 }
 
 // open reports whether registration is still possible.
