@@ -51,3 +51,24 @@ func (b Bitmap) Prefix() int {
 	}
 	return b.n
 }
+
+// AppendBytes appends the positions as bytes, position 0 as the lowest bit of the
+// first one: (Len+7)/8 of them.
+func (b Bitmap) AppendBytes(dst []byte) []byte {
+	for i := range (b.n + 7) / 8 {
+		dst = append(dst, byte(b.words[i/8]>>(i%8*8)))
+	}
+	return dst
+}
+
+// BitmapOf reads the first n positions of what AppendBytes writes. Bytes that are
+// missing have no position set; n must not be negative.
+func BitmapOf(bytes []byte, n int) Bitmap {
+	b := NewBitmap(n)
+	for i := range min(n, 8*len(bytes)) {
+		if bytes[i/8]&(1<<(i%8)) != 0 {
+			b.Set(i)
+		}
+	}
+	return b
+}

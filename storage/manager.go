@@ -132,7 +132,7 @@ func (m *Manager) Touch(keys []kv.Key) {
 	keys = slices.Clone(keys)
 	if m.tracing() {
 		n := m.call(at, Call{Name: CallTouch, Keys: keys, Owner: NoCall})
-		defer m.done(CallDone{N: n}, at)
+		defer m.done(CallDone{Name: CallTouch, N: n}, at)
 	}
 	m.l1.Touch(at, keys)
 }
@@ -146,7 +146,7 @@ func (m *Manager) Clear(force bool) int {
 	at := m.rt.Now()
 	if m.tracing() {
 		n := m.call(at, Call{Name: CallClear, Force: force, Owner: NoCall})
-		defer m.done(CallDone{N: n}, at)
+		defer m.done(CallDone{Name: CallClear, N: n}, at)
 	}
 	return m.l1.Clear(at, force)
 }
@@ -159,7 +159,7 @@ func (m *Manager) Delete(keys []kv.Key, force bool) []l1.Code {
 	keys = slices.Clone(keys)
 	if m.tracing() && !m.closed.Load() {
 		n := m.call(at, Call{Name: CallDelete, Keys: keys, Force: force, Owner: NoCall})
-		defer m.done(CallDone{N: n}, at)
+		defer m.done(CallDone{Name: CallDelete, N: n}, at)
 	}
 	return m.l1.Delete(at, keys, force)
 }

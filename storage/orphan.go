@@ -12,7 +12,7 @@ func (w WriteLease) Orphan() {
 	keys, at := w.l.Keys(), w.m.rt.Now()
 	orphaned := w.l.Orphan(at, l1.AbortOwner)
 	if len(orphaned) > 0 && w.n != NoCall {
-		w.m.done(CallDone{N: w.n, OK: positions(keys, orphaned), Aborted: true}, at)
+		w.m.done(CallDone{Name: CallReserveWrite, N: w.n, OK: positions(keys, orphaned), Aborted: true}, at)
 	}
 }
 

@@ -61,7 +61,7 @@ func (m *Manager) SubmitPrefetch(ctx context.Context, keys []kv.Key, layout kv.L
 	l, err := m.l1.ReserveRead(at, keys, layout, l1.ReadOptions{Owner: o.Owner, Readers: o.Readers, Promise: true, Look: o.Warm})
 	if err != nil {
 		if n != NoCall {
-			m.done(CallDone{N: n, OK: NewBitmap(len(keys)), Bad: len(keys), Resolved: true}, at)
+			m.done(CallDone{Name: CallSubmitPrefetch, N: n, OK: NewBitmap(len(keys)), Bad: len(keys), Resolved: true}, at)
 		}
 		return nil, closedError(err)
 	}
@@ -162,7 +162,7 @@ func (p *Prefetch) announce(ctx context.Context) {
 		m.log.InfoContext(ctx, prefetchMessage(r.L1, len(p.keys), m.rt.Now().Sub(p.at), p.o.RequestID, p.id))
 	}
 	if p.n != NoCall {
-		d := CallDone{N: p.n, OK: r.Found, Bad: len(p.keys) - r.L1, L1Hits: r.L1}
+		d := CallDone{Name: CallSubmitPrefetch, N: p.n, OK: r.Found, Bad: len(p.keys) - r.L1, L1Hits: r.L1}
 		m.done(d, p.at)
 		d.Hits, d.Resolved = r.L1, true
 		m.done(d, p.at)
@@ -225,7 +225,7 @@ func (p *Prefetch) release(s Select, holders int) {
 	for i := range calls {
 		c := &calls[i]
 		ok := positions(c.Keys, intersect(c.Keys, res.Released))
-		m.done(CallDone{N: c.N, OK: ok, Bad: len(c.Keys) - ok.Count()}, at)
+		m.done(CallDone{Name: CallFinishRead, N: c.N, OK: ok, Bad: len(c.Keys) - ok.Count()}, at)
 	}
 }
 

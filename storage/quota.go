@@ -20,7 +20,7 @@ func (m *Manager) SetQuota(salt string, bytes int64) error {
 	at := m.rt.Now()
 	if m.tracing() {
 		n := m.call(at, Call{Name: CallQuota, Salt: salt, Bytes: bytes, Owner: NoCall})
-		defer m.done(CallDone{N: n}, at)
+		defer m.done(CallDone{Name: CallQuota, N: n}, at)
 	}
 	return closedError(m.l1.SetQuota(at, salt, bytes))
 }
@@ -33,7 +33,7 @@ func (m *Manager) DeleteQuota(salt string) bool {
 	at := m.rt.Now()
 	if m.tracing() {
 		n := m.call(at, Call{Name: CallQuota, Salt: salt, Bytes: NoQuota, Owner: NoCall})
-		defer m.done(CallDone{N: n}, at)
+		defer m.done(CallDone{Name: CallQuota, N: n}, at)
 	}
 	return m.l1.DeleteQuota(salt)
 }

@@ -45,7 +45,7 @@ func (p *Prefetch) Read(ctx context.Context, s Select) (ReadLease, error) {
 	if enter != NoCall {
 		ok := NewBitmap(len(keys))
 		ok.SetPrefix(len(keys))
-		m.done(CallDone{N: enter, OK: ok}, at)
+		m.done(CallDone{Name: CallReadEnter, N: enter, OK: ok}, at)
 	}
 	return ReadLease{m: m, l: taken, n: p.n, entered: enter != NoCall}, nil
 }
@@ -74,7 +74,7 @@ func (r ReadLease) exit(at time.Time) {
 		return
 	}
 	n := r.m.call(at, Call{Name: CallReadExit, Keys: r.l.Keys(), Owner: r.n})
-	r.m.done(CallDone{N: n}, at)
+	r.m.done(CallDone{Name: CallReadExit, N: n}, at)
 }
 
 // Finish gives back one holder per key: the bytes were used.
@@ -96,7 +96,7 @@ func (r ReadLease) FinishRange(lo, hi int) {
 	res := r.l.Release(at, part, 1, l1.CauseRead)
 	m.released(res, l1.CauseRead, at)
 	if n != NoCall {
-		m.done(CallDone{N: n, OK: positions(keys, res.Released), Bad: len(res.Failed)}, at)
+		m.done(CallDone{Name: CallFinishRead, N: n, OK: positions(keys, res.Released), Bad: len(res.Failed)}, at)
 	}
 }
 

@@ -52,9 +52,9 @@ func (p *Prefetch) failRead(keys []kv.Key, taken l1.ReadLease, enter int64, at t
 		f.sort(keys, func(int) (l1.Code, string) { return l1.KeyNotExist, "" })
 	}
 	if enter != NoCall {
-		m.done(CallDone{N: enter, OK: f.ok, Bad: len(f.err.Keys), Missing: len(f.missing)}, at)
+		m.done(CallDone{Name: CallReadEnter, N: enter, OK: f.ok, Bad: len(f.err.Keys), Missing: len(f.missing)}, at)
 		n := m.call(at, Call{Name: CallReadExit, Keys: keys, Owner: p.n})
-		m.done(CallDone{N: n}, at)
+		m.done(CallDone{Name: CallReadExit, N: n}, at)
 	}
 	f.announce(m, at)
 	res := taken.Finish(at, l1.CauseAbort)

@@ -63,6 +63,7 @@ func (e Call) EventKeys() int { return len(e.Keys) }
 // CallDone is published when the outcome of a traced call is known. A prefetch
 // has two: at submission and, with Resolved, when its result is known.
 type CallDone struct {
+	Name        string // of the call
 	N           int64
 	Took        time.Duration
 	OK          Bitmap // keys that succeeded, by position; aborted ones, if Aborted

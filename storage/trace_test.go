@@ -16,7 +16,10 @@ import (
 )
 
 // recorder writes down the trace events, isolated as a trace recorder is.
-type recorder struct{ lines []string }
+type recorder struct {
+	lines []string
+	names map[int64]string // of calls; an outcome must have the same
+}
 
 func (*recorder) Name() string { return "recorder" }
 
@@ -36,10 +39,14 @@ func (r *recorder) Subscribe(s *eventbus.Subscription) {
 		case storage.CallClear, storage.CallDelete:
 			args = fmt.Sprintf(" force=%v", c.Force)
 		}
+		r.names[c.N] = c.Name
 		r.lines = append(r.lines, fmt.Sprintf("%d %s %s%s owner=%d", c.N, c.Name, named(c.Keys), args, c.Owner))
 	})
 	eventbus.On(s, func(d storage.CallDone, _ time.Time) {
 		line := fmt.Sprintf("%d done %s", d.N, bits(d.OK))
+		if d.Name != r.names[d.N] {
+			line += " of a " + d.Name
+		}
 		if d.OutOfMemory.Count() > 0 {
 			line += " oom=" + bits(d.OutOfMemory)
 		}
@@ -79,7 +86,7 @@ func bits(b storage.Bitmap) string {
 // record starts a recorder.
 func (w *world) record() *recorder {
 	w.t.Helper()
-	r := &recorder{}
+	r := &recorder{names: make(map[int64]string)}
 	if _, err := w.bus.Subscribe(r); err != nil {
 		w.t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func (m *Manager) ReserveWrite(ctx context.Context, keys []kv.Key, layout kv.Lay
 	l, err := m.l1.ReserveWriteWithin(ctx, at, o.Wait, keys, layout, mode, l1.WriteOptions{Owner: o.Owner, After: o.After})
 	if err != nil {
 		if n != NoCall {
-			m.done(CallDone{N: n, OK: NewBitmap(len(keys)), OutOfMemory: NewBitmap(len(keys)), Bad: len(keys)}, at)
+			m.done(CallDone{Name: CallReserveWrite, N: n, OK: NewBitmap(len(keys)), OutOfMemory: NewBitmap(len(keys)), Bad: len(keys)}, at)
 		}
 		return WriteLease{}, closedError(err)
 	}
@@ -65,7 +65,7 @@ func (m *Manager) ReserveWrite(ctx context.Context, keys []kv.Key, layout kv.Lay
 		m.topics.allocationFailed.PublishAt(AllocationFailed{During: DuringL1Store, Keys: none}, at)
 	}
 	if n != NoCall {
-		d := CallDone{N: n, OK: NewBitmap(len(keys)), OutOfMemory: NewBitmap(len(keys)), Bad: len(keys) - granted}
+		d := CallDone{Name: CallReserveWrite, N: n, OK: NewBitmap(len(keys)), OutOfMemory: NewBitmap(len(keys)), Bad: len(keys) - granted}
 		for i := range keys {
 			switch l.Code(i) {
 			case l1.Success:
@@ -155,7 +155,7 @@ func (w WriteLease) FinishRange(lo, hi int) FinishResult {
 	r := w.l.FinishRange(at, lo, hi, l1.OriginNew)
 	m.topics.writeFinished.PublishAt(WriteFinished{SucceededKeys: r.Finished, FailedKeys: r.Failed}, at)
 	if n != NoCall {
-		m.done(CallDone{N: n, OK: positions(keys, r.Finished), Bad: len(r.Failed)}, at)
+		m.done(CallDone{Name: CallFinishWrite, N: n, OK: positions(keys, r.Finished), Bad: len(r.Failed)}, at)
 	}
 	return r
 }
@@ -191,7 +191,7 @@ func (w WriteLease) abort(lo, hi int) {
 	at := w.m.rt.Now()
 	aborted := w.l.AbortRange(at, lo, hi, l1.AbortOwner)
 	if len(aborted) > 0 && w.n != NoCall {
-		w.m.done(CallDone{N: w.n, OK: positions(keys, aborted), Aborted: true}, at)
+		w.m.done(CallDone{Name: CallReserveWrite, N: w.n, OK: positions(keys, aborted), Aborted: true}, at)
 	}
 }
 
