@@ -1,0 +1,26 @@
+package l2
+
+import "github.com/lmcache-go/lmcache/storage/kv"
+
+// Serde converts objects on their way to a store and back, to make them smaller for
+// example. It is safe for concurrent use; the tier runs at most
+// Settings.SerdeWorkers calls at a time and owns the buffers. None is kept after a
+// call returns. What goes wrong is an error of one object, which the tier wraps with
+// [ErrSerde].
+type Serde interface {
+	// Name is kept in the header of each object (at most [MaxSerdeName] bytes): an
+	// object that another serde has written is a miss.
+	Name() string
+
+	// Bound is the most bytes that Serialize can give for an object of this layout.
+	Bound(layout kv.Layout) int64
+
+	// Serialize writes the stored form of src, a whole object of this layout, into
+	// dst, which has Bound bytes, and returns its real length.
+	Serialize(dst, src []byte, layout kv.Layout, key kv.Key) (int, error)
+
+	// Deserialize fills dst, which has the logical size of the layout, from the stored
+	// form src. A form that does not give exactly that many bytes is an error. src is
+	// not to be trusted.
+	Deserialize(dst, src []byte, layout kv.Layout, key kv.Key) error
+}
