@@ -39,7 +39,9 @@ func StartLogs(bus *eventbus.Bus, log *slog.Logger) (*Logs, error) {
 // LogSubscribers makes the logging subscribers, in the order in which they are
 // registered. Each of them also works alone.
 func LogSubscribers(log *slog.Logger) []eventbus.Subscriber {
-	return []eventbus.Subscriber{NewMPServerLoggingSubscriber(log), NewL1LoggingSubscriber(log), NewSMLoggingSubscriber(log)}
+	return []eventbus.Subscriber{
+		NewMPServerLoggingSubscriber(log), NewL1LoggingSubscriber(log), NewL2LoggingSubscriber(log), NewSMLoggingSubscriber(log), NewBlendLoggingSubscriber(log),
+	}
 }
 
 // Refresh subscribes or ends the subscriptions, as the level of the logger now asks.

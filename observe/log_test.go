@@ -64,10 +64,24 @@ func everyLoggedEvent(b *eventbus.Bus) {
 	publish(b, l1.WriteFinishedAndReadReserved{Keys: someKeys(5)})
 	publish(b, l1.KeysEvicted{Keys: someKeys(6)})
 	publish(b, l1.KeysEvicted{Keys: someKeys(7), Cause: l1.CauseDelete}) // no eviction
+	publish(b, storage.L2StoreSubmitted{AdapterIndex: 1, TaskID: 9, L2Name: "fs", KeyCount: 5, TotalBytes: 1 << 20})
+	publish(b, storage.L2StoreCompleted{AdapterIndex: 1, TaskID: 9, L2Name: "fs", SucceededCount: 4, FailedCount: 1})
+	publish(b, storage.L2LookupSubmitted{RequestID: 12, KeyCount: 8, AdapterCount: 2})
+	publish(b, storage.L2LookupCompleted{RequestID: 12, PrefixHitCount: 6})
+	publish(b, storage.L2LoadSubmitted{RequestID: 12, KeyCount: 6, AdapterCount: 1})
+	publish(b, storage.L2LoadCompleted{RequestID: 12, LoadedCount: 5, FailedCount: 1})
 	publish(b, storage.ReadPrefetched{SucceededKeys: someKeys(1), FailedKeys: someKeys(2)})
 	publish(b, storage.ReadPrefetchedFinished{SucceededKeys: someKeys(3)})
 	publish(b, storage.WriteReserved{FailedKeys: someKeys(4)})
 	publish(b, storage.WriteFinished{SucceededKeys: someKeys(5), FailedKeys: someKeys(6)})
+	publish(b, lmcache.BlendLookupStarted{SessionID: "cmpl-1", NumTokens: 4096})
+	publish(b, lmcache.BlendLookupEnded{
+		SessionID: "cmpl-1", NumTokens: 4096, RequestedTokens: 4096, HitTokens: 512, FingerprintHits: 3, StorageHits: 2, StaleChunks: 1, NoGPUContext: true,
+	})
+	publish(b, lmcache.BlendRetrieveStarted{SessionID: "cmpl-1", InstanceID: 7, NumChunks: 2})
+	publish(b, lmcache.BlendRetrieveEnded{SessionID: "cmpl-1", InstanceID: 7, NumChunks: 2, Success: true})
+	publish(b, lmcache.BlendFingerprintsRegistered{SessionID: "cmpl-1", NumChunks: 16, NumTokens: 4096})
+	publish(b, lmcache.BlendChunksEvicted{SessionID: "cmpl-1", NumChunks: 1})
 }
 
 // REQ-O51: the messages of the logging subscribers, word for word. Each subscriber works alone.
@@ -111,7 +125,7 @@ func TestREQ_O62_DebugMessagesHoldNoTokens(t *testing.T) {
 	if err := logs.Close(); err != nil {
 		t.Error(err)
 	}
-	if text := out.String(); strings.Contains(text, "4711") || strings.Count(text, "\n") != 19 {
+	if text := out.String(); strings.Contains(text, "4711") || strings.Count(text, "\n") != 31 {
 		t.Errorf("got %s", text)
 	}
 }
@@ -165,8 +179,8 @@ func TestREQ_O51_AttachedAtDebugOnly(t *testing.T) {
 			t.Errorf("at %v: attached %v", s.level, active())
 		}
 	}
-	if n := len(bus.Stats().Isolated); n != 3 {
-		t.Errorf("%d subscriptions, want 3", n)
+	if n := len(bus.Stats().Isolated); n != 5 {
+		t.Errorf("%d subscriptions, want 5", n)
 	}
 	// A level that rose makes the handlers return at once, also before Refresh.
 	j.level.Set(slog.LevelInfo)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -13,7 +12,7 @@ import (
 	"github.com/lmcache-go/lmcache/eventbus"
 )
 
-// Limits of a SpanSubscriber.
+// Limits of a span subscriber.
 const (
 	DefaultSpanMaxAge = time.Hour // see SpanOptions.MaxAge
 
@@ -23,15 +22,20 @@ const (
 	maxSessionChildren = 256    // open children of one session
 )
 
-// spanTracer is the instrumentation scope of the spans.
-const spanTracer = "lmcache_mp.server"
+// Instrumentation scopes of the spans.
+const (
+	spanTracer      = "lmcache_mp.server"
+	blendSpanTracer = "lmcache_mp.blend"
+)
 
 var errNoTracerProvider = errors.New("observe: no tracer provider")
 
-// SpanOptions configures a SpanSubscriber. The zero value is valid.
+// SpanOptions configures a SpanSubscriber or a BlendSpanSubscriber. The zero value is
+// valid.
 type SpanOptions struct {
-	MaxAge time.Duration // a session without any event for so long is given up; 0: DefaultSpanMaxAge
-	Logger *slog.Logger  // gets what does not match, at DEBUG; nil: nowhere
+	MaxAge   time.Duration // a session without any event for so long is given up; 0: DefaultSpanMaxAge
+	Logger   *slog.Logger  // gets what does not match, at DEBUG; nil: nowhere
+	Registry *SpanRegistry // where others find the spans; subscribers of one bus share it; nil: one of its own
 }
 
 // Validate returns what is wrong with o, or nil.
@@ -40,6 +44,23 @@ func (o SpanOptions) Validate() error {
 		return fmt.Errorf("observe: span max age %v: must be above 0", o.MaxAge)
 	}
 	return nil
+}
+
+// SpanSubscribers makes the span subscribers, in the order in which they are
+// registered, with one registry. Each of them also works alone, and has a method Stats.
+func SpanSubscribers(tp trace.TracerProvider, o SpanOptions) ([]eventbus.Subscriber, error) {
+	if o.Registry == nil {
+		o.Registry = NewSpanRegistry()
+	}
+	requests, err := NewSpanSubscriber(tp, o)
+	if err != nil {
+		return nil, err
+	}
+	blend, err := NewBlendSpanSubscriber(tp, o)
+	if err != nil {
+		return nil, err
+	}
+	return []eventbus.Subscriber{requests, blend}, nil
 }
 
 // SpanSubscriber turns the events of a request into one trace: a root span
@@ -60,35 +81,15 @@ func (o SpanOptions) Validate() error {
 // Its state belongs to the bus's dispatcher; only Stats may be called from
 // elsewhere. The bus closes it; whoever ends the Subscription alone closes it
 // afterwards.
-type SpanSubscriber struct {
-	tracer   trace.Tracer
-	log      *slog.Logger
-	maxAge   time.Duration
-	sessions ordered[*spanSession]
-	closed   ordered[trace.SpanContext] // roots that ended, for what comes late
-	latest   time.Time                  // of all events and sweeps: when something is given up
-
-	leaked   [spanKinds]atomic.Uint64
-	pushed   atomic.Uint64
-	overfull atomic.Uint64
-	open     atomic.Int64
-}
+type SpanSubscriber struct{ spans *spanSessions }
 
 // NewSpanSubscriber returns a subscriber whose spans come from tp.
 func NewSpanSubscriber(tp trace.TracerProvider, o SpanOptions) (*SpanSubscriber, error) {
-	if tp == nil {
-		return nil, errNoTracerProvider
-	}
-	if err := o.Validate(); err != nil {
+	spans, err := newSpanSessions(spanRequest, spanTracer, tp, o)
+	if err != nil {
 		return nil, err
 	}
-	if o.MaxAge == 0 {
-		o.MaxAge = DefaultSpanMaxAge
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	return &SpanSubscriber{tracer: tp.Tracer(spanTracer), log: o.Logger, maxAge: o.MaxAge}, nil
+	return &SpanSubscriber{spans}, nil
 }
 
 // Name is the name of the type.
@@ -102,62 +103,33 @@ func (s *SpanSubscriber) Subscribe(sub *eventbus.Subscription) {
 	})
 	eventbus.On(sub, s.lookupEnded)
 	eventbus.On(sub, s.lookupAbandoned)
-	eventbus.On(sub, func(e lmcache.StoreSubmitted, at time.Time) { s.submitted(e.SessionID, spanStore, at) })
+	eventbus.On(sub, func(e lmcache.StoreSubmitted, at time.Time) { s.spans.submitted(e.SessionID, spanStore, at) })
 	eventbus.On(sub, func(e lmcache.StoreStarted, at time.Time) {
 		s.start(e.SessionID, childKey{spanStore, e.Device, e.OpID}, at, storeStartAttributes(&e))
 	})
 	eventbus.On(sub, s.storeEnded)
-	eventbus.On(sub, func(e lmcache.RetrieveSubmitted, at time.Time) { s.submitted(e.SessionID, spanRetrieve, at) })
+	eventbus.On(sub, func(e lmcache.RetrieveSubmitted, at time.Time) { s.spans.submitted(e.SessionID, spanRetrieve, at) })
 	eventbus.On(sub, func(e lmcache.RetrieveStarted, at time.Time) {
 		s.start(e.SessionID, childKey{spanRetrieve, e.Device, e.OpID}, at, retrieveStartAttributes(&e))
 	})
 	eventbus.On(sub, s.retrieveEnded)
 	eventbus.On(sub, func(e lmcache.RequestEnded, at time.Time) { s.requestEnded(e.SessionID, at) })
-	sub.Every(spanSweepInterval, s.sweep)
+	sub.Every(spanSweepInterval, s.spans.sweep)
 }
 
 // Close gives up everything that is open. It is idempotent and never fails.
 func (s *SpanSubscriber) Close() error {
-	for ss := range s.sessions.all() {
-		s.giveUp(ss)
-	}
+	s.spans.close()
 	return nil
 }
 
-// SpanStats are the counts of a SpanSubscriber.
+// SpanStats are the counts of a span subscriber.
 type SpanStats struct {
 	Open           int               // spans that have begun and not ended
-	Leaked         map[string]uint64 // spans that were given up, by kind: "request", "lookup_prefetch", "retrieve", "store"
+	Leaked         map[string]uint64 // spans that were given up, by kind: the name of the span without "mp."
 	PushedOut      uint64            // sessions given up because more than 10,000 were open
 	ChildrenPushed uint64            // children given up because their session had more than 256
 }
 
 // Stats returns the counts. It is safe for concurrent use.
-func (s *SpanSubscriber) Stats() SpanStats {
-	st := SpanStats{
-		Open: int(s.open.Load()), Leaked: make(map[string]uint64, spanKinds), PushedOut: s.pushed.Load(), ChildrenPushed: s.overfull.Load(),
-	}
-	for k := range spanKinds {
-		st.Leaked[k.String()] = s.leaked[k].Load()
-	}
-	return st
-}
-
-// SpanContext returns the context of the oldest open span of a session: name is
-// "request", "lookup_prefetch", "retrieve" or "store". If there is none it is that
-// of the session's root, also after the root has ended; and invalid if the session
-// is not known. With it another span subscriber of the same bus nests its spans
-// below these; like a handler, it may only be called on the dispatcher.
-func (s *SpanSubscriber) SpanContext(session, name string) trace.SpanContext {
-	ss, ok := s.sessions.get(session)
-	if !ok {
-		parent, _ := s.closed.get(session)
-		return parent
-	}
-	for _, c := range ss.open {
-		if c.key.kind.String() == name {
-			return c.span.SpanContext()
-		}
-	}
-	return ss.parent
-}
+func (s *SpanSubscriber) Stats() SpanStats { return s.spans.stats(spanStore) }

@@ -61,15 +61,19 @@ func lookupEndAttributes(e *lmcache.LookupEnded) []attribute.KeyValue {
 	return attrs
 }
 
-// hitAttributes are those of the root: hit_rate is hit over requested tokens, 0 if
+// hitAttributes are those of a root: hit_rate is hit over requested tokens, 0 if
 // none were requested.
-func hitAttributes(e *lmcache.LookupEnded) []attribute.KeyValue {
+func hitAttributes(hit, requested int) []attribute.KeyValue {
 	var rate float64
-	if e.RequestedTokens > 0 {
-		rate = float64(e.HitTokens) / float64(e.RequestedTokens)
+	if requested > 0 {
+		rate = float64(hit) / float64(requested)
 	}
+	return []attribute.KeyValue{attribute.Int("hit_tokens", hit), attribute.Int("requested_tokens", requested), attribute.Float64("hit_rate", rate)}
+}
+
+// tierAttributes are further ones of "request".
+func tierAttributes(e *lmcache.LookupEnded) []attribute.KeyValue {
 	return []attribute.KeyValue{
-		attribute.Int("hit_tokens", e.HitTokens), attribute.Int("requested_tokens", e.RequestedTokens), attribute.Float64("hit_rate", rate),
 		attribute.Int("l1_hit_tokens", e.L1HitTokens), attribute.Int("l2_hit_tokens", e.L2HitTokens), textAttribute("early_exit_reason", e.EarlyExitReason),
 	}
 }

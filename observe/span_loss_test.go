@@ -67,9 +67,9 @@ func TestREQ_O48_AnyOrderAnyLoss(t *testing.T) {
 				t.Errorf("round %d: %s ends before it starts", round, s.Name())
 			}
 		}
-		if open := r.open(); open != 0 || r.subj.Stats().Open != 0 || leaked != seen || r.subj.sessions.len() != 0 {
+		if open := r.open(); open != 0 || r.subj.Stats().Open != 0 || leaked != seen || r.subj.spans.sessions.len() != 0 {
 			t.Fatalf("round %d: %d spans open (Stats: %d), %d given up, %d counted, %d sessions left",
-				round, open, r.subj.Stats().Open, seen, leaked, r.subj.sessions.len())
+				round, open, r.subj.Stats().Open, seen, leaked, r.subj.spans.sessions.len())
 		}
 	}
 }
@@ -95,7 +95,7 @@ func TestREQ_O48_MemoryIsFlat(t *testing.T) {
 		if i%2 == 0 {
 			s.requestEnded(id, at)
 		} else {
-			s.submitted(id, spanStore, at)
+			s.spans.submitted(id, spanStore, at)
 			s.start(id, childKey{kind: spanStore}, at, nil)
 		}
 		if i == sessions/10 { // all limits have been reached
@@ -107,15 +107,16 @@ func TestREQ_O48_MemoryIsFlat(t *testing.T) {
 		t.Errorf("heap %d bytes after %d sessions, %d after %d", early, sessions/10, late, sessions)
 	}
 	st := s.Stats()
-	if s.sessions.len() != maxSpanSessions || s.closed.len() != maxSpanSessions || st.Open != 2*maxSpanSessions ||
+	registry := &s.spans.registry.mu
+	if s.spans.sessions.len() != maxSpanSessions || registry.ended.len() != maxSpanSessions || len(registry.open) != maxSpanSessions || st.Open != 2*maxSpanSessions ||
 		st.PushedOut != sessions/2-maxSpanSessions || st.Leaked["request"] != st.PushedOut || st.Leaked["store"] != st.PushedOut {
-		t.Errorf("%d sessions, %d closed, %+v", s.sessions.len(), s.closed.len(), st)
+		t.Errorf("%d sessions, %d closed, %+v", s.spans.sessions.len(), registry.ended.len(), st)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if st := s.Stats(); st.Open != 0 || st.Leaked["request"] != sessions/2 {
-		t.Errorf("after Close: %+v", st)
+	if st := s.Stats(); st.Open != 0 || st.Leaked["request"] != sessions/2 || len(registry.open) != 0 {
+		t.Errorf("after Close: %+v, %d sessions registered", st, len(registry.open))
 	}
 }
 
@@ -186,7 +187,7 @@ func TestSpanChildrenLimit(t *testing.T) {
 	}
 	requestEnd()(r, 1001)
 	r.bus.Drain(second(0))
-	if r.open() != 0 || r.subj.sessions.len() != 0 {
+	if r.open() != 0 || r.subj.spans.sessions.len() != 0 {
 		t.Errorf("%d spans open", r.open())
 	}
 }
@@ -244,10 +245,10 @@ func BenchmarkSpans(b *testing.B) {
 		s.requestStarted("s", "", at)
 		s.start("s", childKey{kind: spanLookup}, at, nil)
 		s.lookupEnded(lmcache.LookupEnded{SessionID: "s", HitTokens: 768, RequestedTokens: 1024}, at)
-		s.submitted("s", spanRetrieve, at)
+		s.spans.submitted("s", spanRetrieve, at)
 		s.start("s", childKey{spanRetrieve, "d", "1"}, at, retrieveStartAttributes(&lmcache.RetrieveStarted{}))
 		s.retrieveEnded(lmcache.RetrieveEnded{SessionID: "s", Device: "d", OpID: "1", RetrievedCount: 3, Success: true}, at)
-		s.submitted("s", spanStore, at)
+		s.spans.submitted("s", spanStore, at)
 		s.start("s", childKey{spanStore, "d", "1"}, at, storeStartAttributes(&lmcache.StoreStarted{}))
 		s.storeEnded(lmcache.StoreEnded{SessionID: "s", Device: "d", OpID: "1", Success: true}, at)
 		s.requestEnded("s", at)

@@ -1,13 +1,9 @@
 package observe
 
 import (
-	"fmt"
-	"log/slog"
-	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
@@ -20,106 +16,65 @@ import (
 // ended. A START that comes even later hangs below the root that is closed already.
 
 func (s *SpanSubscriber) requestStarted(session, traceparent string, at time.Time) {
-	ss := s.session(session, at)
+	ss := s.spans.session(session, at)
 	if ss.root != nil {
 		return
 	}
 	if ss.rooted { // a new request under the id of one that has ended
 		ss.ended = false
 	}
-	s.openRoot(ss, traceparent, at)
+	s.spans.openRoot(ss, parentOf(traceparent), at)
 }
 
-// openRoot opens the root of ss. A traceparent that cannot be read counts as none.
-func (s *SpanSubscriber) openRoot(ss *spanSession, traceparent string, at time.Time) {
-	ctx := background()
-	opts := []trace.SpanStartOption{trace.WithTimestamp(at), trace.WithAttributes(textAttribute("session_id", ss.id))}
-	if traceparent != "" {
-		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": traceparent})
+// parentOf reads a W3C traceparent. One that cannot be read counts as none.
+func parentOf(traceparent string) trace.SpanContext {
+	if traceparent == "" {
+		return trace.SpanContext{}
 	}
-	if !trace.SpanContextFromContext(ctx).IsValid() {
-		opts = append(opts, trace.WithNewRoot())
-	}
-	_, root := s.tracer.Start(ctx, spanRequest.span(), opts...)
-	s.open.Add(1)
-	ss.root, ss.rooted, ss.parent, ss.began = root, true, root.SpanContext(), at
-}
-
-func (s *SpanSubscriber) submitted(session string, k spanKind, at time.Time) {
-	s.session(session, at).pending[k]++
+	ctx := propagation.TraceContext{}.Extract(background(), propagation.MapCarrier{"traceparent": traceparent})
+	return trace.SpanContextFromContext(ctx)
 }
 
 // start opens a child, and the root if the session has had none: nothing was
-// looked up, or the start of the request was lost.
+// looked up, or the start of the request was lost. Inside a blended request the
+// child hangs below that instead.
 func (s *SpanSubscriber) start(session string, k childKey, at time.Time, attrs []attribute.KeyValue) {
-	ss := s.session(session, at)
+	ss := s.spans.session(session, at)
+	parent := ss.parent
 	if !ss.rooted {
-		began := at
-		if ss.ended && ss.end.Before(at) { // the root ends at ss.end, and no span ends before it starts
-			began = ss.end
+		if parent = s.spans.registry.root(session, spanBlendRequest); !parent.IsValid() {
+			began := at
+			if ss.ended && ss.end.Before(at) { // the root ends at ss.end, and no span ends before it starts
+				began = ss.end
+			}
+			s.spans.openRoot(ss, trace.SpanContext{}, began)
+			parent = ss.parent
 		}
-		s.openRoot(ss, "", began)
 	}
-	ctx := trace.ContextWithSpanContext(background(), ss.parent)
-	_, span := s.tracer.Start(ctx, k.kind.span(), trace.WithTimestamp(at), trace.WithAttributes(textAttribute("session_id", ss.id)), trace.WithAttributes(attrs...))
-	s.open.Add(1)
-	ss.open = append(ss.open, childSpan{key: k, span: span, start: at})
-	if len(ss.open) > maxSessionChildren {
-		first := ss.open[0]
-		ss.open = slices.Delete(ss.open, 0, 1)
-		s.overfull.Add(1)
-		s.leak(first.key.kind, first.span, first.start)
-	}
+	s.spans.openChild(ss, parent, k, at, attrs)
 }
 
-// finish closes the oldest child of k, if there is one, with an error if failure
-// is not empty. It returns the session; nil if it is not known.
-func (s *SpanSubscriber) finish(session string, k childKey, at time.Time, failure string, attrs []attribute.KeyValue) *spanSession {
-	s.latest = later(s.latest, at)
-	ss, ok := s.sessions.get(session)
-	if !ok {
-		s.noMatch(k.kind, session)
-		return nil
-	}
-	ss.seen = later(ss.seen, at)
-	s.sessions.touch(session)
-	ss.done(k.kind)
-	c, ok := ss.take(k)
-	if !ok {
-		s.noMatch(k.kind, session)
-		return ss
-	}
-	s.open.Add(-1)
-	c.span.SetAttributes(attrs...)
-	if failure != "" {
-		c.span.SetStatus(codes.Error, failure)
-	}
-	c.span.End(trace.WithTimestamp(later(at, c.start)))
-	return ss
-}
-
-func (s *SpanSubscriber) noMatch(k spanKind, session string) {
-	if s.log.Enabled(background(), slog.LevelDebug) {
-		s.log.Debug(fmt.Sprintf("No pending span for %s session=%s", k.span(), session))
+// finish closes a child, and what only waited for it.
+func (s *SpanSubscriber) finish(session string, k childKey, at time.Time, failure string, attrs []attribute.KeyValue) {
+	if ss := s.spans.finish(session, k, at, failure, attrs); ss != nil {
+		s.spans.settle(ss, ss.end)
 	}
 }
 
 func (s *SpanSubscriber) lookupEnded(e lmcache.LookupEnded, at time.Time) {
-	ss := s.finish(e.SessionID, childKey{kind: spanLookup}, at, "", lookupEndAttributes(&e))
+	ss := s.spans.finish(e.SessionID, childKey{kind: spanLookup}, at, "", lookupEndAttributes(&e))
 	if ss == nil {
 		return
 	}
 	if ss.root != nil {
-		ss.root.SetAttributes(hitAttributes(&e)...)
+		ss.root.SetAttributes(append(hitAttributes(e.HitTokens, e.RequestedTokens), tierAttributes(&e)...)...)
 	}
-	s.settle(ss)
+	s.spans.settle(ss, ss.end)
 }
 
 func (s *SpanSubscriber) lookupAbandoned(e lmcache.LookupAbandoned, at time.Time) {
 	attrs := []attribute.KeyValue{textAttribute("reason", e.Reason)}
-	if ss := s.finish(e.SessionID, childKey{kind: spanLookup}, at, "abandoned: "+e.Reason, attrs); ss != nil {
-		s.settle(ss)
-	}
+	s.finish(e.SessionID, childKey{kind: spanLookup}, at, "abandoned: "+e.Reason, attrs)
 }
 
 func (s *SpanSubscriber) storeEnded(e lmcache.StoreEnded, at time.Time) {
@@ -127,34 +82,25 @@ func (s *SpanSubscriber) storeEnded(e lmcache.StoreEnded, at time.Time) {
 	if !e.Success {
 		failure = "the store failed"
 	}
-	if ss := s.finish(e.SessionID, childKey{spanStore, e.Device, e.OpID}, at, failure, storeEndAttributes(&e)); ss != nil {
-		s.settle(ss)
-	}
+	s.finish(e.SessionID, childKey{spanStore, e.Device, e.OpID}, at, failure, storeEndAttributes(&e))
 }
 
 func (s *SpanSubscriber) retrieveEnded(e lmcache.RetrieveEnded, at time.Time) {
 	var failure string
-	switch ss, ok := s.sessions.get(e.SessionID); {
+	switch ss, ok := s.spans.sessions.get(e.SessionID); {
 	case !e.Success:
 		failure = "the retrieve failed"
 	case e.RetrievedCount == 0 && ok && ss.pending[spanRetrieve] > 0:
 		failure = "nothing was retrieved"
 	}
-	if ss := s.finish(e.SessionID, childKey{spanRetrieve, e.Device, e.OpID}, at, failure, retrieveEndAttributes(&e)); ss != nil {
-		s.settle(ss)
-	}
+	s.finish(e.SessionID, childKey{spanRetrieve, e.Device, e.OpID}, at, failure, retrieveEndAttributes(&e))
 }
 
 // requestEnded ends the root, or remembers when to end it. Without anything open
 // or pending it only forgets.
 func (s *SpanSubscriber) requestEnded(session string, at time.Time) {
-	s.latest = later(s.latest, at)
-	ss, ok := s.sessions.get(session)
-	if !ok {
-		return
+	if ss := s.spans.find(session, at); ss != nil {
+		ss.ended, ss.end = true, at
+		s.spans.settle(ss, at)
 	}
-	ss.seen = later(ss.seen, at)
-	s.sessions.touch(session)
-	ss.ended, ss.end = true, at
-	s.settle(ss)
 }

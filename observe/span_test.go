@@ -183,7 +183,7 @@ func (r *spanRig) want(lines ...string) {
 	if open := r.open(); open != 0 || r.subj.Stats().Open != 0 {
 		r.t.Errorf("%d spans open, Stats says %d", open, r.subj.Stats().Open)
 	}
-	if n := r.subj.sessions.len(); n != 0 {
+	if n := r.subj.spans.sessions.len(); n != 0 {
 		r.t.Errorf("%d sessions are remembered as open", n)
 	}
 }
@@ -481,19 +481,24 @@ func TestTraceParent(t *testing.T) {
 	r.want()
 }
 
-// Another subscriber nests below what is open, or below the root.
+// Another subscriber nests below what is open, or below the root, and what only wants
+// to know the trace gets the root.
 func TestSpanContextOfSession(t *testing.T) {
-	r := newSpanRig(t, SpanOptions{})
-	if r.subj.SpanContext("s", "request").IsValid() {
+	registry := NewSpanRegistry()
+	r := newSpanRig(t, SpanOptions{Registry: registry})
+	if registry.SpanContext("s", "request").IsValid() {
 		t.Error("an unknown session has a context")
 	}
 	r.play(step{0, requestStart()}, step{1, retrieveSubmit()}, step{1, retrieveStart()})
-	root, child := r.subj.SpanContext("s", "request"), r.subj.SpanContext("s", "retrieve")
-	if !root.IsValid() || root.TraceID() != child.TraceID() || root.SpanID() == child.SpanID() || !r.subj.SpanContext("s", "store").Equal(root) {
+	root, child := registry.SpanContext("s", "request"), registry.SpanContext("s", "retrieve")
+	if !root.IsValid() || root.TraceID() != child.TraceID() || root.SpanID() == child.SpanID() || !registry.SpanContext("s", "store").Equal(root) {
 		t.Errorf("root %v, retrieve %v", root.SpanID(), child.SpanID())
 	}
+	if !registry.Root("s").Equal(root) || registry.Root("t").IsValid() || (*SpanRegistry)(nil).Root("s").IsValid() {
+		t.Errorf("roots %v, %v, want %v and none", registry.Root("s").SpanID(), registry.Root("t").SpanID(), root.SpanID())
+	}
 	r.play(step{2, retrieveEnd(1)}, step{3, requestEnd()})
-	if !r.subj.SpanContext("s", "retrieve").Equal(root) {
+	if !registry.SpanContext("s", "retrieve").Equal(root) {
 		t.Error("the root that has ended is not known any more")
 	}
 }

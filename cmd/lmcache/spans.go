@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"io"
 	"log/slog"
 
@@ -32,12 +31,14 @@ func (o *observability) openSpans(f *flags.Observability, log *slog.Logger, stdo
 	if o.spans, err = export.OpenSpans(oo, export.Options{Logger: log, Stdout: stdout}); err != nil || o.spans == nil {
 		return err
 	}
-	sub, err := observe.NewSpanSubscriber(o.spans.TracerProvider(), observe.SpanOptions{MaxAge: oo.SpanMaxAge, Logger: log})
+	subs, err := observe.SpanSubscribers(o.spans.TracerProvider(), observe.SpanOptions{MaxAge: oo.SpanMaxAge, Logger: log})
 	if err != nil {
 		return err
 	}
-	if _, err := o.bus.Subscribe(sub); err != nil {
-		return errors.Join(err, sub.Close())
+	for _, sub := range subs {
+		if _, err := o.bus.Subscribe(sub); err != nil {
+			return err
+		}
 	}
 	return nil
 }
