@@ -82,6 +82,13 @@ var layers = []layer{
 		"the product links no concrete device, no adapter, no exporter and no command line that its user did not name",
 	},
 
+	{
+		3, "trace",
+		[]string{"eventbus", "storage", "storage/kv"},
+		[]string{"github.com/tinylib/msgp/msgp"},
+		"it records calls of the storage manager and reads them back; it knows no engine and no tier",
+	},
+
 	// 4 and 5: what listens, and what is connected to. Nobody imports observe.
 	{
 		4, "observe",

@@ -1,0 +1,168 @@
+package trace
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+)
+
+// DamageError is damage that reading goes on behind, or that ends it: a frame that is
+// not whole, or one whose body cannot be decoded. Records before it are not
+// affected.
+type DamageError struct {
+	File   string // empty if it is not known
+	Offset int64  // of the frame, in bytes
+	Text   string
+	End    bool // nothing can be read behind it
+}
+
+// Error is the text, as it is logged.
+func (e *DamageError) Error() string { return "TraceReader: " + e.Text }
+
+// Read reads the header of r, and then one record after the other, in constant
+// memory. Among the records may be errors. A *DamageError is damage and ends nothing by
+// itself: at most one of them says that the end is torn, and is the last thing.
+// Any other error is that of r, and also the last thing. The records can be gone
+// through once. A Record is valid until the next one.
+func Read(r io.Reader) (Header, iter.Seq2[Record, error], error) {
+	f := newFrames(r)
+	h, err := readHeader(f, "-")
+	if err != nil {
+		return h, nil, err
+	}
+	return h, func(yield func(Record, error) bool) { f.records("", newDecoder(), yield) }, nil
+}
+
+// readHeader reads the first frame.
+func readHeader(f *frames, file string) (Header, error) {
+	body, _, err := f.next()
+	if errors.Is(err, io.EOF) {
+		err = errors.New("unexpected EOF reading frame length")
+	}
+	var h Header
+	if err == nil {
+		h, err = decodeHeader(body)
+	}
+	if err != nil {
+		return h, fmt.Errorf("trace file '%s': %w", file, err)
+	}
+	return h, nil
+}
+
+// records yields what is left; false: no more is wanted or can be had.
+func (f *frames) records(file string, d *decoder, yield func(Record, error) bool) bool {
+	for {
+		body, at, err := f.next()
+		var torn *tornError
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			return true
+		case errors.As(err, &torn):
+			return yield(Record{}, &DamageError{File: file, Offset: at, Text: torn.text, End: true})
+		default:
+			if file != "" {
+				err = fmt.Errorf("trace file '%s': %w", file, err)
+			}
+			yield(Record{}, err)
+			return false
+		}
+		r, err := d.record(body)
+		if err != nil {
+			err = &DamageError{File: file, Offset: at, Text: fmt.Sprintf("skipping malformed record at offset %d: %v", at, err)}
+			r = Record{}
+		}
+		if !yield(r, err) {
+			return false
+		}
+	}
+}
+
+// File is a recording in one or several files, its parts, in order.
+type File struct {
+	Paths   []string
+	Headers []Header // of the parts
+}
+
+// OpenFile reads the headers of the parts of one recording. They must agree in
+// level, versions and start.
+func OpenFile(paths ...string) (*File, error) {
+	f := &File{Paths: paths}
+	for i, path := range paths {
+		h, err := headerOf(path)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			if what := disagreement(&f.Headers[0], &h); what != "" {
+				return nil, fmt.Errorf("trace file '%s': not a part of the same recording as '%s': %s differs", path, paths[0], what)
+			}
+		}
+		f.Headers = append(f.Headers, h)
+	}
+	if len(paths) == 0 {
+		return nil, errors.New("trace: no file given")
+	}
+	return f, nil
+}
+
+func headerOf(path string) (h Header, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return h, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	return readHeader(newFrames(file), path)
+}
+
+// disagreement names a field that differs; empty if none does.
+func disagreement(a, b *Header) string {
+	for _, c := range []struct {
+		name string
+		same bool
+	}{
+		{"level", a.Level == b.Level},
+		{"format_version", a.FormatVersion == b.FormatVersion},
+		{"trace_schema_version", a.SchemaVersion == b.SchemaVersion && a.Draft == b.Draft},
+		{"t_mono_start", a.MonoStart == b.MonoStart},
+		{"t_wall_start", a.WallStart == b.WallStart},
+	} {
+		if !c.same {
+			return c.name
+		}
+	}
+	return ""
+}
+
+// Header is that of the first part.
+func (f *File) Header() Header { return f.Headers[0] }
+
+// Records reads the records of all parts, as those of one input; see Read. They can
+// be gone through more than once.
+func (f *File) Records() iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		d := newDecoder()
+		for _, path := range f.Paths {
+			if !f.part(path, d, yield) {
+				return
+			}
+		}
+	}
+}
+
+func (f *File) part(path string, d *decoder, yield func(Record, error) bool) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		yield(Record{}, err)
+		return false
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	in := newFrames(file)
+	if _, err := readHeader(in, path); err != nil {
+		yield(Record{}, err)
+		return false
+	}
+	return in.records(path, d, yield)
+}
