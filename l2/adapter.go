@@ -15,11 +15,13 @@ import (
 // others. Causes are wrapped in the Err values of this package, see [ReasonOf].
 type Adapter interface {
 	// Store writes items, each atomically under its key: readers see nothing or all of
-	// it. A key that is there already with the same size is a success with N = 0.
+	// it. A key that is there already with the same size is a success with N = 0; one
+	// with another size is replaced, or fails.
 	Store(ctx context.Context, items []Item) error
 
 	// Load fills Head and then Data of each item from their start and sets N to the
-	// bytes of payload. An object that does not fit is [ErrCorrupt]; a shorter one
+	// bytes of payload. An object longer than both, apart from the padding of a store
+	// that pads, is [ErrCorrupt]; a shorter one
 	// has the N that it has, and its caller decides.
 	Load(ctx context.Context, items []Item) error
 

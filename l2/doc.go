@@ -11,8 +11,9 @@
 // a new one is a few hundred lines.
 //
 // What a store can do besides is told by optional interfaces: [Formatter], [Lister],
-// [Scanner], [Toucher], [Limiter], [Quarantiner], [Describer]. The contract suite in
-// l2test holds for every adapter.
+// [Scanner], [Toucher], [Limiter], [Quarantiner], [Describer]; they are found with
+// [AbilityOf], which also looks into wrappers. The contract suite in l2test holds for
+// every adapter.
 //
 // # Stored objects
 //
