@@ -66,6 +66,8 @@ var layers = []layer{
 
 	// 2: what is built on one or several siblings.
 	{2, "gpu/fake", []string{"gpu", "internal/invariants", "storage/kv"}, nil, "a device knows only the seam that it implements"},
+	{2, "l2/l2test", []string{"internal/leak", "l2", "storage/kv"}, []string{"golang.org/x/sys/unix"}, "the contract that every adapter passes, and the wrapper that makes one fail"},
+	{2, "l2/mem", []string{"l2", "storage/kv"}, nil, "a store knows only the seam that it implements"},
 	{2, "gpu/gputest", []string{"gpu", "storage/kv"}, nil, "the contract that every device passes"},
 	{
 		2, "storage",
@@ -164,7 +166,7 @@ var restricted = []struct {
 }{
 	{"unsafe", []string{"l1/internal/pool", "l1/internal/slab"}, "one place hands out memory that the garbage collector does not know, another advises the kernel about memory that it does"},
 	{"reflect", []string{"eventbus", "internal/cli"}, "types are known where they are used; the bus looks them up once, and kong's mappers speak reflect"},
-	{"testing", []string{"eventbus/eventbustest", "gpu/gputest", "l1/policy/policytest"}, "shipped code must not carry the flags of package testing"},
+	{"testing", []string{"eventbus/eventbustest", "gpu/gputest", "l1/policy/policytest", "l2/l2test"}, "shipped code must not carry the flags of package testing"},
 	{"net/http", []string{"server/http", "observe/export", "internal/serving", "cmd/lmcache", "internal/cli"}, "the library opens no port"},
 	{"net/http/pprof", nil, "it registers handlers in a global when it is imported"},
 	{"expvar", nil, "it registers a handler in a global when it is imported"},
