@@ -468,7 +468,7 @@ func TestBrokenGrammarIsABug(t *testing.T) {
 
 // REQ-C7: help and errors hold no escape sequence.
 func TestHelp(t *testing.T) {
-	for _, args := range []string{"", "--help", "serve --help", "serve -h --bogus=1", "help", "help serve", "help bench measure", "bench --help"} {
+	for _, args := range []string{"", "--help", "serve --help", "serve -h --bogus=1", "help", "help serve", "help bench measure", "help bench inspect", "bench --help"} {
 		f := newFixture(nil)
 		code := f.Run(t.Context(), strings.Fields(args))
 		if args == "serve -h --bogus=1" {

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -29,7 +30,7 @@ func helpCommand(node *kong.Node) (*Help, bool) {
 // help runs the command "help".
 func (a *App) help(parser *kong.Kong, h *Help) int {
 	problems := newProblems(a.IO.LookupEnv)
-	line := scan(parser.Model, problems, a.Notes, h.Command)
+	line := scan(parser.Model, problems, a.Notes, append(slices.Clone(h.Command), "--help")) // no argument of the command is missing
 	if err := problems.Err(); err != nil {
 		return a.fail(err)
 	}
