@@ -136,6 +136,11 @@ var layers = []layer{
 		"it uses the engine as any embedder would, over the fake device",
 	},
 	{
+		6, "internal/artefact", []string{"observe"},
+		[]string{"go.yaml.in/yaml/v3"},
+		"dashboards and rules follow from the registry of metrics alone; what they are compared with is handed in",
+	},
+	{
 		6, "internal/l1bench",
 		[]string{"eventbus", "l1", "storage", "storage/kv"},
 		nil,
@@ -144,7 +149,7 @@ var layers = []layer{
 	{
 		6, "cmd/lmcache",
 		[]string{
-			".", "eventbus", "gpu", "gpu/fake", "internal/belady", "internal/cli", "internal/cli/flags", "internal/l1bench", "internal/mooncake", "internal/workload",
+			".", "eventbus", "gpu", "gpu/fake", "internal/artefact", "internal/belady", "internal/cli", "internal/cli/flags", "internal/l1bench", "internal/mooncake", "internal/workload",
 			"l1", "observe", "observe/export", "server/http", "storage", "storage/kv",
 		},
 		[]string{"github.com/alecthomas/kong", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/metric/noop"},

@@ -15,8 +15,9 @@ type grammar struct {
 		Workload workloadCommand `cmd:"" help:"Run a request trace against an engine in this process."`
 		L1       benchL1Command  `cmd:"" name:"l1" help:"Measure the first tier, each figure beside a raw baseline."`
 	} `cmd:"" help:"Measure parts of the cache."`
-	Version versionCommand `cmd:"" help:"Print the version, the commit and the platform."`
-	Help    cli.Help       `cmd:"" help:"Print the help of a command."`
+	Metrics metricsCommands `cmd:"" help:"Print the reference, the dashboard and the alert rules of the metrics, or compare them."`
+	Version versionCommand  `cmd:"" help:"Print the version, the commit and the platform."`
+	Help    cli.Help        `cmd:"" help:"Print the help of a command."`
 }
 
 // newApp returns the program over the given files and environment.
@@ -54,7 +55,7 @@ func notes() cli.CommandNotes {
 	}
 	for _, name := range []string{
 		"ping", "describe", "kvcache", "quota", "query", "trace", "bench server", "bench l2", "bench gpu",
-		"metrics", "top", "doctor", "config", "completion",
+		"top", "doctor", "config", "completion",
 	} {
 		n[name] = later
 	}

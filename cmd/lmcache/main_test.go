@@ -97,8 +97,14 @@ func TestNoArgumentsListCommands(t *testing.T) {
 
 // REQ-C22: the examples of every command's help can be run. A server is stopped
 // as soon as it says that it runs; ports are any free ones. In slow builds a
-// benchmark runs only a few of its requests.
+// benchmark runs only a few of its requests. They run in a folder with the files that
+// they read.
 func TestREQ_C22_Examples(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"before.json", "after.json"} {
+		r, _ := metrics(t, "docs", "--json")
+		write(t, name, r.stdout.String())
+	}
 	commands, err := newRun(t, nil).app.Commands()
 	if err != nil {
 		t.Fatal(err)
