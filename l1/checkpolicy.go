@@ -39,7 +39,7 @@ func (m *Manager) checkTenantsLocked(bad func(string, ...any)) {
 // must be the evictable entries, those of a limited tenant as well.
 func (m *Manager) checkPolicyLocked(bad func(string, ...any)) {
 	switch m.mu.policy.p.(type) {
-	case *policy.LRU, *policy.IsolatedLRU:
+	case *policy.LRU, *policy.IsolatedLRU, *policy.RecencyFrequency:
 	default:
 		return // it may keep something back, or never come to an end
 	}

@@ -22,6 +22,7 @@ func (m *Manager) commitLocked(id uint32, e *entry, at time.Time) {
 	}
 	e.flags |= flagTracked
 	m.mu.policy.Insert(id, phys, e.salt, at)
+	m.recognizeLocked(id, e)
 	if m.mu.families.At(e.family).children > 0 {
 		e.flags |= flagBlocked
 		m.mu.policy.Block(id)
@@ -32,6 +33,12 @@ func (m *Manager) commitLocked(id uint32, e *entry, at time.Time) {
 	} else {
 		m.gainLocked(e)
 	}
+}
+
+// recognizeLocked tells the policy who an entry is that it was just given.
+func (m *Manager) recognizeLocked(id uint32, e *entry) {
+	f := m.mu.families.At(e.family)
+	m.mu.policy.recognize(id, fmix64(f.fp^uint64(e.rank)))
 }
 
 // readyLocked returns an item's staged object if it may be committed now, and

@@ -39,6 +39,14 @@ func (g *guard) Insert(id policy.ID, size int64, salt uint32, at time.Time) {
 	}
 }
 
+// recognize tells the policy who the entry is, if it wants to know.
+func (g *guard) recognize(id policy.ID, fingerprint uint64) {
+	if r, ok := g.p.(policy.Recognizer); ok && g.failure == "" {
+		defer g.catch()
+		r.Recognize(id, fingerprint)
+	}
+}
+
 func (g *guard) Touch(id policy.ID, at time.Time) {
 	if g.failure == "" {
 		defer g.catch()

@@ -384,6 +384,7 @@ func TestREQ_S40_Model(t *testing.T) {
 		{Bytes: 64 * 4096, Policy: "noop"},
 		{Bytes: 40 * 4096, Mode: l1.ModeWatermark},
 		{Bytes: 40 * 4096, Mode: l1.ModeWatermark, Watermark: 0.3, EvictionRatio: 0.7, NoBytes: true},
+		{Bytes: 40 * 4096, Policy: "RecencyFrequency"},
 		{Bytes: 80 * 4096, Policy: "IsolatedLRU"},
 		{Bytes: 80 * 4096, Policy: "IsolatedLRU", Mode: l1.ModeWatermark, Align: 64},
 	} {

@@ -80,6 +80,7 @@ func safe() []metaSet {
 		{mode: l1.ModeWatermark},
 		{mode: l1.ModeWatermark, change: low},
 		{policy: "noop"},
+		{policy: "RecencyFrequency"},
 		{policy: "IsolatedLRU", quota: smallQuotas},
 		{policy: "IsolatedLRU", quota: smallQuotas, mode: l1.ModeWatermark, change: low},
 		{policy: "IsolatedLRU", quota: smallQuotas, noBytes: true, align: 256},

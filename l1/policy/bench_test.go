@@ -38,21 +38,33 @@ func BenchmarkVictims(b *testing.B) {
 	}
 }
 
-// BenchmarkReplace evicts the oldest of a million entries and inserts another.
+// BenchmarkReplace evicts the first victim of a million entries and inserts another.
 func BenchmarkReplace(b *testing.B) {
 	const n = 1_000_000
 	at := time.Time{}
-	p := NewLRU()
-	for i := range ID(n) {
-		p.Insert(1+i*7919%n, 1, 1, at)
-	}
-	var victim ID
-	first := func(id ID) bool { victim = id; return false }
-	b.ReportAllocs()
-	for b.Loop() {
-		p.Victims(Need{Bytes: 1})(first)
-		p.Remove(victim)
-		p.Insert(victim, 1, 1, at)
+	for name, p := range map[string]Policy{"LRU": NewLRU(), "RecencyFrequency": NewRecencyFrequency()} {
+		b.Run(name, func(b *testing.B) {
+			r, _ := p.(Recognizer)
+			insert := func(id ID, name uint64) {
+				p.Insert(id, 1, 1, at)
+				if r != nil {
+					r.Recognize(id, name*0x9e3779b97f4a7c15)
+				}
+			}
+			for i := range ID(n) {
+				insert(1+i*7919%n, uint64(i))
+			}
+			var victim ID
+			first := func(id ID) bool { victim = id; return false }
+			name := uint64(n)
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Victims(Need{Bytes: 1})(first)
+				p.Remove(victim)
+				insert(victim, name)
+				name++
+			}
+		})
 	}
 }
 

@@ -20,6 +20,13 @@
 // nothing ever scans past pinned or parked entries; with neither, parked entries
 // go, oldest first.
 //
+// # RecencyFrequency
+//
+// The same structure per number of uses, over one sequence of numbers. The victim is
+// the least of the structures' victims, each with a bonus that grows with the uses.
+// What the bonus is worth follows from a forecast of the hits of several weights; uses
+// of entries that have left are remembered by fingerprint.
+//
 // # IsolatedLRU
 //
 // The same structure per tenant that has a quota and once for the rest, over one

@@ -53,9 +53,9 @@ func TestNew(t *testing.T) {
 		is   error
 		want string
 	}{
-		{"lru", policy.ErrUnknown, `unknown eviction policy: "lru" (known, in this case of letters: LRU, IsolatedLRU, noop)`},
+		{"lru", policy.ErrUnknown, `unknown eviction policy: "lru" (known, in this case of letters: LRU, IsolatedLRU, RecencyFrequency, noop)`},
 		{"", policy.ErrUnknown, `unknown eviction policy: "" (known`},
-		{"S3FIFO", policy.ErrUnavailable, `not available in this version: "S3FIFO" (available: LRU, IsolatedLRU, noop)`},
+		{"S3FIFO", policy.ErrUnavailable, `not available in this version: "S3FIFO" (available: LRU, IsolatedLRU, RecencyFrequency, noop)`},
 	}
 	for _, tt := range tests {
 		if _, err := policy.New(tt.name); !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.want) {

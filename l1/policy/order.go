@@ -8,14 +8,16 @@ import (
 )
 
 // order is the entries by recency: in one queue, or in several of which each has
-// the entries of one tenant. The numbers are drawn from one sequence, so that the
-// oldest of all is the oldest of the queues'. The package comment has the
-// mechanism.
+// the entries of one kind: a tenant's, or those of one frequency. The numbers are
+// drawn from one sequence, so that the oldest of all is the oldest of the queues',
+// each with the bonus of its queue. The package comment has the mechanism.
 type order struct {
 	nodes  slab.Table[node]
 	queues []queue  // 0 is that of all entries without a queue of their own
 	bounds []uint64 // by queue: nothing in it that is not blocked is older; never: there is nothing
-	home   []uint16 // by salt: its queue; missing: 0
+	home   []uint16 // by kind: its queue; missing: 0
+	rank   []uint64 // by queue: bonus in units of 1/one of weight; nil: none has one
+	weight uint64   // what a bonus of one is worth, in numbers
 	passed list     // yielded in the running iteration, the latest at the head
 	seq    uint64   // last number drawn
 	round  uint64   // iterations begun
@@ -39,7 +41,7 @@ type node struct {
 	round uint64 // iteration that yielded it
 	prev  uint32 // in a list: the newer neighbour; in a heap: the index
 	next  uint32 // in a list: the older neighbour
-	salt  uint32
+	kind  uint32 // which queue it belongs to: its tenant, or its frequency
 	queue uint16 // that it stands in
 	place place
 	flags uint8
@@ -93,7 +95,7 @@ func (p *order) Insert(id ID, _ int64, salt uint32, _ time.Time) {
 	if n.place != untracked {
 		p.unlink(n)
 	}
-	*n = node{salt: salt}
+	*n = node{kind: salt}
 	p.newest(id, n)
 }
 
@@ -202,18 +204,22 @@ func (p *order) take() ID {
 	return id
 }
 
-// best is the oldest entry of all queues that is not blocked, or 0. It looks into
-// the queue with the least bound, and into another one only if that bound was too
-// low.
+// best is the entry with the least score of all queues that is not blocked, or 0. It
+// looks into the queue with the least bound, and into another one only if that bound
+// was too low. Of equals the one in the first queue is taken.
 func (p *order) best() ID {
 	for {
-		least, first, second := 0, never, never
-		for i, bound := range p.bounds[p.lo:p.hi] {
+		least, next, first, second := 0, 0, never, never
+		for i := p.lo; i < p.hi; i++ {
+			bound := p.bounds[i]
+			if bound != never {
+				bound += p.bonus(i)
+			}
 			switch {
 			case bound < first:
-				least, first, second = p.lo+i, bound, first
+				least, next, first, second = i, least, bound, first
 			case bound < second:
-				second = bound
+				next, second = i, bound
 			}
 		}
 		if first == never {
@@ -225,10 +231,21 @@ func (p *order) best() ID {
 			continue
 		}
 		p.bounds[least] = p.at(id).seq
-		if p.bounds[least] <= second {
+		if score := p.bounds[least] + p.bonus(least); score < second || score == second && least < next {
 			return id
 		}
 	}
+}
+
+// one is a bonus of 1 in order.rank.
+const one = 1 << 16
+
+// bonus is by how much the entries of a queue count as newer than they are.
+func (p *order) bonus(queue int) uint64 {
+	if p.rank == nil {
+		return 0
+	}
+	return p.weight * p.rank[queue] / one
 }
 
 // oldest is the next entry of a queue that is not blocked, or 0.
@@ -249,14 +266,18 @@ func (p *order) oldest(q *queue) ID {
 // pinned or passed over.
 func (p *order) spare() ID {
 	var best ID
+	var least uint64
 	for i := p.lo; i < p.hi; i++ {
 		id := p.queues[i].parked.top()
 		for id != 0 && p.at(id).round == p.round {
 			p.pass(id)
 			id = p.queues[i].parked.top()
 		}
-		if id != 0 && (best == 0 || p.at(id).seq < p.at(best).seq) {
-			best = id
+		if id == 0 {
+			continue
+		}
+		if score := p.at(id).seq + p.bonus(i); best == 0 || score < least {
+			best, least = id, score
 		}
 	}
 	return best
@@ -307,8 +328,8 @@ func (p *order) newest(id ID, n *node) {
 // enter names the queue that an entry is about to join under its number.
 func (p *order) enter(n *node) *queue {
 	n.queue = 0
-	if int(n.salt) < len(p.home) {
-		n.queue = p.home[n.salt]
+	if int(n.kind) < len(p.home) {
+		n.queue = p.home[n.kind]
 	}
 	p.bounds[n.queue] = min(p.bounds[n.queue], n.seq)
 	return &p.queues[n.queue]

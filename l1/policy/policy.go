@@ -76,6 +76,13 @@ type Visitor interface {
 	Visit(ids []ID)
 }
 
+// Recognizer is implemented by policies that remember entries after they left.
+type Recognizer interface {
+	// Recognize says who the entry is that Insert has just tracked: a number that is
+	// the same whenever the object comes back, spread over all 64 bits.
+	Recognize(id ID, fingerprint uint64)
+}
+
 // Isolating is a policy that can name victims of one tenant, for those tenants
 // that it was told of. It decides by salts, which the manager may use again for
 // another tenant once no entry carries them and Share was called.
@@ -101,7 +108,7 @@ var (
 )
 
 // Names lists the names that New accepts.
-func Names() []string { return []string{"LRU", "IsolatedLRU", "noop"} }
+func Names() []string { return []string{"LRU", "IsolatedLRU", "RecencyFrequency", "noop"} }
 
 // New makes an empty policy by its name, which is case-sensitive.
 func New(name string) (Policy, error) {
@@ -110,6 +117,8 @@ func New(name string) (Policy, error) {
 		return NewLRU(), nil
 	case "IsolatedLRU":
 		return NewIsolatedLRU(), nil
+	case "RecencyFrequency":
+		return NewRecencyFrequency(), nil
 	case "noop":
 		return Noop{}, nil
 	case "S3FIFO":

@@ -16,7 +16,7 @@ type L1 struct {
 	AlignBytes      int         `name:"l1-align-bytes" group:"L1 and eviction" default:"4096" min:"64" max:"2097152" help:"Alignment of objects in bytes; a power of two"`
 	WriteTTL        cli.Seconds `name:"l1-write-ttl-seconds" group:"L1 and eviction" default:"600" above:"0" help:"How long an unfinished write keeps its memory"`
 	ReadTTL         cli.Seconds `name:"l1-read-ttl-seconds" group:"L1 and eviction" default:"300" above:"0" help:"How long a reader keeps objects from being evicted"`
-	Policy          string      `name:"eviction-policy" group:"L1 and eviction" choices:"LRU,IsolatedLRU,noop" refused:"ARC" help:"Which objects go when memory is needed ${policy_note}"`
+	Policy          string      `name:"eviction-policy" group:"L1 and eviction" choices:"LRU,IsolatedLRU,RecencyFrequency,noop" refused:"ARC" help:"Which objects go when memory is needed ${policy_note}"`
 	Mode            string      `name:"eviction-mode" group:"L1 and eviction" choices:"exact,watermark" help:"When objects go: exact evicts only for a write that needs the bytes (default), watermark also in the background (default if one of its two flags is given)"`
 	Watermark       float64     `name:"eviction-trigger-watermark" group:"L1 and eviction" default:"0.8" above:"0" max:"1" help:"Part of L1 in use at which background eviction begins"`
 	Ratio           float64     `name:"eviction-ratio" group:"L1 and eviction" default:"0.2" min:"0" max:"1" help:"Part of the objects' bytes that a round of background eviction takes; rounds go on until usage is below the watermark"`
