@@ -147,9 +147,17 @@ var layers = []layer{
 		"it drives the storage manager as the engine does; subscribers are handed in",
 	},
 	{
+		6, "internal/top", nil,
+		[]string{
+			"github.com/prometheus/client_model/go", "github.com/prometheus/common/expfmt", "github.com/prometheus/common/model",
+			"github.com/rivo/uniseg", "golang.org/x/term",
+		},
+		"it looks at a server from outside, by its metrics page alone",
+	},
+	{
 		6, "cmd/lmcache",
 		[]string{
-			".", "eventbus", "gpu", "gpu/fake", "internal/artefact", "internal/belady", "internal/cli", "internal/cli/flags", "internal/l1bench", "internal/mooncake", "internal/workload",
+			".", "eventbus", "gpu", "gpu/fake", "internal/artefact", "internal/belady", "internal/cli", "internal/cli/flags", "internal/l1bench", "internal/mooncake", "internal/top", "internal/workload",
 			"l1", "observe", "observe/export", "server/http", "storage", "storage/kv",
 		},
 		[]string{"github.com/alecthomas/kong", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/metric/noop"},
@@ -172,7 +180,7 @@ var restricted = []struct {
 	{"unsafe", []string{"l1/internal/pool", "l1/internal/slab"}, "one place hands out memory that the garbage collector does not know, another advises the kernel about memory that it does"},
 	{"reflect", []string{"eventbus", "internal/cli"}, "types are known where they are used; the bus looks them up once, and kong's mappers speak reflect"},
 	{"testing", []string{"eventbus/eventbustest", "gpu/gputest", "l1/policy/policytest", "l2/l2test"}, "shipped code must not carry the flags of package testing"},
-	{"net/http", []string{"server/http", "observe/export", "internal/serving", "cmd/lmcache", "internal/cli"}, "the library opens no port"},
+	{"net/http", []string{"server/http", "observe/export", "internal/serving", "internal/top", "cmd/lmcache", "internal/cli"}, "the library opens no port"},
 	{"net/http/pprof", nil, "it registers handlers in a global when it is imported"},
 	{"expvar", nil, "it registers a handler in a global when it is imported"},
 	{"flag", nil, "the command line is kong's"},

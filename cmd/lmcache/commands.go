@@ -16,6 +16,7 @@ type grammar struct {
 		L1       benchL1Command  `cmd:"" name:"l1" help:"Measure the first tier, each figure beside a raw baseline."`
 	} `cmd:"" help:"Measure parts of the cache."`
 	Metrics metricsCommands `cmd:"" help:"Print the reference, the dashboard and the alert rules of the metrics, or compare them."`
+	Top     topCommand      `cmd:"" help:"Show a running server live."`
 	Version versionCommand  `cmd:"" help:"Print the version, the commit and the platform."`
 	Help    cli.Help        `cmd:"" help:"Print the help of a command."`
 }
@@ -36,7 +37,7 @@ func newApp(std *cli.IO) *cli.App {
 // groups are the titles of flags in the order of the help.
 func groups() []kong.Group {
 	var out []kong.Group
-	for _, title := range []string{"Server", "Workload", "Benchmark", "L1 and eviction", "HTTP", "Observability", "Output", "General"} {
+	for _, title := range []string{"Server", "Workload", "Benchmark", "View", "L1 and eviction", "HTTP", "Observability", "Output", "General"} {
 		out = append(out, kong.Group{Key: title, Title: title})
 	}
 	return out
@@ -55,7 +56,7 @@ func notes() cli.CommandNotes {
 	}
 	for _, name := range []string{
 		"ping", "describe", "kvcache", "quota", "query", "trace", "bench server", "bench l2", "bench gpu",
-		"top", "doctor", "config", "completion",
+		"doctor", "config", "completion",
 	} {
 		n[name] = later
 	}

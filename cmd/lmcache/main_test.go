@@ -109,6 +109,8 @@ func TestREQ_C22_Examples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	watched := serve(t) // by "top"
+	defer watched.stop(nil)
 	for _, command := range commands {
 		help := newRun(t, nil)
 		help.app.Run(t.Context(), append([]string{"help"}, strings.Fields(command)...))
@@ -118,7 +120,9 @@ func TestREQ_C22_Examples(t *testing.T) {
 		}
 		for _, example := range examples {
 			ctx, cancel := context.WithCancel(t.Context())
-			r := newRun(t, map[string]string{"LMCACHE_HTTP_PORT": "0", "LMCACHE_PROMETHEUS_PORT": "0"})
+			r := newRun(t, map[string]string{
+				"LMCACHE_HTTP_PORT": "0", "LMCACHE_PROMETHEUS_PORT": "0", "LMCACHE_URL": watched.urls["metrics"], "LMCACHE_INTERVAL": "0.2",
+			})
 			args := strings.Fields(example[1])
 			switch slow := underRace || invariants.Enabled; {
 			case command == "bench l1": // less of the same
