@@ -87,7 +87,7 @@ var layers = []layer{
 	{
 		3, "trace",
 		[]string{"eventbus", "storage", "storage/kv"},
-		[]string{"github.com/tinylib/msgp/msgp"},
+		[]string{"github.com/tinylib/msgp/msgp", "golang.org/x/sys/unix"}, // the monotonic clock
 		"it records calls of the storage manager and reads them back; it knows no engine and no tier",
 	},
 

@@ -55,3 +55,27 @@ func (e *Encoder) AppendCallReuse(b []byte, mono, wall float64, c *storage.Call,
 	e.outcomes = appendOutcome(e.outcomes[:0], done)
 	return e.e.appendCall(b, mono, wall, c, nil, e.outcomes, 1)
 }
+
+// OpenFile1 is an open file of a recorder.
+type OpenFile1 = file
+
+// FileSystem is the seam of recorders to files.
+type FileSystem interface {
+	Create(path string, exclusive bool) (OpenFile1, error)
+	Remove(path string) error
+	SyncDir(path string) error
+}
+
+// WithFiles has a recorder use another file system.
+func WithFiles(o Options, f FileSystem) Options {
+	o.files = testFiles{f}
+	return o
+}
+
+type testFiles struct{ f FileSystem }
+
+func (t testFiles) create(path string, exclusive bool) (file, error) {
+	return t.f.Create(path, exclusive)
+}
+func (t testFiles) remove(path string) error  { return t.f.Remove(path) }
+func (t testFiles) syncDir(path string) error { return t.f.SyncDir(path) }

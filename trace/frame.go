@@ -52,7 +52,7 @@ func (f *frames) next() (body []byte, at int64, err error) {
 		}
 		return nil, at, &tornError{fmt.Sprintf("truncated frame length prefix at offset %d", at)}
 	}
-	size := int(binary.BigEndian.Uint32(prefix))
+	size := int(bodySize(prefix))
 	if size > MaxFrame {
 		return nil, at, &tornError{fmt.Sprintf("frame at offset %d claims %d bytes, the limit is %d", at, size, MaxFrame)}
 	}
@@ -86,7 +86,10 @@ func torn(err error, at int64, got, size int) error {
 	return &tornError{fmt.Sprintf("truncated frame body at offset %d (got %d of %d)", at, got, size)}
 }
 
-// frame puts the length in front of the body that begins at start behind room for it.
+// bodySize is the length that b begins with.
+func bodySize(b []byte) uint32 { return binary.BigEndian.Uint32(b) }
+
+// putLength puts the length in front of the body that begins at start behind room for it.
 func putLength(b []byte, start int) {
 	binary.BigEndian.PutUint32(b[start:], uint32(len(b)-start-prefixBytes))
 }

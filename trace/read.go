@@ -1,11 +1,13 @@
 package trace
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"os"
+	"slices"
 )
 
 // DamageError is damage that reading goes on behind, or that ends it: a frame that is
@@ -86,24 +88,34 @@ type File struct {
 	Headers []Header // of the parts
 }
 
-// OpenFile reads the headers of the parts of one recording. They must agree in
-// level, versions and start.
+// OpenFile reads the headers of the parts of one recording, which must agree in
+// level, versions and start. Parts that are numbered, as those of the extended format
+// are, are taken in order of their numbers, others as they are given.
 func OpenFile(paths ...string) (*File, error) {
-	f := &File{Paths: paths}
+	type part struct {
+		path   string
+		header Header
+	}
+	var parts []part
 	for i, path := range paths {
 		h, err := headerOf(path)
 		if err != nil {
 			return nil, err
 		}
 		if i > 0 {
-			if what := disagreement(&f.Headers[0], &h); what != "" {
+			if what := disagreement(&parts[0].header, &h); what != "" {
 				return nil, fmt.Errorf("trace file '%s': not a part of the same recording as '%s': %s differs", path, paths[0], what)
 			}
 		}
-		f.Headers = append(f.Headers, h)
+		parts = append(parts, part{path, h})
 	}
 	if len(paths) == 0 {
 		return nil, errors.New("trace: no file given")
+	}
+	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(a.header.Part, b.header.Part) })
+	f := &File{}
+	for _, p := range parts {
+		f.Paths, f.Headers = append(f.Paths, p.path), append(f.Headers, p.header)
 	}
 	return f, nil
 }
