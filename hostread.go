@@ -262,7 +262,7 @@ func (r *HostRead) settle(success bool, state hostState) {
 		}
 	})
 	if success {
-		r.m.logTransfer("Retrieved", n*h.size, took)
+		r.m.logTransfer(s.r.ID, "Retrieved", n*h.size, took)
 	}
 	if r.op != "" {
 		h.e.topics.retrieveEnded.PublishAt(RetrieveEnded{

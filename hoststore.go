@@ -306,7 +306,7 @@ func (st *HostStore) settle(stored int, success bool, state hostState) {
 		r.StoreTime += took
 	})
 	if stored > 0 {
-		st.m.logTransfer("Stored", stored*h.size, took)
+		st.m.logTransfer(s.r.ID, "Stored", stored*h.size, took)
 	}
 	if st.op != "" {
 		h.e.topics.storeEnded.PublishAt(StoreEnded{

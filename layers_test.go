@@ -98,17 +98,19 @@ var layers = []layer{
 		4, "observe",
 		[]string{".", "eventbus", "l1", "storage", "storage/kv"},
 		[]string{
-			"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/metric",
+			"go.opentelemetry.io/contrib/bridges/otelslog", // turns records of slog into those of the API
+			"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/log", "go.opentelemetry.io/otel/metric",
 			"go.opentelemetry.io/otel/propagation", "go.opentelemetry.io/otel/trace",
 		},
-		"it listens; the OTel API (of metrics, and of spans with their status and their W3C context) is all it needs, so that users bring the SDK of their choice",
+		"it listens; the OTel API (of metrics, of logs, and of spans with their status and their W3C context) is all it needs, so that users bring the SDK of their choice",
 	},
 	{
 		5, "observe/export",
 		[]string{"internal/serving", "observe"},
 		[]string{
 			"github.com/google/uuid", "github.com/prometheus/client_golang/...",
-			"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/exporters/...", "go.opentelemetry.io/otel/metric",
+			"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/exporters/...", "go.opentelemetry.io/otel/log",
+			"go.opentelemetry.io/otel/log/noop", "go.opentelemetry.io/otel/metric",
 			"go.opentelemetry.io/otel/sdk/...", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/trace/noop",
 			"google.golang.org/grpc", "google.golang.org/grpc/backoff", // how soon a connection to a collector is tried again
 		},

@@ -83,10 +83,11 @@ func (w *member) reserve(ctx context.Context, s *Session, g *objectGroup, hashes
 	return l, closedError(err)
 }
 
-// logTransfer writes the line of a finished transfer.
-func (w *member) logTransfer(verb string, tokens int, took time.Duration) {
+// logTransfer writes the line of a transfer of a session that has finished.
+func (w *member) logTransfer(session, verb string, tokens int, took time.Duration) {
 	ctx := context.Background() //nolint:forbidigo // a record without a caller
 	if w.e.log.Enabled(ctx, slog.LevelInfo) {
-		w.e.log.InfoContext(ctx, fmt.Sprintf("%s %d tokens in %.3f seconds", verb, tokens, took.Seconds()))
+		w.e.log.InfoContext(ctx, fmt.Sprintf("%s %d tokens in %.3f seconds", verb, tokens, took.Seconds()),
+			slog.String("session", session), slog.Int("tokens", tokens), slog.Float64("seconds", took.Seconds()))
 	}
 }

@@ -183,7 +183,7 @@ func (j *retrieveJob) ended(at time.Time, lost bool) {
 		}
 	})
 	if o.success {
-		w.logTransfer("Retrieved", o.chunks*size, took)
+		w.logTransfer(s.r.ID, "Retrieved", o.chunks*size, took)
 	}
 	if began, ok := j.began(); ok {
 		e.topics.retrieveStarted.PublishAt(RetrieveStarted{

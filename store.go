@@ -324,7 +324,7 @@ func (j *storeJob) ended(at time.Time, lost bool) {
 		}
 	})
 	if j.stored > 0 {
-		w.logTransfer("Stored", j.stored*size, took)
+		w.logTransfer(s.r.ID, "Stored", j.stored*size, took)
 	}
 	if began, ok := j.began(); ok {
 		e.topics.storeStarted.PublishAt(StoreStarted{

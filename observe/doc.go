@@ -36,6 +36,12 @@
 // JSON per finished request to any writer. Both do I/O, so they are isolated: they
 // have queues of their own, lose what finds no room there, and delay nobody.
 //
+// # Traces
+//
+// [SpanSubscribers] make spans of requests. What they have open, and the roots that have
+// ended, is in a [SpanRegistry] that others may ask: [NewLogBridge] gives a record the
+// trace of its session, and histograms keep it as an exemplar.
+//
 // # Series
 //
 // Every point of a metric has the same attribute keys; what is not known is empty.
@@ -46,6 +52,6 @@
 //
 // # What it links
 //
-// The OpenTelemetry API, not the SDK: the provider is the host's. Package export
+// The OpenTelemetry API, with its bridge from slog, not the SDK: the provider is the host's. Package export
 // assembles one.
 package observe

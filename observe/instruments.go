@@ -19,6 +19,8 @@ type MetricOptions struct {
 	Buckets    Buckets // bounds of the histograms; zero: Tuned
 	SampleRate float64 // share that the lifecycle and throughput histograms follow, up to 1; 0: 0.01
 	Labels     *Labels // guard to share with other subscribers of the same provider; nil: an own one with the default limit
+
+	Exemplars *SpanRegistry // whose sessions' traces are the exemplars of latency and throughput; nil: no exemplars
 }
 
 // background is the context of all recordings: they belong to a batch of events,
@@ -33,6 +35,7 @@ type instruments struct {
 	mp      metric.MeterProvider
 	buckets Buckets
 	labels  *Labels
+	spans   *SpanRegistry
 	rate    float64
 	refused *refused
 	errs    []error
@@ -51,7 +54,7 @@ func newInstruments(mp metric.MeterProvider, o MetricOptions) (*instruments, err
 	if err := checkRate(o.SampleRate); err != nil {
 		return nil, fmt.Errorf("observe: %w", err)
 	}
-	in := &instruments{mp: mp, buckets: o.Buckets, labels: o.Labels, rate: o.SampleRate}
+	in := &instruments{mp: mp, buckets: o.Buckets, labels: o.Labels, spans: o.Exemplars, rate: o.SampleRate}
 	if in.labels == nil {
 		var err error
 		if in.labels, err = NewLabels(mp, 0); err != nil {
@@ -115,7 +118,7 @@ func (in *instruments) histogram(name string) *histogram {
 	h, err := in.mp.Meter(m.Meter).Float64Histogram(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Help),
 		metric.WithExplicitBucketBoundaries(in.buckets.Bounds(m.Grid)...))
 	in.check(m, Histogram, err)
-	return &histogram{m: m, h: h, labels: in.labels, refused: in.refused, series: make(map[values][]metric.RecordOption)}
+	return &histogram{m: m, h: h, labels: in.labels, spans: in.spans, refused: in.refused, series: make(map[values][]metric.RecordOption)}
 }
 
 // bound is the counter of what one bound of one subscriber pushed out. It is shown at 0.
@@ -146,6 +149,7 @@ type histogram struct {
 	m       *Metric
 	h       metric.Float64Histogram
 	labels  *Labels
+	spans   *SpanRegistry // where exemplars come from; nil: there are none
 	refused *refused
 	series  map[values][]metric.RecordOption
 	last    []metric.RecordOption // of lastKey, which no guard had to fold
@@ -153,7 +157,10 @@ type histogram struct {
 }
 
 // record records v for the series of k, or refuses it.
-func (h *histogram) record(v float64, k values) {
+func (h *histogram) record(v float64, k values) { h.recordFor("", v, k) }
+
+// recordFor is record of something that a session did, whose trace is the exemplar.
+func (h *histogram) recordFor(session string, v float64, k values) {
 	switch {
 	case math.IsNaN(v):
 		h.refused.count(h.m.Name, reasonNaN)
@@ -166,7 +173,7 @@ func (h *histogram) record(v float64, k values) {
 	if opts == nil || h.lastKey != k {
 		opts = h.find(k)
 	}
-	h.h.Record(background(), v, opts...)
+	h.h.Record(h.spans.within(session), v, opts...)
 }
 
 // find looks up or makes the series of k behind the label guard.
@@ -187,9 +194,10 @@ func (h *histogram) find(k values) []metric.RecordOption {
 	return opts
 }
 
-// since records the seconds from start to end; a start that is not known gives no sample.
-func (h *histogram) since(start, end time.Time, k values) {
+// since records the seconds from start to end for a session, which may be empty; a start
+// that is not known gives no sample.
+func (h *histogram) since(session string, start, end time.Time, k values) {
 	if !start.IsZero() {
-		h.record(end.Sub(start).Seconds(), k)
+		h.recordFor(session, end.Sub(start).Seconds(), k)
 	}
 }

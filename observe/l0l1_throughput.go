@@ -46,12 +46,12 @@ func (s *L0L1ThroughputSubscriber) Subscribe(sub *eventbus.Subscription) {
 	eventbus.On(sub, func(e lmcache.RetrieveStarted, at time.Time) { s.start(&s.loads, e.OpID, e.SessionID, e.Device, at) })
 	eventbus.On(sub, func(e lmcache.StoreEnded, at time.Time) {
 		if b, ok := s.stores.end(idOf(e.OpID, e.SessionID, e.Device)); ok && e.Success {
-			s.storeSpeed.gigabytes(e.TotalBytes, b.at, at, values{e.EngineID, e.Device, e.Model})
+			s.storeSpeed.gigabytes(e.SessionID, e.TotalBytes, b.at, at, values{e.EngineID, e.Device, e.Model})
 		}
 	})
 	eventbus.On(sub, func(e lmcache.RetrieveEnded, at time.Time) {
 		if b, ok := s.loads.end(idOf(e.OpID, e.SessionID, e.Device)); ok && e.Success {
-			s.loadSpeed.gigabytes(e.TotalBytes, b.at, at, values{e.EngineID, e.Device, e.Model})
+			s.loadSpeed.gigabytes(e.SessionID, e.TotalBytes, b.at, at, values{e.EngineID, e.Device, e.Model})
 		}
 	})
 	sub.Every(time.Second, func(now time.Time) {

@@ -64,7 +64,7 @@ func (s *L2ThroughputSubscriber) Subscribe(sub *eventbus.Subscription) {
 			b.bytes = 0 // some of what was submitted, nobody knows how much
 		}
 		if ok && (e.SucceededCount > 0 || e.FailedCount == 0) {
-			s.storeSpeed.gigabytes(b.bytes, b.at, at, values{e.L2Name})
+			s.storeSpeed.gigabytes("", b.bytes, b.at, at, values{e.L2Name})
 		}
 	})
 	eventbus.On(sub, func(e storage.L2LoadTaskCompleted, at time.Time) {
@@ -73,7 +73,7 @@ func (s *L2ThroughputSubscriber) Subscribe(sub *eventbus.Subscription) {
 			b.bytes = e.BytesTransferred
 		}
 		if ok && e.Success {
-			s.loadSpeed.gigabytes(b.bytes, b.at, at, values{e.L2Name})
+			s.loadSpeed.gigabytes("", b.bytes, b.at, at, values{e.L2Name})
 		}
 	})
 	sub.Every(time.Second, func(now time.Time) {

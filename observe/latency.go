@@ -43,16 +43,16 @@ func (s *LatencyMetricsSubscriber) Subscribe(sub *eventbus.Subscription) {
 		if e.EarlyExitReason != "" {
 			outcome = outcomeEarly
 		}
-		s.duration.since(e.SubmittedAt, e.ResolvedAt, values{opLookup, outcome})
+		s.duration.since(e.SessionID, e.SubmittedAt, e.ResolvedAt, values{opLookup, outcome})
 	})
 	eventbus.On(sub, func(e storage.PrefetchResolved, _ time.Time) {
-		s.duration.record(e.Elapsed.Seconds(), values{opWait, share(e.PrefixLen, e.Total)})
+		s.duration.recordFor(e.ExternalRequestID, e.Elapsed.Seconds(), values{opWait, share(e.PrefixLen, e.Total)})
 	})
 	eventbus.On(sub, func(e lmcache.RetrieveEnded, at time.Time) {
-		s.duration.since(e.SubmittedAt, at, values{opRetrieve, success(e.Success)})
+		s.duration.since(e.SessionID, e.SubmittedAt, at, values{opRetrieve, success(e.Success)})
 	})
 	eventbus.On(sub, func(e lmcache.StoreEnded, at time.Time) {
-		s.duration.since(e.SubmittedAt, at, values{opStore, success(e.Success)})
+		s.duration.since(e.SessionID, e.SubmittedAt, at, values{opStore, success(e.Success)})
 	})
 	s.subscribeTasks(sub)
 }
@@ -78,15 +78,15 @@ func (s *LatencyMetricsSubscriber) subscribeTasks(sub *eventbus.Subscription) {
 	})
 }
 
-// task records the time in the queue and the time of service; where the start of
+// task records, of no session, the time in the queue and the time of service; where the start of
 // service is not known, all of it is service. Zero times are not known.
 func (s *LatencyMetricsSubscriber) task(op string, submitted, started, ended time.Time, outcome string) {
 	if started.IsZero() {
-		s.duration.since(submitted, ended, values{op, outcome})
+		s.duration.since("", submitted, ended, values{op, outcome})
 		return
 	}
-	s.duration.since(submitted, started, values{opL2Queue, outcome})
-	s.duration.since(started, ended, values{op, outcome})
+	s.duration.since("", submitted, started, values{opL2Queue, outcome})
+	s.duration.since("", started, ended, values{op, outcome})
 }
 
 // share is the outcome of finding n of total.

@@ -42,7 +42,7 @@ func Start(bus *eventbus.Bus, mp metric.MeterProvider, o Options) (*Observer, er
 		return nil, err
 	}
 	ob.mp, ob.labels = mp, labels
-	subs, err := Subscribers(mp, MetricOptions{Buckets: o.Buckets, Labels: labels, SampleRate: o.SampleRate})
+	subs, err := Subscribers(mp, MetricOptions{Buckets: o.Buckets, Labels: labels, SampleRate: o.SampleRate, Exemplars: o.Exemplars})
 	if err != nil {
 		return nil, err
 	}

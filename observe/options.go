@@ -26,6 +26,8 @@ type Options struct {
 	Tracing      bool          // push spans to OTLPEndpoint
 	SpanOutput   string        // file that spans are appended to, or SpanStdout; empty: none
 	SpanMaxAge   time.Duration // see SpanOptions.MaxAge
+	OTLPLogs     bool          // push log records to OTLPEndpoint
+	Exemplars    *SpanRegistry // whose sessions' traces are the exemplars of latency and throughput; nil: no exemplars
 }
 
 // AnyPort asks for any free port.

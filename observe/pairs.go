@@ -50,10 +50,10 @@ func (p *pairs[K]) sweep(now time.Time) {
 	p.given.flush()
 }
 
-// gigabytes records bytes per second between start and end, in GB/s of 10⁹
-// bytes; nothing if none were moved or no time passed.
-func (h *histogram) gigabytes(bytes int64, start, end time.Time, k values) {
+// gigabytes records what a session, which may be empty, moved between start and end,
+// in GB/s of 10⁹ bytes; nothing if none were moved or no time passed.
+func (h *histogram) gigabytes(session string, bytes int64, start, end time.Time, k values) {
 	if d := end.Sub(start); bytes > 0 && d > 0 {
-		h.record(float64(bytes)/d.Seconds()/1e9, k)
+		h.recordFor(session, float64(bytes)/d.Seconds()/1e9, k)
 	}
 }

@@ -18,6 +18,9 @@ const DefaultOTLPPort = 4317
 // errTracingNeedsEndpoint is what Options.Tracing without Options.OTLPEndpoint gives.
 var errTracingNeedsEndpoint = errors.New("tracing needs an OTLP gRPC endpoint to export spans; SpanOutput alone writes spans without one")
 
+// errLogsNeedEndpoint is what Options.OTLPLogs without Options.OTLPEndpoint gives.
+var errLogsNeedEndpoint = errors.New("OTLP logs need an OTLP gRPC endpoint to push log records to")
+
 // Spans reports whether spans are made.
 func (o Options) Spans() bool { return !o.Disable && (o.Tracing || o.SpanOutput != "") }
 
@@ -25,6 +28,9 @@ func (o Options) Spans() bool { return !o.Disable && (o.Tracing || o.SpanOutput 
 func (o Options) spanErrors() (errs []error) {
 	if o.Tracing && o.OTLPEndpoint == "" {
 		errs = append(errs, errTracingNeedsEndpoint)
+	}
+	if o.OTLPLogs && o.OTLPEndpoint == "" {
+		errs = append(errs, errLogsNeedEndpoint)
 	}
 	if o.OTLPEndpoint != "" {
 		if _, err := ParseEndpoint(o.OTLPEndpoint); err != nil {

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"context"
 	"slices"
 	"sync"
 
@@ -48,6 +49,7 @@ func (r *SpanRegistry) SpanContext(session, name string) trace.SpanContext {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	session = validText(session)
 	if s := r.mu.open[session]; s != nil {
 		for _, o := range s.list {
 			if o.kind.String() == name {
@@ -66,6 +68,7 @@ func (r *SpanRegistry) Root(session string) trace.SpanContext {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	session = validText(session)
 	return r.rootLocked(session)
 }
 
@@ -81,10 +84,24 @@ func (r *SpanRegistry) rootLocked(session string) trace.SpanContext {
 	return root
 }
 
+// within is the context of a session's root for what records its context: that of
+// nothing if the session has none.
+func (r *SpanRegistry) within(session string) context.Context {
+	if r == nil || session == "" {
+		return background()
+	}
+	root := r.Root(session)
+	if !root.IsValid() {
+		return background()
+	}
+	return trace.ContextWithSpanContext(background(), root)
+}
+
 // root is the context of a session's open root of one kind; invalid if there is none.
 func (r *SpanRegistry) root(session string, kind spanKind) trace.SpanContext {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	session = validText(session)
 	if s := r.mu.open[session]; s != nil {
 		return s.first(kind)
 	}
@@ -104,6 +121,7 @@ func (s *sessionSpans) first(kind spanKind) trace.SpanContext {
 func (r *SpanRegistry) ended(session string) (root trace.SpanContext, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	session = validText(session)
 	return r.mu.ended.get(session)
 }
 
@@ -111,6 +129,7 @@ func (r *SpanRegistry) ended(session string) (root trace.SpanContext, ok bool) {
 func (r *SpanRegistry) opened(session string, kind spanKind, sc trace.SpanContext) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	session = validText(session)
 	s := r.mu.open[session]
 	if s == nil {
 		s = &sessionSpans{}
@@ -123,6 +142,7 @@ func (r *SpanRegistry) opened(session string, kind spanKind, sc trace.SpanContex
 func (r *SpanRegistry) closed(session string, kind spanKind, sc trace.SpanContext) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	session = validText(session)
 	if s := r.mu.open[session]; s != nil {
 		i := slices.IndexFunc(s.list, func(o openSpan) bool { return o.kind == kind && o.context.Equal(sc) })
 		if i >= 0 {
@@ -141,6 +161,7 @@ func (r *SpanRegistry) closed(session string, kind spanKind, sc trace.SpanContex
 func (r *SpanRegistry) remember(session string, root trace.SpanContext) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	session = validText(session)
 	r.rememberLocked(session, root)
 }
 

@@ -159,7 +159,8 @@ func (p *Prefetch) announce(ctx context.Context) {
 		m.topics.prefetchResolved.PublishAt(e, p.at)
 	}
 	if r.L1 > 0 && m.log.Enabled(ctx, slog.LevelInfo) {
-		m.log.InfoContext(ctx, prefetchMessage(r.L1, len(p.keys), m.rt.Now().Sub(p.at), p.o.RequestID, p.id))
+		m.log.InfoContext(ctx, prefetchMessage(r.L1, len(p.keys), m.rt.Now().Sub(p.at), p.o.RequestID, p.id),
+			slog.String("external_request_id", p.o.RequestID), slog.Int("l1_hits", r.L1), slog.Int("keys", len(p.keys)))
 	}
 	if p.n != NoCall {
 		d := CallDone{Name: CallSubmitPrefetch, N: p.n, OK: r.Found, Bad: len(p.keys) - r.L1, L1Hits: r.L1}

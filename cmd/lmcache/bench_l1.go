@@ -69,7 +69,7 @@ func (c *benchL1Command) Run(ctx context.Context, std *cli.IO) error {
 	}
 	if c.Events {
 		o.Events = func() (*eventbus.Bus, func() error, error) {
-			obs, err := openObservability(&flags.Observability{QueueSize: 10000, Buckets: "tuned", LabelLimit: 200, SampleRate: observe.DefaultSampleRate}, log)
+			obs, err := openObservability(&flags.Observability{QueueSize: 10000, Buckets: "tuned", LabelLimit: 200, SampleRate: observe.DefaultSampleRate}, log, nil)
 			if err != nil {
 				return nil, nil, err
 			}

@@ -20,7 +20,7 @@ import (
 // Run implements cli.Command: it runs the trace, prints the result, and lingers if
 // it is asked to.
 func (c *workloadCommand) Run(ctx context.Context, std *cli.IO) (err error) {
-	log, _ := c.Log.Logger(std)
+	log, level := c.Log.Logger(std)
 	o := c.options(log)
 	if o.Requests, err = c.load(std.Stdin, int(c.Limit)); err != nil {
 		return err
@@ -36,19 +36,20 @@ func (c *workloadCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 	if limit := flags.MemoryLimit(); limit > 0 { // else the device would take more than there is
 		o.DeviceBytes = max(limit-o.L1Bytes(), 1<<20)
 	}
-	obs, err := openObservability(&c.Observability, log)
+	obs, err := openObservability(&c.Observability, log, level)
 	if err != nil {
 		return err
 	}
 	closing := context.WithoutCancel(ctx)
 	defer func() { err = errors.Join(err, obs.close(closing)) }()
-	if err := obs.openLogs(&c.Observability, log, std.Stdout); err != nil {
+	if err := obs.openLogs(&c.Observability, std.Stdout); err != nil {
 		return err
 	}
-	if err := obs.openSpans(&c.Observability, log, std.Stdout); err != nil {
+	if err := obs.openSpans(&c.Observability, std.Stdout); err != nil {
 		return err
 	}
-	o.Engine.Bus = obs.bus
+	log = obs.log
+	o.Engine.Bus, o.Engine.Logger = obs.bus, log
 	end := showMemory(&c.Output, std, &o.Engine.L1)
 	d, err := workload.Open(ctx, o)
 	end()

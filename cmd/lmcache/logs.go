@@ -8,24 +8,44 @@ import (
 
 	"github.com/lmcache-go/lmcache/internal/cli/flags"
 	"github.com/lmcache-go/lmcache/observe"
+	"github.com/lmcache-go/lmcache/observe/export"
 )
 
-// logs are the subscribers that write lines, and the file of the request log. The zero
-// value has none.
+// logs are the subscribers that write lines, the file of the request log, and what takes
+// records to a collector. The zero value has none.
 type logs struct {
-	debug *observe.Logs
-	file  *observe.RotatingFile
+	debug     *observe.Logs
+	file      *observe.RotatingFile
+	collected *export.Logs
+}
+
+// openCollectedLogs lets the program's records go to a collector too, if the flags ask for it.
+func (o *observability) openCollectedLogs(f *flags.Observability, level slog.Leveler) (err error) {
+	oo := observe.Options{Disable: f.Disable, OTLPLogs: f.OTLPLogs, OTLPEndpoint: f.OTLPEndpoint}
+	if id, ok := f.Instance(); ok {
+		oo.InstanceID = &id
+	}
+	l := &o.logs
+	if l.collected, err = export.OpenLogs(oo, export.Options{Logger: o.log, Sessions: o.sessions}); err != nil || l.collected == nil {
+		return err
+	}
+	bridge, err := observe.NewLogBridge(l.collected.LoggerProvider(), observe.LogBridgeOptions{Level: level, Registry: o.sessions})
+	if err != nil {
+		return err
+	}
+	o.log = slog.New(slog.NewMultiHandler(o.log.Handler(), bridge))
+	return nil
 }
 
 // openLogs subscribes what the flags ask for. A request log without a file goes to
 // stdout.
-func (o *observability) openLogs(f *flags.Observability, log *slog.Logger, stdout io.Writer) (err error) {
+func (o *observability) openLogs(f *flags.Observability, stdout io.Writer) (err error) {
 	if f.Disable {
 		return nil
 	}
 	l := &o.logs
 	if !f.DisableLogging {
-		if l.debug, err = observe.StartLogs(o.bus, log); err != nil {
+		if l.debug, err = observe.StartLogs(o.bus, o.log); err != nil {
 			return err
 		}
 	}
@@ -43,7 +63,7 @@ func (o *observability) openLogs(f *flags.Observability, log *slog.Logger, stdou
 		}
 		to = l.file
 	}
-	requests, err := observe.NewRequestLog(to, observe.RequestLogOptions{Queue: f.QueueSize, Logger: log})
+	requests, err := observe.NewRequestLog(to, observe.RequestLogOptions{Queue: f.QueueSize, Logger: o.log})
 	if err != nil {
 		return err
 	}

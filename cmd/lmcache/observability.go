@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/lmcache-go/lmcache"
 	"github.com/lmcache-go/lmcache/eventbus"
@@ -11,6 +13,9 @@ import (
 	"github.com/lmcache-go/lmcache/observe"
 	"github.com/lmcache-go/lmcache/observe/export"
 )
+
+// exportLimit is how long the end of all exporters may take.
+const exportLimit = 5 * time.Second
 
 // observability is the bus of a run and what listens to it. Without metrics,
 // metrics and observer are nil.
@@ -20,28 +25,36 @@ type observability struct {
 	observer *observe.Observer
 	logs     logs
 	spans    *export.Spans // nil: none
+	log      *slog.Logger  // what the program logs through, to a collector too if the flags ask for it
+	sessions *observe.SpanRegistry
 }
 
 // openObservability makes the bus and subscribes what the flags ask for. It opens
-// no port.
-func openObservability(o *flags.Observability, log *slog.Logger) (*observability, error) {
-	ob := &observability{bus: eventbus.New(eventbus.Options{Queue: o.QueueSize, Disabled: o.Disable, Logger: log})}
+// no port. Records below level (nil: INFO) go to no collector.
+func openObservability(o *flags.Observability, log *slog.Logger, level slog.Leveler) (_ *observability, err error) {
+	ob := &observability{log: log}
+	if !o.Disable && (o.EnableTracing || o.SpanOutput != "") {
+		ob.sessions = observe.NewSpanRegistry()
+	}
+	if err = ob.openCollectedLogs(o, level); err != nil {
+		return nil, err
+	}
+	ob.bus = eventbus.New(eventbus.Options{Queue: o.QueueSize, Disabled: o.Disable, Logger: ob.log})
 	if !o.Metrics() {
 		return ob, nil
 	}
-	eo := export.Options{Process: true, Logger: log, OTLPEndpoint: o.OTLPEndpoint}
+	eo := export.Options{Process: true, Logger: ob.log, OTLPEndpoint: o.OTLPEndpoint, Exemplars: ob.sessions != nil}
 	if id, ok := o.Instance(); ok {
 		eo.InstanceID = &id
 	}
-	var err error
 	if ob.metrics, err = export.NewMetrics(eo); err != nil {
-		return nil, err
+		return nil, errors.Join(err, ob.logs.collected.Shutdown(context.Background()))
 	}
 	ob.observer, err = observe.Start(ob.bus, ob.metrics.MeterProvider(), observe.Options{
-		QueueSize: o.QueueSize, Buckets: observe.Buckets(o.Buckets), LabelLimit: o.LabelLimit, SampleRate: o.SampleRate,
+		QueueSize: o.QueueSize, Buckets: observe.Buckets(o.Buckets), LabelLimit: o.LabelLimit, SampleRate: o.SampleRate, Exemplars: ob.sessions,
 	})
 	if err != nil {
-		return nil, errors.Join(err, ob.metrics.Shutdown(context.Background()))
+		return nil, errors.Join(err, ob.metrics.Shutdown(context.Background()), ob.logs.collected.Shutdown(context.Background()))
 	}
 	return ob, nil
 }
@@ -57,11 +70,18 @@ func (o *observability) watch(eng *lmcache.Engine) error {
 	})
 }
 
-// close delivers what is on the bus and then ends the exporters, both at a time.
-// The engine must have been closed before.
+// close delivers what is on the bus and then ends the exporters, all at a time and
+// within five seconds: that of logs last, for what the others have to say. The engine
+// must have been closed before.
 func (o *observability) close(ctx context.Context) error {
 	err := errors.Join(o.logs.close(o.bus.Close(ctx)), o.observer.Close())
-	spans := make(chan error, 1)
-	go func() { spans <- o.spans.Shutdown(ctx) }()
-	return errors.Join(err, o.metrics.Shutdown(ctx), <-spans)
+	ctx, cancel := context.WithTimeout(ctx, exportLimit)
+	defer cancel()
+	var wg sync.WaitGroup
+	var spans error
+	wg.Go(func() { spans = o.spans.Shutdown(ctx) })
+	wg.Go(func() { _ = o.logs.collected.Flush(ctx) }) // what it cannot send, Shutdown counts
+	err = errors.Join(err, o.metrics.Shutdown(ctx))
+	wg.Wait()
+	return errors.Join(err, spans, o.logs.collected.Shutdown(ctx))
 }

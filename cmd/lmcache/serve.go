@@ -17,7 +17,7 @@ import (
 
 // Run implements cli.Command: it serves until ctx ends, then drains.
 func (c *serverCommand) Run(ctx context.Context, io *cli.IO) error {
-	log, _ := c.Log.Logger(io)
+	log, level := c.Log.Logger(io)
 	o := c.options(log)
 	if err := o.Validate(); err != nil {
 		p := cli.NewProblems()
@@ -27,7 +27,7 @@ func (c *serverCommand) Run(ctx context.Context, io *cli.IO) error {
 	if c.DryRun {
 		return c.plan(io)
 	}
-	s := &service{log: log, stdout: io.Stdout}
+	s := &service{log: log, level: level, stdout: io.Stdout}
 	end := showMemory(&cli.Output{Quiet: c.Upstream.Quiet}, io, &o.L1)
 	err := s.start(ctx, c, o)
 	end()
@@ -58,6 +58,7 @@ func (c *serverCommand) options(log *slog.Logger) lmcache.Options {
 // service is what a running server consists of, in the order in which it starts.
 type service struct {
 	log    *slog.Logger
+	level  *slog.LevelVar
 	stdout io.Writer
 	obs    *observability
 	engine *lmcache.Engine
@@ -65,13 +66,15 @@ type service struct {
 }
 
 func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options) (err error) {
-	if s.obs, err = openObservability(&c.Observability, s.log); err != nil {
+	if s.obs, err = openObservability(&c.Observability, s.log, s.level); err != nil {
 		return err
 	}
-	if err = s.obs.openLogs(&c.Observability, s.log, s.stdout); err != nil {
+	s.log = s.obs.log
+	o.Logger = s.log
+	if err = s.obs.openLogs(&c.Observability, s.stdout); err != nil {
 		return err
 	}
-	if err = s.obs.openSpans(&c.Observability, s.log, s.stdout); err != nil {
+	if err = s.obs.openSpans(&c.Observability, s.stdout); err != nil {
 		return err
 	}
 	o.Bus = s.obs.bus

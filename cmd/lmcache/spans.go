@@ -2,7 +2,6 @@ package main
 
 import (
 	"io"
-	"log/slog"
 
 	"github.com/lmcache-go/lmcache/internal/cli"
 	"github.com/lmcache-go/lmcache/internal/cli/flags"
@@ -21,17 +20,17 @@ func checkEndpoint(p *cli.Problems, f *flags.Spans) {
 }
 
 // openSpans subscribes what makes spans, if the flags ask for any.
-func (o *observability) openSpans(f *flags.Observability, log *slog.Logger, stdout io.Writer) (err error) {
+func (o *observability) openSpans(f *flags.Observability, stdout io.Writer) (err error) {
 	oo := observe.Options{
 		Disable: f.Disable, Tracing: f.EnableTracing, OTLPEndpoint: f.OTLPEndpoint, SpanOutput: f.SpanOutput, SpanMaxAge: f.SpanMaxAge.Duration(),
 	}
 	if id, ok := f.Instance(); ok {
 		oo.InstanceID = &id
 	}
-	if o.spans, err = export.OpenSpans(oo, export.Options{Logger: log, Stdout: stdout}); err != nil || o.spans == nil {
+	if o.spans, err = export.OpenSpans(oo, export.Options{Logger: o.log, Stdout: stdout}); err != nil || o.spans == nil {
 		return err
 	}
-	subs, err := observe.SpanSubscribers(o.spans.TracerProvider(), observe.SpanOptions{MaxAge: oo.SpanMaxAge, Logger: log})
+	subs, err := observe.SpanSubscribers(o.spans.TracerProvider(), observe.SpanOptions{MaxAge: oo.SpanMaxAge, Logger: o.log, Registry: o.sessions})
 	if err != nil {
 		return err
 	}

@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/lmcache-go/lmcache/internal/cli"
 	"github.com/lmcache-go/lmcache/internal/leak"
@@ -73,11 +76,98 @@ func TestSpanFlagsRefused(t *testing.T) {
 		{[]string{"--enable-tracing"}, cli.ExitUsage, "lmcache: error: --enable-tracing requires --otlp-endpoint to be set. Tracing needs an OTLP gRPC endpoint to export spans.\n"},
 		{[]string{"--otlp-endpoint", "grpc://h"}, cli.ExitUsage, "--otlp-endpoint: must begin with http:// or https:// or be HOST:PORT"},
 		{[]string{"--otlp-endpoint", "h:99999", "--enable-tracing", "--chunk-size", "0"}, cli.ExitUsage, "--otlp-endpoint: must have a port between 1 and 65535"},
+		{[]string{"--otlp-logs"}, cli.ExitUsage, "lmcache: error: --otlp-logs requires --otlp-endpoint to be set. It is where log records are pushed to.\n"},
 		{[]string{"--span-output", filepath.Join(t.TempDir(), "no", "spans")}, cli.ExitFailed, filepath.Join("no", "spans")},
 	} {
 		r := newRun(t, anyPorts)
 		if code := r.app.Run(t.Context(), append(append([]string(nil), smallServer...), c.args...)); code != c.code || !strings.Contains(r.stderr.String(), c.want) {
 			t.Errorf("%q: exit code %d, want %d:\n%s", c.args, code, c.code, r.stderr.String())
+		}
+	}
+}
+
+// REQ-O61: a collector that is not there, for metrics, spans and logs, keeps the end of a
+// server waiting for five seconds, not for as long as an export may try.
+func TestREQ_O61_DeadCollector(t *testing.T) {
+	leak.Check(t)
+	s := serve(t, "--otlp-endpoint", "127.0.0.1:1", "--enable-tracing", "--otlp-logs", "--log-level", "DEBUG")
+	began := time.Now()
+	code, stderr := s.stop(&cli.InterruptedError{Signal: syscall.SIGTERM})
+	// An export tries for 30 seconds; on a busy machine five seconds and one batch may take longer.
+	if took := time.Since(began); code != cli.ExitOK || took > 20*time.Second {
+		t.Errorf("exit code %d after %v:\n%s", code, took, stderr)
+	}
+	for _, what := range []string{"metrics", "log records"} {
+		if !strings.Contains(stderr, "of "+what+" to http://127.0.0.1:1 failed") {
+			t.Errorf("nothing said of %s:\n%s", what, stderr)
+		}
+	}
+	if !strings.Contains(stderr, "OTel LoggerProvider initialised with OTLP exporter (http://127.0.0.1:1), resource=") {
+		t.Errorf("stderr:\n%s", stderr)
+	}
+}
+
+// REQ-O55: every combination of the switches starts, or is refused with exactly what is
+// wrong with it. Switched off altogether, what has no effect is named in one warning.
+func TestREQ_O55_Combinations(t *testing.T) {
+	switches := []string{
+		"--disable-observability", "--disable-metrics", "--disable-logging", "--enable-tracing",
+		"--otlp-endpoint=h:1", "--span-output=stdout", "--otlp-logs",
+	}
+	const (
+		off = 1 << iota
+		noMetrics
+		noLogs
+		tracing
+		endpoint
+		output
+		logs
+		all
+	)
+	for set := range all {
+		args := append(slices.Clone(smallServer), "--dry-run")
+		var idle []string
+		for i, s := range switches {
+			if set&(1<<i) != 0 {
+				args = append(args, s)
+				name, _, _ := strings.Cut(s, "=")
+				idle = append(idle, name)
+			}
+		}
+		var problems []string
+		if set&(off|logs|endpoint) == logs {
+			problems = append(problems, "--otlp-logs requires --otlp-endpoint to be set. It is where log records are pushed to.")
+		}
+		if set&(tracing|endpoint) == tracing {
+			text := "--enable-tracing requires --otlp-endpoint to be set. Tracing needs an OTLP gRPC endpoint to export spans."
+			if set&output != 0 {
+				text += " Without one, use --span-output alone."
+			}
+			problems = append(problems, text)
+		}
+		r := newRun(t, anyPorts)
+		code := r.app.Run(t.Context(), args)
+		stderr := r.stderr.String()
+		if want := map[bool]int{true: cli.ExitOK, false: cli.ExitUsage}[len(problems) == 0]; code != want {
+			t.Errorf("%v: exit code %d, want %d", args, code, want)
+		}
+		var got []string
+		for _, line := range regexp.MustCompile(`(?m)^(?:lmcache: error: |  )(--.*)$`).FindAllStringSubmatch(stderr, -1) {
+			got = append(got, line[1])
+		}
+		if len(problems) > 0 && !slices.Equal(got, problems) {
+			t.Errorf("%v: problems %q, want %q in:\n%s", args, got, problems, stderr)
+		}
+		warned := strings.Count(stderr, "--disable-observability leaves no effect to ")
+		if want := set&off != 0 && set != off && len(problems) == 0; warned > 1 || want && warned != 1 {
+			t.Errorf("%v: %d warnings, want %v", args, warned, want)
+		}
+		if warned == 1 {
+			for _, name := range idle[1:] {
+				if !strings.Contains(stderr, name) {
+					t.Errorf("%v: the warning does not name %s: %s", args, name, stderr)
+				}
+			}
 		}
 	}
 }

@@ -10,9 +10,11 @@ import (
 	"sync"
 	"testing"
 
+	collogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	colmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
+	logspb "go.opentelemetry.io/proto/otlp/logs/v1"
 	metrics "go.opentelemetry.io/proto/otlp/metrics/v1"
 	resource "go.opentelemetry.io/proto/otlp/resource/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -32,6 +34,7 @@ type collector struct {
 		sync.Mutex
 		metrics []*metrics.ResourceMetrics // of the latest push
 		spans   []*tracepb.ResourceSpans   // all
+		logs    []*logspb.ResourceLogs     // all
 		hold    chan struct{}              // not nil: calls wait for its end, or for their own
 		header  []string                   // x-tenant of the latest call
 		arrived chan struct{}              // ended by the next call
@@ -52,6 +55,7 @@ func newCollector(t testing.TB, addr string) *collector {
 	c.mu.arrived = make(chan struct{})
 	colmetrics.RegisterMetricsServiceServer(c.srv, c)
 	coltrace.RegisterTraceServiceServer(c.srv, traceService{c: c})
+	collogs.RegisterLogsServiceServer(c.srv, logsService{c: c})
 	go func() {
 		defer close(c.done)
 		if err := c.srv.Serve(ln); err != nil {
@@ -116,7 +120,7 @@ func (c *collector) Export(ctx context.Context, req *colmetrics.ExportMetricsSer
 	return &colmetrics.ExportMetricsServiceResponse{}, nil
 }
 
-// traceService is the collector's other service: both have a method Export.
+// traceService is another service of the collector: each has a method Export.
 type traceService struct {
 	coltrace.UnimplementedTraceServiceServer
 	c *collector
@@ -130,6 +134,22 @@ func (s traceService) Export(ctx context.Context, req *coltrace.ExportTraceServi
 	defer s.c.mu.Unlock()
 	s.c.mu.spans = append(s.c.mu.spans, req.GetResourceSpans()...)
 	return &coltrace.ExportTraceServiceResponse{}, nil
+}
+
+// logsService is the third one.
+type logsService struct {
+	collogs.UnimplementedLogsServiceServer
+	c *collector
+}
+
+func (s logsService) Export(ctx context.Context, req *collogs.ExportLogsServiceRequest) (*collogs.ExportLogsServiceResponse, error) {
+	if err := s.c.enter(ctx); err != nil {
+		return nil, err
+	}
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.c.mu.logs = append(s.c.mu.logs, req.GetResourceLogs()...)
+	return &collogs.ExportLogsServiceResponse{}, nil
 }
 
 // describes are the attributes of a resource.

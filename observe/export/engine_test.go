@@ -2,6 +2,7 @@ package export_test
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -23,6 +24,7 @@ type host struct {
 	rig    *rig
 	eng    *lmcache.Engine
 	worker *lmcache.Worker
+	served int // requests
 }
 
 func newHost(t *testing.T) *host {
@@ -86,7 +88,8 @@ func blocks(n int) [][]gpu.BlockID {
 // serve does what a serving loop does with one request.
 func (h *host) serve(tokens []int32, wantHit int) {
 	h.t.Helper()
-	s := h.eng.Session(lmcache.Request{ID: "r", Model: "m"})
+	h.served++
+	s := h.eng.Session(lmcache.Request{ID: fmt.Sprintf("r%d", h.served), Model: "m"})
 	match := s.Lookup(h.t.Context(), tokens)
 	hit, err := match.Tokens(h.t.Context())
 	if err != nil || hit != wantHit {

@@ -18,6 +18,8 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/exemplar"
 	"go.opentelemetry.io/otel/sdk/resource"
+
+	"github.com/lmcache-go/lmcache/observe"
 )
 
 // maxScrapes is how many scrapes may run at a time; further ones get 503.
@@ -34,6 +36,9 @@ type Options struct {
 	OTLPEndpoint string    // HOST:PORT or URL that is pushed to as well; empty: none
 	SpanOutput   string    // file that spans are appended to, or observe.SpanStdout; empty: none
 	Stdout       io.Writer // what observe.SpanStdout is; nil: that of the process
+
+	Sessions  *observe.SpanRegistry // whose traces log records of sessions belong to; nil: none
+	Exemplars bool                  // histograms keep the trace of a sample in each bucket, for scrapes in OpenMetrics and for OTLP
 }
 
 // Metrics is a meter provider that Prometheus scrapes, and that pushes the same
@@ -88,11 +93,15 @@ func NewMetrics(o Options) (*Metrics, error) {
 		}
 	}
 	m := &Metrics{resource: res, log: o.Logger}
+	exemplars := exemplar.AlwaysOffFilter
+	if o.Exemplars {
+		exemplars = exemplar.TraceBasedFilter
+	}
 	opts := []sdkmetric.Option{
 		sdkmetric.WithResource(res),
 		sdkmetric.WithReader(reader),
 		sdkmetric.WithCardinalityLimit(0), // the label guard of observe keeps totals exact; this limit would not
-		sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter),
+		sdkmetric.WithExemplarFilter(exemplars),
 	}
 	if o.OTLPEndpoint != "" {
 		push, d, err := newMetricPush(o.OTLPEndpoint, o.Logger)

@@ -63,6 +63,9 @@ type tracedHost struct {
 	dev   *fake.Device
 	spans *export.Spans
 	subj  *observe.SpanSubscriber
+	logs  *export.Logs
+	log   *slog.Logger  // of the engine, which goes to logs
+	level slog.LevelVar // of logs
 	close func(context.Context)
 }
 
@@ -73,6 +76,10 @@ func newTracedHost(t *testing.T, o observe.Options, log *slog.Logger, tp trace.T
 	o.PrometheusHost, o.PrometheusPort = "127.0.0.1", observe.AnyPort
 	h := &tracedHost{dev: fake.New(fake.Options{})}
 	h.t = t
+	registry := observe.NewSpanRegistry()
+	if o.Spans() {
+		o.Exemplars = registry
+	}
 	m, err := export.Open(t.Context(), o, export.Options{Logger: log})
 	if err != nil {
 		t.Fatal(err)
@@ -80,11 +87,19 @@ func newTracedHost(t *testing.T, o observe.Options, log *slog.Logger, tp trace.T
 	if h.spans, err = export.OpenSpans(o, export.Options{Logger: log}); err != nil {
 		t.Fatal(err)
 	}
+	if h.logs, err = export.OpenLogs(o, export.Options{Logger: log, Sessions: registry}); err != nil {
+		t.Fatal(err)
+	}
+	bridge, err := observe.NewLogBridge(h.logs.LoggerProvider(), observe.LogBridgeOptions{Level: &h.level, Registry: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.log = slog.New(bridge)
 	h.rig = &rig{bus: eventbus.New(o.Bus(log)), m: m, url: m.URLs()[0]}
 	if tp == nil {
 		tp = h.spans.TracerProvider()
 	}
-	if h.subj, err = observe.NewSpanSubscriber(tp, observe.SpanOptions{MaxAge: o.SpanMaxAge}); err != nil {
+	if h.subj, err = observe.NewSpanSubscriber(tp, observe.SpanOptions{MaxAge: o.SpanMaxAge, Registry: registry}); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range append([]eventbus.Subscriber{h.subj}, more...) {
@@ -95,7 +110,7 @@ func newTracedHost(t *testing.T, o observe.Options, log *slog.Logger, tp trace.T
 	if h.rig.ob, err = observe.Start(h.rig.bus, m.MeterProvider(), o); err != nil {
 		t.Fatal(err)
 	}
-	if h.eng, err = lmcache.Open(t.Context(), lmcache.Options{ChunkTokens: 16, L1: l1.Options{Bytes: 4096, Align: 64}, Bus: h.rig.bus}); err != nil {
+	if h.eng, err = lmcache.Open(t.Context(), lmcache.Options{ChunkTokens: 16, L1: l1.Options{Bytes: 4096, Align: 64}, Bus: h.rig.bus, Logger: h.log}); err != nil {
 		t.Fatal(err)
 	}
 	cache, err := h.dev.NewPaged(gpu.Shape{Layers: 2, Blocks: 16, BlockTokens: 8, Heads: 2, HeadSize: 4, DType: "float16"})
@@ -113,7 +128,7 @@ func newTracedHost(t *testing.T, o observe.Options, log *slog.Logger, tp trace.T
 		once.Do(func() {
 			t.Helper()
 			all := context.WithoutCancel(ctx)
-			err := errors.Join(h.eng.Close(all), h.dev.Close(), h.rig.bus.Close(all), h.rig.ob.Close(), h.spans.Shutdown(ctx), m.Shutdown(ctx))
+			err := errors.Join(h.eng.Close(all), h.dev.Close(), h.rig.bus.Close(all), h.rig.ob.Close(), h.spans.Shutdown(ctx), m.Shutdown(ctx), h.logs.Shutdown(ctx))
 			if err != nil {
 				t.Errorf("close: %v", err)
 			}

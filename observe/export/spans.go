@@ -103,7 +103,7 @@ func (s *Spans) abandon() error {
 	return errors.Join(errs...)
 }
 
-// TracerProvider is what observe.NewSpanSubscriber takes.
+// TracerProvider is what observe.SpanSubscribers takes.
 func (s *Spans) TracerProvider() trace.TracerProvider {
 	if s == nil {
 		return noop.NewTracerProvider()

@@ -28,7 +28,7 @@ func (o *Observability) Check(p *cli.Problems) {
 	if a, b := o.ServiceInstanceID, o.InstanceID; a != nil && b != nil && *a != *b {
 		p.Flag("instance-id", "differs from --service-instance-id, which means the same")
 	}
-	o.Spans.check(p)
+	o.Spans.check(p, o.Disable)
 	if !(o.SampleRate > 0 && o.SampleRate <= 1) {
 		p.Flag("metrics-sample-rate", "sample_rate must be in (0, 1.0], got %v", o.SampleRate)
 	}
