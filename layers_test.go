@@ -34,6 +34,7 @@ var layers = []layer{
 	{0, "internal/invariants", nil, nil, "a leaf: one constant"},
 	{0, "internal/machine", nil, []string{"golang.org/x/sys/unix"}, "a leaf: what the machine offers is asked for by the library and by the command line"},
 	{0, "internal/leak", nil, nil, "a leaf: every test may use it"},
+	{0, "internal/suggest", nil, nil, "a leaf: names are mistyped on the command line and in the configuration of adapters"},
 	{0, "internal/serving", nil, nil, "a leaf: the life of a listener, whatever it serves"},
 	{0, "internal/mooncake", nil, nil, "a leaf: a file format, for tests and benchmarks"},
 	{0, "internal/belady", nil, nil, "a leaf: a bound that must not be computed with the code that it judges"},
@@ -59,7 +60,7 @@ var layers = []layer{
 
 	{
 		1, "l2",
-		[]string{"storage/kv"},
+		[]string{"internal/suggest", "storage/kv"},
 		[]string{"github.com/zeebo/xxh3"},
 		"a store knows no host memory, no lease, no event and no metric: the storage manager lends it bytes and owns the rest",
 	},
@@ -67,6 +68,7 @@ var layers = []layer{
 	// 2: what is built on one or several siblings.
 	{2, "gpu/fake", []string{"gpu", "internal/invariants", "storage/kv"}, nil, "a device knows only the seam that it implements"},
 	{2, "l2/l2test", []string{"internal/leak", "l2", "storage/kv"}, []string{"golang.org/x/sys/unix"}, "the contract that every adapter passes, and the wrapper that makes one fail"},
+	{2, "l2/fault", []string{"l2", "storage/kv"}, nil, "a wrapper knows only the seam that it wraps"},
 	{2, "l2/mem", []string{"l2", "storage/kv"}, nil, "a store knows only the seam that it implements"},
 	{2, "gpu/gputest", []string{"gpu", "storage/kv"}, nil, "the contract that every device passes"},
 	{2, "l2/fs", []string{"l2", "storage/kv"}, []string{"golang.org/x/sys/unix"}, "a store knows only the contract that it fulfils"},
@@ -125,7 +127,7 @@ var layers = []layer{
 
 	// 6: programs, and what only they use.
 	{
-		6, "internal/cli", nil,
+		6, "internal/cli", []string{"internal/suggest"},
 		[]string{"github.com/alecthomas/kong", "github.com/schollz/progressbar/v3", "go.yaml.in/yaml/v3", "golang.org/x/term"},
 		"it knows no part of the cache: commands turn flags into options",
 	},

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/lmcache-go/lmcache/internal/suggest"
 )
 
 // commandLine is what a scan of the arguments found.
@@ -175,7 +177,7 @@ func (s *scanner) long(text string) {
 // guessValue lets an unknown flag take the next argument as its value if the
 // flag that was probably meant takes one, so that the value is not reported too.
 func (s *scanner) guessValue(g *given) {
-	flag, _ := s.find(nearest(g.name, s.flagNames(true)))
+	flag, _ := s.find(suggest.Nearest(g.name, s.flagNames(true)))
 	if flag == nil || flag.IsBool() || len(s.args) == 0 || !isValue(s.args[0]) {
 		return
 	}
