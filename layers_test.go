@@ -170,6 +170,15 @@ var layers = []layer{
 		"a program assembles packages and holds no logic of its own",
 	},
 	{
+		6, "examples/otel",
+		[]string{".", "eventbus", "gpu", "gpu/fake", "l1", "observe"},
+		[]string{
+			"github.com/prometheus/client_golang/...", "go.opentelemetry.io/otel/exporters/prometheus", "go.opentelemetry.io/otel/metric",
+			"go.opentelemetry.io/otel/propagation", "go.opentelemetry.io/otel/sdk/metric", "go.opentelemetry.io/otel/sdk/trace",
+		},
+		"a host that brings its own SDK does without observe/export",
+	},
+	{
 		6, "examples/...",
 		[]string{".", "eventbus", "gpu", "gpu/fake", "l1", "observe", "observe/export", "server/http", "storage", "storage/kv"},
 		nil,
@@ -186,7 +195,7 @@ var restricted = []struct {
 	{"unsafe", []string{"l1/internal/pool", "l1/internal/slab"}, "one place hands out memory that the garbage collector does not know, another advises the kernel about memory that it does"},
 	{"reflect", []string{"eventbus", "internal/cli"}, "types are known where they are used; the bus looks them up once, and kong's mappers speak reflect"},
 	{"testing", []string{"eventbus/eventbustest", "gpu/gputest", "l1/policy/policytest", "l2/l2test"}, "shipped code must not carry the flags of package testing"},
-	{"net/http", []string{"server/http", "observe/export", "internal/serving", "internal/top", "cmd/lmcache", "internal/cli"}, "the library opens no port"},
+	{"net/http", []string{"server/http", "observe/export", "internal/serving", "internal/top", "cmd/lmcache", "internal/cli", "examples/otel"}, "the library opens no port"},
 	{"net/http/pprof", nil, "it registers handlers in a global when it is imported"},
 	{"expvar", nil, "it registers a handler in a global when it is imported"},
 	{"flag", nil, "the command line is kong's"},
