@@ -33,6 +33,7 @@ var layers = []layer{
 	{0, "internal/runtime", nil, nil, "a leaf: the seam to time and work that all deciding code stands on"},
 	{0, "internal/invariants", nil, nil, "a leaf: one constant"},
 	{0, "internal/machine", nil, []string{"golang.org/x/sys/unix"}, "a leaf: what the machine offers is asked for by the library and by the command line"},
+	{0, "internal/loglevel", nil, nil, "a leaf: names that the command line and the HTTP front end share"},
 	{0, "internal/leak", nil, nil, "a leaf: every test may use it"},
 	{0, "internal/suggest", nil, nil, "a leaf: names are mistyped on the command line and in the configuration of adapters"},
 	{0, "internal/serving", nil, nil, "a leaf: the life of a listener, whatever it serves"},
@@ -120,18 +121,19 @@ var layers = []layer{
 	},
 	{
 		5, "server/http",
-		[]string{".", "gpu", "internal/serving", "l1", "storage", "storage/kv"},
+		[]string{".", "gpu", "internal/loglevel", "internal/serving", "l1", "storage", "storage/kv"},
 		nil,
 		"a front end of one engine; the metrics handler is handed in",
 	},
 
 	// 6: programs, and what only they use.
 	{
-		6, "internal/cli", []string{"internal/suggest"},
+		6, "internal/cli",
+		[]string{"internal/loglevel", "internal/suggest"},
 		[]string{"github.com/alecthomas/kong", "github.com/schollz/progressbar/v3", "go.yaml.in/yaml/v3", "golang.org/x/term"},
 		"it knows no part of the cache: commands turn flags into options",
 	},
-	{6, "internal/cli/flags", []string{"internal/cli", "internal/machine"}, nil, "flags are texts and numbers; commands turn them into options"},
+	{6, "internal/cli/flags", []string{"internal/cli", "internal/loglevel", "internal/machine"}, nil, "flags are texts and numbers; commands turn them into options"},
 	{
 		6, "internal/workload",
 		[]string{
@@ -142,7 +144,8 @@ var layers = []layer{
 		"it uses the engine as any embedder would, over the fake device",
 	},
 	{
-		6, "internal/artefact", []string{"observe"},
+		6, "internal/artefact",
+		[]string{"observe"},
 		[]string{"go.yaml.in/yaml/v3"},
 		"dashboards and rules follow from the registry of metrics alone; what they are compared with is handed in",
 	},

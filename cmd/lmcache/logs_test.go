@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,7 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lmcache-go/lmcache/internal/cli"
+	"github.com/lmcache-go/lmcache/internal/cli/flags"
 	"github.com/lmcache-go/lmcache/internal/leak"
+	"github.com/lmcache-go/lmcache/observe"
 )
 
 // REQ-O53: the request log of a run has a line per request, whose sums are those of
@@ -161,5 +165,45 @@ func TestREQ_O51_ServerMessages(t *testing.T) {
 	}
 	if !matches {
 		t.Errorf("got:\n%s\nwant:\n%s", stderr, strings.Join(want, "\n"))
+	}
+}
+
+// REQ-O51: /loglevel changes what a running server logs, and attaches what logs events.
+func TestREQ_O51_LevelAtRunTime(t *testing.T) {
+	leak.Check(t)
+	s := serve(t)
+	get(t, s.urls["http"]+"/healthcheck")
+	if got := get(t, s.urls["http"]+"/loglevel?logger_name=lmcache&level=DEBUG"); got != "Set lmcache level to DEBUG (including all handlers)" {
+		t.Errorf("set: %q", got)
+	}
+	get(t, s.urls["http"]+"/readyz")
+	get(t, s.urls["http"]+"/loglevel?logger_name=lmcache&level=INFO")
+	get(t, s.urls["http"]+"/livez")
+	_, stderr := s.stop(&cli.InterruptedError{Signal: syscall.SIGTERM})
+	for path, want := range map[string]bool{"/healthcheck": false, "/readyz": true, "/livez": false} {
+		if got := strings.Contains(stderr, "LMCache DEBUG: HTTP GET "+path+" 200"); got != want {
+			t.Errorf("%s is in the log: %v, want %v\n%s", path, got, want, stderr)
+		}
+	}
+
+	var level slog.LevelVar
+	log := slog.New(slog.NewTextHandler(new(strings.Builder), &slog.HandlerOptions{Level: &level}))
+	obs, err := openObservability(&flags.Observability{QueueSize: 100, DisableMetrics: true}, log, &level)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := obs.openLogs(&flags.Observability{}, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	running := &service{log: log, obs: obs}
+	for l, want := range map[slog.Level]int{slog.LevelDebug: len(observe.LogSubscribers(log)), slog.LevelInfo: 0} {
+		level.Set(l)
+		running.levelChanged()
+		if n := len(obs.bus.Stats().Isolated); n != want {
+			t.Errorf("at %v: %d subscribers are attached, want %d", l, n, want)
+		}
+	}
+	if err := obs.close(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

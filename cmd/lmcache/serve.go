@@ -97,7 +97,7 @@ func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options
 	if !c.HTTP.Disable {
 		build := readBuild()
 		s.front, err = httpserver.Listen(ctx, httpserver.Options{
-			Addr: net.JoinHostPort(c.HTTP.Host, strconv.Itoa(c.HTTP.Port)), Engine: s.engine, Metrics: metrics,
+			Addr: net.JoinHostPort(c.HTTP.Host, strconv.Itoa(c.HTTP.Port)), Engine: s.engine, Metrics: metrics, Level: s.level, LevelChanged: s.levelChanged,
 			Logger: s.log, Version: build.Version, Commit: build.Commit, Listeners: listeners,
 		})
 		if err != nil {
@@ -112,6 +112,13 @@ func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options
 		}
 	}
 	return nil
+}
+
+// levelChanged lets the messages of events come and go with the level.
+func (s *service) levelChanged() {
+	if err := s.obs.logs.debug.Refresh(); err != nil {
+		s.log.Error("messages of events cannot be logged", slog.Any("error", err))
+	}
 }
 
 // stop ends everything in reverse order: front end, engine with the events of its

@@ -13,6 +13,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/lmcache-go/lmcache/internal/loglevel"
 )
 
 // LogOptions configures a handler.
@@ -44,7 +46,7 @@ func NewLogHandler(w io.Writer, o LogOptions) slog.Handler {
 func jsonAttr(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.LevelKey {
 		if l, ok := a.Value.Any().(slog.Level); ok {
-			a.Value = slog.StringValue(LevelName(l))
+			a.Value = slog.StringValue(loglevel.Name(l))
 		}
 	}
 	return a
@@ -76,7 +78,7 @@ const (
 )
 
 func levelColor(l slog.Level) string {
-	switch LevelName(l) {
+	switch loglevel.Name(l) {
 	case "DEBUG":
 		return "\x1b[1m"
 	case "INFO":
@@ -116,7 +118,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	line = append(line, '[')
 	line = appendTime(line, r.Time)
 	line = append(line, "] LMCache "...)
-	line = append(append(line, LevelName(r.Level)...), ':')
+	line = append(append(line, loglevel.Name(r.Level)...), ':')
 	if h.colors {
 		line = append(line, colorReset...)
 	}

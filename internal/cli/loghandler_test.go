@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lmcache-go/lmcache/internal/loglevel"
 )
 
 func TestLogTextForm(t *testing.T) {
@@ -22,7 +24,7 @@ func TestLogTextForm(t *testing.T) {
 		{"an error follows", func(l *slog.Logger) { l.Error("close", "err", errors.New("disk full")) }, "LMCache ERROR: close: disk full"},
 		{"an error that is quoted does not", func(l *slog.Logger) { l.Error("close: disk full", "err", errors.New("disk full")) }, "LMCache ERROR: close: disk full"},
 		{"an error of the logger", func(l *slog.Logger) { l.With("err", errors.New("gone"), "n", 1).Error("x") }, "LMCache ERROR: x: gone"},
-		{"critical", func(l *slog.Logger) { l.Log(t.Context(), LevelCritical, "out of memory") }, "LMCache CRITICAL: out of memory"},
+		{"critical", func(l *slog.Logger) { l.Log(t.Context(), loglevel.Critical, "out of memory") }, "LMCache CRITICAL: out of memory"},
 		{"one line", func(l *slog.Logger) { l.Info("a\nb\r\n") }, `LMCache INFO: a\nb\r\n`},
 		{"hostile", func(l *slog.Logger) { l.Info("id=\x1b[31m\x00\u009b\xff \uFFFD \u00e9\t") }, `LMCache INFO: id=\x1b[31m\x00\u009b\xff ` + "\uFFFD \u00e9" + `\t`},
 		{"a hostile error", func(l *slog.Logger) { l.Error("close", "err", errors.New("\x1b]0;x\a")) }, `LMCache ERROR: close: \x1b]0;x\a`},
@@ -55,11 +57,11 @@ func TestLogTime(t *testing.T) {
 func TestLogColors(t *testing.T) {
 	for level, color := range map[slog.Level]string{
 		slog.LevelDebug: "\x1b[1m", slog.LevelInfo: "\x1b[32;20m", slog.LevelWarn: "\x1b[33;20m",
-		slog.LevelError: "\x1b[31;20m", LevelCritical: "\x1b[31;1m",
+		slog.LevelError: "\x1b[31;20m", loglevel.Critical: "\x1b[31;1m",
 	} {
 		var b bytes.Buffer
 		slog.New(NewLogHandler(&b, LogOptions{Level: slog.LevelDebug, Colors: true})).Log(t.Context(), level, "text")
-		want := regexp.MustCompile("^" + regexp.QuoteMeta(color) + `\[.*\] LMCache ` + LevelName(level) + ":\x1b\\[0m text \x1b\\[3m\\(.*\\)\x1b\\[0m\n$")
+		want := regexp.MustCompile("^" + regexp.QuoteMeta(color) + `\[.*\] LMCache ` + loglevel.Name(level) + ":\x1b\\[0m text \x1b\\[3m\\(.*\\)\x1b\\[0m\n$")
 		if !want.MatchString(b.String()) {
 			t.Errorf("%v: got %q", level, b.String())
 		}
@@ -83,7 +85,7 @@ func TestLogLevelCanChange(t *testing.T) {
 func TestLogJSONForm(t *testing.T) {
 	var b bytes.Buffer
 	log := slog.New(NewLogHandler(&b, LogOptions{JSON: true, Colors: true}))
-	log.Log(t.Context(), LevelCritical, "Stored 256 tokens in 0.100 seconds", "tokens", 256, "seconds", 0.1)
+	log.Log(t.Context(), loglevel.Critical, "Stored 256 tokens in 0.100 seconds", "tokens", 256, "seconds", 0.1)
 	var got map[string]any
 	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
 		t.Fatal(err)
@@ -92,21 +94,5 @@ func TestLogJSONForm(t *testing.T) {
 		if got[key] != want {
 			t.Errorf("%s = %v, want %v", key, got[key], want)
 		}
-	}
-}
-
-func TestParseLevel(t *testing.T) {
-	for name, want := range map[string]slog.Level{
-		"debug": slog.LevelDebug, "INFO": slog.LevelInfo, "Warning": slog.LevelWarn, "error": slog.LevelError, "CRITICAL": LevelCritical,
-	} {
-		if got, ok := ParseLevel(name); !ok || got != want {
-			t.Errorf("ParseLevel(%q) = %v, %v", name, got, ok)
-		}
-		if LevelName(want) != strings.ToUpper(name) {
-			t.Errorf("LevelName(%v) = %q", want, LevelName(want))
-		}
-	}
-	if got, ok := ParseLevel("loud"); ok || got != slog.LevelInfo {
-		t.Errorf("ParseLevel of nonsense = %v, %v", got, ok)
 	}
 }

@@ -1,5 +1,5 @@
 // Package httpserver is the HTTP front end of one engine, for operators and
-// probes: health, status, metrics and version. It changes nothing in the cache.
+// probes: health, status, metrics, version and log level. It changes nothing in the cache.
 // The directory is named http as the protocol is; the package is not, so that it
 // can be imported beside net/http.
 //
@@ -10,6 +10,7 @@
 // | /livez, /readyz       | 200, or 503 with the checks that failed                 |
 // | /status               | state of the engine and all below it, indented JSON     |
 // | /metrics              | the handler given in Options, 404 without one           |
+// | /loglevel             | level of the log as text; ?level=DEBUG sets it          |
 // | /version, /commit_id  | JSON strings                                            |
 // | /lmc_version          | the LMCache release whose HTTP interface this follows   |
 //
@@ -25,6 +26,9 @@
 // address of the listener, or whose Origin is another one, is refused: a web page
 // in somebody's browser must not be able to talk to the cache. Everything from
 // outside is bounded: connections, header bytes, and the time for each.
+//
+// What changes something is served on loopback listeners only, and refused to pages of
+// other sites.
 //
 // # Lifetime
 //

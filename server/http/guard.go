@@ -54,6 +54,21 @@ func (g guard) allows(r *http.Request) (ok bool, why string) {
 	return true, ""
 }
 
+// administers reports whether r, which allows lets pass, may change something, and why
+// not. It must have come over a loopback listener, and not from a page of another site:
+// a browser sends no Origin with a plain link or image, but says where that was.
+func (g guard) administers(r *http.Request) (ok bool, why string) {
+	if !g.bound.IsLoopback() {
+		return false, "administrative routes are served on loopback addresses only"
+	}
+	switch site := r.Header.Get("Sec-Fetch-Site"); site {
+	case "", "same-origin", "none":
+		return true, ""
+	default:
+		return false, "site not allowed"
+	}
+}
+
 // knows reports whether host, with or without a port, is one of the listener's.
 func (g guard) knows(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {

@@ -25,6 +25,8 @@ type Options struct {
 	Engine       Engine                        // what /status and /healthcheck tell about
 	Metrics      http.Handler                  // answers /metrics; nil: 404
 	Logger       *slog.Logger                  // access at DEBUG, trouble at WARN; nil: no logs
+	Level        *slog.LevelVar                // what /loglevel shows and sets; nil: 404
+	LevelChanged func()                        // called after /loglevel has set Level, from any goroutine; nil: nobody is told
 	Version      string                        // of the program
 	Commit       string                        // it was built from; may be empty
 	AllowedHosts []string                      // further names by which clients may call this server

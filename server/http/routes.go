@@ -48,6 +48,9 @@ func (s *Server) handler() http.Handler {
 	if s.o.Metrics != nil {
 		mux.Handle("GET /metrics", deadline(s.o.Metrics))
 	}
+	if s.o.Level != nil {
+		get("/loglevel", s.logLevel)
+	}
 	return s.logged(s.safely(s.check(route(mux))))
 }
 

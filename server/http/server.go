@@ -51,6 +51,9 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 	}, newLimit(ln, maxConnections), host)
 	s.life.Start()
 	o.Logger.InfoContext(ctx, "HTTP server listening on "+s.URL(), slog.String("url", s.URL()))
+	if o.Level != nil && !s.guard.bound.IsLoopback() {
+		o.Logger.WarnContext(ctx, "HTTP: changes of the log level are refused, because "+s.URL()+" is not a loopback address")
+	}
 	return s, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lmcache-go/lmcache/internal/cli"
+	"github.com/lmcache-go/lmcache/internal/loglevel"
 	"github.com/lmcache-go/lmcache/internal/machine"
 )
 
@@ -381,7 +382,7 @@ func TestLogger(t *testing.T) {
 	if !strings.HasPrefix(stderr.String(), "\x1b[32;20m[") {
 		t.Errorf("--log-color always: %q", stderr.String())
 	}
-	if cli.LevelName(level.Level()) != "WARNING" {
+	if loglevel.Name(level.Level()) != "WARNING" {
 		t.Errorf("level %v", level)
 	}
 }

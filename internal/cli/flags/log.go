@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"github.com/lmcache-go/lmcache/internal/cli"
+	"github.com/lmcache-go/lmcache/internal/loglevel"
 )
 
 // Log holds the flags of the program's log.
@@ -17,7 +18,7 @@ type Log struct {
 // which may be changed at any time.
 func (l *Log) Logger(io *cli.IO) (*slog.Logger, *slog.LevelVar) {
 	level := new(slog.LevelVar)
-	if v, ok := cli.ParseLevel(l.Level); ok {
+	if v, ok := loglevel.Parse(l.Level); ok {
 		level.Set(v)
 	}
 	return slog.New(cli.NewLogHandler(io.Stderr, cli.LogOptions{

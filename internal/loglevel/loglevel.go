@@ -1,16 +1,18 @@
-package cli
+// Package loglevel has the names of the levels of the program's log, which are
+// LMCache's.
+package loglevel
 
 import (
 	"log/slog"
 	"strings"
 )
 
-// LevelCritical is above slog's own levels.
-const LevelCritical = slog.LevelError + 4
+// Critical is above slog's own levels.
+const Critical = slog.LevelError + 4
 
-// ParseLevel returns the level of a name, in any case; ok is false for a name
+// Parse returns the level of a name, in any case; ok is false for a name
 // that is none of DEBUG, INFO, WARNING, ERROR and CRITICAL.
-func ParseLevel(name string) (level slog.Level, ok bool) {
+func Parse(name string) (level slog.Level, ok bool) {
 	switch strings.ToUpper(name) {
 	case "DEBUG":
 		return slog.LevelDebug, true
@@ -21,15 +23,15 @@ func ParseLevel(name string) (level slog.Level, ok bool) {
 	case "ERROR":
 		return slog.LevelError, true
 	case "CRITICAL":
-		return LevelCritical, true
+		return Critical, true
 	}
 	return slog.LevelInfo, false
 }
 
-// LevelName is the name of the highest level that is not above l.
-func LevelName(l slog.Level) string {
+// Name is the name of the highest level that is not above l.
+func Name(l slog.Level) string {
 	switch {
-	case l >= LevelCritical:
+	case l >= Critical:
 		return "CRITICAL"
 	case l >= slog.LevelError:
 		return "ERROR"
