@@ -71,6 +71,7 @@ var layers = []layer{
 	{2, "l2/l2test", []string{"internal/leak", "l2", "storage/kv"}, []string{"golang.org/x/sys/unix"}, "the contract that every adapter passes, and the wrapper that makes one fail"},
 	{2, "l2/fault", []string{"l2", "storage/kv"}, nil, "a wrapper knows only the seam that it wraps"},
 	{2, "l2/mem", []string{"l2", "storage/kv"}, nil, "a store knows only the seam that it implements"},
+	{2, "l2/zstd", []string{"l2", "storage/kv"}, []string{"github.com/klauspost/compress/zstd"}, "the only place of the compressor, so that nobody links it who does not name it"},
 	{2, "gpu/gputest", []string{"gpu", "storage/kv"}, nil, "the contract that every device passes"},
 	{2, "l2/fs", []string{"l2", "storage/kv"}, []string{"golang.org/x/sys/unix"}, "a store knows only the contract that it fulfils"},
 	{2, "l2/fs/fstest", []string{"l2/fs"}, nil, "faults for tests of what is above the file system"},

@@ -63,6 +63,9 @@ func (c *Config) Open(ctx context.Context, log *slog.Logger) (Adapter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("l2: %s: %w", c.Type, err)
 	}
+	if s, ok := c.Serde.(Logging); ok {
+		s.SetLogger(log)
+	}
 	return a, nil
 }
 

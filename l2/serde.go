@@ -1,6 +1,10 @@
 package l2
 
-import "github.com/lmcache-go/lmcache/storage/kv"
+import (
+	"log/slog"
+
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
 
 // Serde converts objects on their way to a store and back, to make them smaller for
 // example. It is safe for concurrent use; the tier runs at most
@@ -24,3 +28,7 @@ type Serde interface {
 	// not to be trusted.
 	Deserialize(dst, src []byte, layout kv.Layout, key kv.Key) error
 }
+
+// Logging is a serde that has something to say. [Config.Open] hands it the logger of
+// its tier.
+type Logging interface{ SetLogger(log *slog.Logger) }
