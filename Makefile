@@ -8,6 +8,7 @@ BENCHTIME ?= 1s
 SOAK      ?= 10000000
 SEED      ?= 1
 DURATION  ?= 2m
+CRASHES   ?= 2000
 # Where `make tools` puts programs and where they are looked for.
 TOOLS_DIR ?= $(or $(shell $(GO) env GOBIN),$(shell $(GO) env GOPATH)/bin)
 export PATH := $(TOOLS_DIR):$(PATH)
@@ -20,7 +21,7 @@ help: ## list the targets
 	@echo
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 	@echo
-	@echo 'variables: E2E=1 (test), FUZZTIME (fuzz), BENCH, COUNT and BENCHTIME (bench), SOAK and SEED (soak), DURATION and SEED (metamorphic), TOOLS_DIR (tools)'
+	@echo 'variables: E2E=1 (test), FUZZTIME (fuzz), BENCH, COUNT and BENCHTIME (bench), SOAK and SEED (soak), DURATION and SEED (metamorphic), CRASHES (crash), TOOLS_DIR (tools)'
 
 .PHONY: build
 build: ## build bin/lmcache
@@ -60,6 +61,10 @@ soak: ## 10^7 distinct keys through a small L1, whose memory must not grow. SOAK
 .PHONY: metamorphic
 metamorphic: ## random operations under many sets of options, compared, for DURATION (2m); SEED: from which list on
 	SEED=$(SEED) DURATION=$(DURATION) $(GO) test -tags invariants -count 1 -run '^TestREQ_S40_Metamorphic$$' -timeout 0 -v ./storage
+
+.PHONY: crash
+crash: ## CRASHES (2000) processes killed while they store files, and as many from outside; every object that is left is verified
+	CRASH_POINTS=$(CRASHES) $(GO) test -count 1 -run 'Killed' -timeout 0 -v ./l2/fs
 
 .PHONY: fmt
 fmt: ## format all files

@@ -97,14 +97,10 @@ func TestRawIsShared(t *testing.T) {
 func TestFormatsSideBySide(t *testing.T) {
 	dir := t.TempDir()
 	var log bytes.Buffer
-	raw := open(t, fs.Options{BasePath: dir, Raw: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	if n := strings.Count(log.String(), "cannot detect corruption"); n != 1 {
-		t.Errorf("%d warnings that format raw cannot detect corruption", n)
-	}
+	raw := open(t, fs.Options{BasePath: dir, Raw: true})
 	for i := range 3 {
 		mustStore(t, raw, key("m", i), 100)
 	}
-	log.Reset()
 	v1 := open(t, fs.Options{BasePath: dir, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	mustStore(t, v1, key("m", 1), 200)
 	fs.WaitBackground(v1)
@@ -280,7 +276,7 @@ func TestWrongLengthIsPutAside(t *testing.T) {
 		if !maps.Equal(got, kept) {
 			t.Errorf("in quarantine: %v\nwant %v", got, kept)
 		}
-		if d := s.Describe(); d["quarantine_files"] != 16 || d["quarantine_bytes"] != want {
+		if d := s.Describe(); d["quarantine_files"] != int64(16) || d["quarantine_bytes"] != want {
 			t.Errorf("described as %v files with %v bytes, want %d bytes", d["quarantine_files"], d["quarantine_bytes"], want)
 		}
 		if got := s.Limit(0); got != 1<<30-want {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lmcache-go/lmcache/storage/kv"
@@ -16,14 +17,15 @@ import (
 const quarantineFiles = 16
 
 // quarantine is the folder of damaged files, the oldest first. Its mutex is held
-// during calls of the file system: there are few.
+// during calls of the file system: there are few. The sums are read without it.
 type quarantine struct {
-	sys System
-	dir string
-	mu  struct {
+	sys   System
+	dir   string
+	files atomic.Int64
+	bytes atomic.Int64
+	mu    struct {
 		sync.Mutex
 		files []quarantined
-		bytes int64
 	}
 }
 
@@ -39,7 +41,6 @@ func openQuarantine(sys System, dir string) (*quarantine, error) {
 	err := sys.ReadDir(dir, func(name string, regular bool) bool {
 		if info, err := sys.Stat(dir + "/" + name); err == nil && info.Regular && regular && isDamaged(name) {
 			q.mu.files = append(q.mu.files, quarantined{name, info.Size, info.ModTime})
-			q.mu.bytes += info.Size
 		}
 		return true
 	})
@@ -76,7 +77,6 @@ func (q *quarantine) add(path string, size int64) error {
 	_ = q.sys.SetTime(to, now) // the order after a restart is all that suffers
 	q.dropLocked(name)
 	q.mu.files = append(q.mu.files, quarantined{name, size, now})
-	q.mu.bytes += size
 	q.trimLocked()
 	return nil
 }
@@ -84,34 +84,26 @@ func (q *quarantine) add(path string, size int64) error {
 // dropLocked forgets a file that another one has replaced.
 func (q *quarantine) dropLocked(name string) {
 	if i := slices.IndexFunc(q.mu.files, func(f quarantined) bool { return f.name == name }); i >= 0 {
-		q.mu.bytes -= q.mu.files[i].size
 		q.mu.files = slices.Delete(q.mu.files, i, i+1)
 	}
 }
 
-// trimLocked removes the oldest files above the limit. One that cannot be removed is
-// tried again with the next.
+// trimLocked removes the oldest files above the limit and counts the others. One that
+// cannot be removed is tried again with the next.
 func (q *quarantine) trimLocked() {
 	for len(q.mu.files) > quarantineFiles {
-		f := q.mu.files[0]
-		if err := q.sys.Remove(q.dir + "/" + f.name); err != nil && !errors.Is(err, errNotExist) {
-			return
+		err := q.sys.Remove(q.dir + "/" + q.mu.files[0].name)
+		if err != nil && !errors.Is(err, errNotExist) {
+			break
 		}
-		q.mu.bytes -= f.size
 		q.mu.files = slices.Delete(q.mu.files, 0, 1)
 	}
-}
-
-func (q *quarantine) count() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.mu.files)
-}
-
-func (q *quarantine) size() int64 {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.mu.bytes
+	var sum int64
+	for _, f := range q.mu.files {
+		sum += f.size
+	}
+	q.files.Store(int64(len(q.mu.files)))
+	q.bytes.Store(sum)
 }
 
 // Quarantine moves the file of a key to base/quarantine, where the latest 16 are kept.

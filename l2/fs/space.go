@@ -116,14 +116,14 @@ func (s *Store) Limit(held int64) int64 {
 		}
 	}
 	if s.o.MaxBytes > 0 {
-		least(s.o.MaxBytes - s.quarantine.size())
+		least(s.o.MaxBytes - s.quarantine.bytes.Load())
 	}
 	s.fresh()
 	if u, ok := s.space.last(); ok {
 		if s.floor > 0 || s.o.MinFree < 0 {
 			least(held + u.Avail - s.floor)
 		}
-		if w := s.o.HighWatermark; w > 0 {
+		if w := s.o.HighWatermark; w > 0 && u.Size > 0 {
 			least(held + int64(w*float64(u.Size)) - (u.Size - u.Free))
 		}
 	}

@@ -83,7 +83,6 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.format = l2.Format{HeadAlign: align, PadAlign: align, Checksum: o.Checksum}
 	if o.Raw {
 		s.format = l2.Format{Raw: true}
-		o.Logger.Warn("l2/fs: format raw cannot detect corruption: nothing but the length of an object is checked", "base_path", base)
 	}
 	if err := s.folders(); err != nil {
 		return nil, err
@@ -301,8 +300,8 @@ func (s *Store) Describe() map[string]any {
 		"direct_io":         "off",
 		"publish":           s.publishes(),
 		"index_objects":     s.index.len(),
-		"quarantine_files":  s.quarantine.count(),
-		"quarantine_bytes":  s.quarantine.size(),
+		"quarantine_files":  s.quarantine.files.Load(),
+		"quarantine_bytes":  s.quarantine.bytes.Load(),
 		"fs_size_bytes":     u.Size,
 		"fs_avail_bytes":    u.Avail,
 		"min_free_bytes":    s.floor,

@@ -108,11 +108,11 @@ func (s System) fill() System {
 	return s
 }
 
-// Files are readable by the group: processes that share a folder may run as
-// different users of one. Nobody else may read what prompts have left.
+// Processes that share a folder may run as different users of one group, if their
+// umask lets them. Nobody else may read what prompts have left.
 const (
-	filePerm = 0o640
-	dirPerm  = 0o750
+	filePerm = 0o660
+	dirPerm  = 0o770
 )
 
 // cause is the Err value of package l2 for an error of the operating system.

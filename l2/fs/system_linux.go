@@ -15,7 +15,7 @@ func osSystem() System {
 		Rename:  rename,
 		Link:    func(from, to string) error { return retry(func() error { return unix.Link(from, to) }) },
 		Remove:  func(path string) error { return retry(func() error { return unix.Unlink(path) }) },
-		Mkdir:   func(path string) error { return os.Mkdir(path, dirPerm) },
+		Mkdir:   func(path string) error { return unix.Mkdir(path, dirPerm) },
 		Stat:    lstat,
 		ReadDir: readDir,
 		SyncDir: syncDir,

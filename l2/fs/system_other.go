@@ -24,7 +24,7 @@ func osSystem() System {
 		},
 		Link:    os.Link,
 		Remove:  os.Remove,
-		Mkdir:   func(path string) error { return os.Mkdir(path, dirPerm) },
+		Mkdir:   func(path string) error { return unix.Mkdir(path, dirPerm) },
 		Stat:    lstat,
 		ReadDir: readDir,
 		SyncDir: syncDir,
