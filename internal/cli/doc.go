@@ -28,6 +28,7 @@
 //	unit              of the plain numbers of a Bytes flag ("GiB")
 //	emptyenv          an empty environment variable counts as a value
 //	lenientenv        a text from the environment that is not among the choices gives a warning and the default
+//	json              of a list: the values are JSON objects, in a file also YAML objects
 //	nargs:"*"         takes all following arguments up to the next flag
 //	treat, why, upstream   flags of LMCache that are not ours; see Upstream
 package cli

@@ -156,6 +156,8 @@ func settable(node *kong.Node) []*kong.Flag {
 // texts turns a value into the form that flags are decoded from.
 func (f *configFile) texts(flag *kong.Flag, key, value *yaml.Node) ([]string, bool) {
 	switch {
+	case flag.Tag.Has("json"):
+		return f.jsonValues(key, value)
 	case value.Kind == yaml.ScalarNode:
 		text, ok := f.expand(value)
 		return []string{text}, ok

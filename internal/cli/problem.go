@@ -47,6 +47,13 @@ func newProblems(env func(string) (string, bool)) *Problems {
 // on one flag the first stays.
 func (p *Problems) Flag(name, format string, args ...any) { p.add(ExitUsage, name, format, args...) }
 
+// Element reports that value n (1 is the first) of a flag that can be repeated is
+// wrong on any machine. Unlike those of Flag, all reports stay.
+func (p *Problems) Element(name string, n int, format string, args ...any) {
+	p.bad[name] = true
+	p.Usage("--%s %d: %s%s", name, n, fmt.Sprintf(format, args...), p.origins[name].suffix())
+}
+
 // Machine reports that the value of a flag cannot be had on this machine.
 func (p *Problems) Machine(name, format string, args ...any) {
 	p.add(ExitFailed, name, format, args...)

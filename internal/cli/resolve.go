@@ -33,7 +33,10 @@ func (r *resolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 	}
 	if text, ok := r.env(flag); ok {
 		r.problems.origins[flag.Name] = origin{source: fromEnv, where: EnvName(flag.Name), text: text}
-		if flag.IsSlice() {
+		switch {
+		case flag.Tag.Has("json"):
+			return jsonTexts(text), nil
+		case flag.IsSlice():
 			return strings.Split(text, ","), nil
 		}
 		return text, nil

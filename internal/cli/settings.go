@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -62,6 +63,12 @@ func setting(flag *kong.Flag, from origin) Setting {
 	}
 	if flag.IsBool() {
 		s.Kind = "BOOL"
+	}
+	if list, ok := flag.Target.Interface().([]string); ok && flag.Tag.Has("json") {
+		for i, text := range list {
+			list[i] = maskJSON(text)
+		}
+		s.Value = strings.Join(list, " ")
 	}
 	switch from.source {
 	case fromArgs:
