@@ -168,7 +168,7 @@ var layers = []layer{
 		6, "cmd/lmcache",
 		[]string{
 			".", "eventbus", "gpu", "gpu/fake", "internal/artefact", "internal/belady", "internal/cli", "internal/cli/flags", "internal/l1bench", "internal/mooncake", "internal/top", "internal/workload",
-			"l1", "observe", "observe/export", "server/http", "storage", "storage/kv",
+			"l1", "observe", "observe/export", "server/http", "storage", "storage/kv", "trace", "trace/...",
 		},
 		[]string{"github.com/alecthomas/kong", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/metric/noop"},
 		"a program assembles packages and holds no logic of its own",

@@ -60,6 +60,14 @@ func (c *workloadCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close(closing)) }()
+	recorded := o.Engine.L1
+	recorded.Bytes = o.L1Bytes()
+	if err := obs.record(&c.Trace, storageConfig(c.ChunkSize, recorded), log); err != nil {
+		return err
+	}
+	if obs.recorder != nil && c.TraceOutput == "" {
+		log.Warn("trace: " + obs.recorder.Path())
+	}
 	if err := c.listen(ctx, obs, d.Engine(), log); err != nil {
 		return err
 	}

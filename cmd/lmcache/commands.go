@@ -37,7 +37,7 @@ func newApp(std *cli.IO) *cli.App {
 // groups are the titles of flags in the order of the help.
 func groups() []kong.Group {
 	var out []kong.Group
-	for _, title := range []string{"Server", "Workload", "Benchmark", "View", "L1 and eviction", "HTTP", "Observability", "Output", "General"} {
+	for _, title := range []string{"Server", "Workload", "Benchmark", "View", "L1 and eviction", "HTTP", "Observability", "Trace Recording", "Output", "General"} {
 		out = append(out, kong.Group{Key: title, Title: title})
 	}
 	return out

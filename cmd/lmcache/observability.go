@@ -12,6 +12,7 @@ import (
 	"github.com/lmcache-go/lmcache/internal/cli/flags"
 	"github.com/lmcache-go/lmcache/observe"
 	"github.com/lmcache-go/lmcache/observe/export"
+	"github.com/lmcache-go/lmcache/trace"
 )
 
 // exportLimit is how long the end of all exporters may take.
@@ -27,6 +28,7 @@ type observability struct {
 	spans    *export.Spans // nil: none
 	log      *slog.Logger  // what the program logs through, to a collector too if the flags ask for it
 	sessions *observe.SpanRegistry
+	recorder *trace.Recorder // nil: none
 }
 
 // openObservability makes the bus and subscribes what the flags ask for. It opens

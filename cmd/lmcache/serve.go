@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 
 	"github.com/lmcache-go/lmcache"
@@ -79,6 +81,9 @@ func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options
 	}
 	o.Bus = s.obs.bus
 	if s.engine, err = lmcache.Open(ctx, o); err != nil {
+		return err
+	}
+	if err = s.obs.record(&c.Trace, storageConfig(o.ChunkTokens, o.L1), s.log); err != nil {
 		return err
 	}
 	if err = s.obs.watch(s.engine); err != nil {
@@ -153,6 +158,9 @@ func (c *serverCommand) plan(io *cli.IO) error {
 		return "http://" + net.JoinHostPort(host, strconv.Itoa(port))
 	}
 	r.Line("metrics_url", "Metrics", at(c.Metrics(), c.PrometheusHost, c.PrometheusPort))
+	if c.Trace.Records() {
+		r.Line("trace", "Trace recording", cmp.Or(c.TraceOutput, "a new file in "+os.TempDir()))
+	}
 	r.Line("http_url", "HTTP", at(!c.HTTP.Disable, c.HTTP.Host, c.HTTP.Port))
 	_, err := fmt.Fprint(io.Stdout, r.Text())
 	return err

@@ -11,6 +11,7 @@ type serverCommand struct {
 	flags.L1 `kong:"embed,set='l1_size_note=(required)',set='policy_note=(required)'"`
 	flags.HTTP
 	flags.Observability
+	flags.Trace
 	flags.Log
 	flags.Upstream
 	flags.UpstreamShared
@@ -31,6 +32,7 @@ func (c *serverCommand) Check(p *cli.Problems) {
 	c.L1.Check(p)
 	c.L1.WarnFull(p)
 	c.Observability.Check(p)
+	c.Trace.Check(p, &c.Observability)
 	checkEndpoint(p, &c.Observability.Spans)
 	flags.CheckListeners(p, c.HTTP.Listener(), c.Observability.Listener())
 }

@@ -10,6 +10,7 @@ type workloadCommand struct {
 	flags.Workload
 	flags.L1 `kong:"embed,set='l1_size_note=(1 GiB by default)',set='policy_note=(LRU by default)'"`
 	flags.Observability
+	flags.Trace
 	flags.Log
 	flags.UpstreamShared
 	cli.Output
@@ -41,6 +42,7 @@ func (c *workloadCommand) Check(p *cli.Problems) {
 	if c.RequestLog == "-" {
 		p.Flag("request-log", "must be a file: stdout holds the result")
 	}
+	c.Trace.Check(p, &c.Observability)
 	checkEndpoint(p, &c.Observability.Spans)
 	c.Output.Check(p)
 }

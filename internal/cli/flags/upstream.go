@@ -105,8 +105,6 @@ type UpstreamShared struct {
 	LookupHashLogMaxFiles         string `name:"lookup-hash-log-max-files" treat:"later" upstream:"100" numeric:""`
 	EnableExtraLogging            bool   `name:"enable-extra-logging" treat:"later" upstream:"false"`
 	ExtraLoggingInterval          string `name:"extra-logging-interval" treat:"later" upstream:"10" numeric:""`
-	TraceLevel                    string `name:"trace-level" treat:"later" why:"there is no trace recorder"`
-	TraceOutput                   string `name:"trace-output" treat:"later" why:"there is no trace recorder"`
 	EnableGCMonitor               bool   `name:"enable-gc-monitor" treat:"ignored" why:"it watches Python's garbage collector" upstream:"false"`
 	GCMonitorMinPauseMS           string `name:"gc-monitor-min-pause-ms" treat:"ignored" why:"it watches Python's garbage collector" upstream:"1" numeric:""`
 	GCMonitorTopObjects           string `name:"gc-monitor-top-objects" treat:"ignored" why:"it watches Python's garbage collector" upstream:"0" numeric:""`
