@@ -34,6 +34,7 @@ var layers = []layer{
 	{0, "internal/invariants", nil, nil, "a leaf: one constant"},
 	{0, "internal/machine", nil, []string{"golang.org/x/sys/unix"}, "a leaf: what the machine offers is asked for by the library and by the command line"},
 	{0, "internal/loglevel", nil, nil, "a leaf: names that the command line and the HTTP front end share"},
+	{0, "internal/servertest", nil, nil, "a leaf: every test may use it"},
 	{0, "internal/leak", nil, nil, "a leaf: every test may use it"},
 	{0, "internal/suggest", nil, nil, "a leaf: names are mistyped on the command line and in the configuration of adapters"},
 	{0, "internal/serving", nil, nil, "a leaf: the life of a listener, whatever it serves"},
@@ -74,6 +75,12 @@ var layers = []layer{
 	{2, "l2/zstd", []string{"l2", "storage/kv"}, []string{"github.com/klauspost/compress/zstd"}, "the only place of the compressor, so that nobody links it who does not name it"},
 	{2, "gpu/gputest", []string{"gpu", "storage/kv"}, nil, "the contract that every device passes"},
 	{2, "l2/fs", []string{"l2", "storage/kv"}, []string{"golang.org/x/sys/unix"}, "a store knows only the contract that it fulfils"},
+	{
+		2, "l2/resp",
+		[]string{"l2", "storage/kv"},
+		[]string{"github.com/redis/rueidis"},
+		"a store knows only the contract that it fulfils",
+	},
 	{2, "l2/fs/fstest", []string{"l2/fs"}, nil, "faults for tests of what is above the file system"},
 	{
 		2, "storage",
@@ -198,7 +205,7 @@ var restricted = []struct {
 }{
 	{"unsafe", []string{"l1/internal/pool", "l1/internal/slab"}, "one place hands out memory that the garbage collector does not know, another advises the kernel about memory that it does"},
 	{"reflect", []string{"eventbus", "internal/cli"}, "types are known where they are used; the bus looks them up once, and kong's mappers speak reflect"},
-	{"testing", []string{"eventbus/eventbustest", "gpu/gputest", "l1/policy/policytest", "l2/l2test"}, "shipped code must not carry the flags of package testing"},
+	{"testing", []string{"eventbus/eventbustest", "gpu/gputest", "l1/policy/policytest", "l2/l2test", "internal/servertest"}, "shipped code must not carry the flags of package testing"},
 	{"net/http", []string{"server/http", "observe/export", "internal/serving", "internal/top", "cmd/lmcache", "internal/cli", "examples/otel"}, "the library opens no port"},
 	{"net/http/pprof", nil, "it registers handlers in a global when it is imported"},
 	{"expvar", nil, "it registers a handler in a global when it is imported"},
@@ -207,7 +214,7 @@ var restricted = []struct {
 	{"math/rand", nil, "math/rand/v2 has no global seed"},
 	{"plugin", nil, "no code is loaded at run time"},
 	{"C", nil, "everything builds without cgo"},
-	{"os/exec", nil, "nothing starts a process"},
+	{"os/exec", []string{"internal/servertest"}, "nothing starts a process, except tests"},
 }
 
 // banned may not be imported even by tests.

@@ -1,0 +1,121 @@
+package servertest
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os/exec"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a server may take to start or end.
+const patience = 30 * time.Second
+
+// process is a running program.
+type process struct {
+	tb   testing.TB
+	name string
+	cmd  *exec.Cmd
+	out  output
+	done chan struct{} // closed when it has ended
+}
+
+// output collects what a program prints.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// find is the path of a program; the test is skipped if there is none.
+func find(tb testing.TB, program string) string {
+	tb.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		tb.Skipf("%s is not installed: make tools", program)
+	}
+	return path
+}
+
+// start runs a program and waits until ready says so. A program that ends before is
+// an error: somebody else may have got its port.
+func start(tb testing.TB, ready func() bool, path string, args, env []string) (*process, error) {
+	tb.Helper()
+	p := &process{tb: tb, name: path, cmd: exec.Command(path, args...), done: make(chan struct{})}
+	p.cmd.Env = append(p.cmd.Environ(), env...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	p.cmd.SysProcAttr = sysProcAttr()
+	if err := p.cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait()
+		close(p.done)
+	}()
+	tb.Cleanup(p.kill)
+	deadline := time.Now().Add(patience)
+	for !ready() {
+		select {
+		case <-p.done:
+			return nil, fmt.Errorf("%s ended at once:\n%s", path, &p.out)
+		case <-time.After(10 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			tb.Fatalf("%s is not ready after %v:\n%s", path, patience, &p.out)
+		}
+	}
+	return p, nil
+}
+
+// kill ends it at once; idempotent.
+func (p *process) kill() { p.signal(syscall.SIGKILL, true) }
+
+func (p *process) signal(s syscall.Signal, wait bool) {
+	_ = p.cmd.Process.Signal(s)
+	if !wait {
+		return
+	}
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		p.tb.Errorf("%s does not end", p.name)
+	}
+}
+
+// freePort is a port of the loopback interface that nobody listens on.
+func freePort(tb testing.TB) int {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// listens reports whether somebody accepts connections at an address.
+func listens(addr string) bool {
+	c, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
+}

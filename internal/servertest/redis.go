@@ -1,0 +1,137 @@
+package servertest
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Server is a running server.
+type Server struct {
+	Addr string // HOST:PORT
+
+	tb    testing.TB
+	begin func() (*process, error)
+	p     *process
+}
+
+// Redis starts an empty redis-server that keeps nothing on disk, with more arguments.
+func Redis(tb testing.TB, args ...string) *Server {
+	tb.Helper()
+	return redis(tb, func() []string { return args })
+}
+
+// redis starts a server with arguments that are made anew for each try.
+func redis(tb testing.TB, args func() []string) *Server {
+	tb.Helper()
+	path, dir := find(tb, "redis-server"), tb.TempDir()
+	var err error
+	for range tries {
+		port := freePort(tb)
+		s := &Server{Addr: loopback(port), tb: tb}
+		all := append([]string{
+			"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no",
+		}, args()...)
+		s.begin = func() (*process, error) {
+			return start(tb, func() bool { return pings(s.Addr) }, path, all, nil)
+		}
+		if s.p, err = s.begin(); err == nil {
+			return s
+		}
+	}
+	tb.Fatal(err)
+	return nil
+}
+
+// tries is how often another port is tried.
+const tries = 5
+
+// Kill ends the server at once.
+func (s *Server) Kill() { s.p.kill() }
+
+// Restart starts it again, at the same address.
+func (s *Server) Restart() {
+	s.tb.Helper()
+	s.p.kill()
+	p, err := s.begin()
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	s.p = p
+}
+
+// Hang stops the server without ending it: connections are accepted and nothing answers.
+func (s *Server) Hang() { s.p.signal(syscall.SIGSTOP, false) }
+
+// Resume ends Hang.
+func (s *Server) Resume() { s.p.signal(syscall.SIGCONT, false) }
+
+// pings reports whether a Redis answers, if only that it wants a password.
+func pings(addr string) bool {
+	line, err := ask(addr, "PING")
+	return err == nil && (strings.HasPrefix(line, "+PONG") || strings.HasPrefix(line, "-NOAUTH"))
+}
+
+// ask sends one inline command and returns the first line of the answer.
+func ask(addr, command string) (string, error) {
+	c, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(time.Second))
+	if _, err := fmt.Fprintf(c, "%s\r\n", command); err != nil {
+		return "", err
+	}
+	return bufio.NewReader(c).ReadString('\n')
+}
+
+// RedisCluster starts a cluster of three masters and returns their addresses.
+func RedisCluster(tb testing.TB) []string {
+	tb.Helper()
+	cli := find(tb, "redis-cli")
+	var addrs []string
+	for range 3 {
+		// The nodes talk to each other on a second port, which is 10,000 higher unless told.
+		s := redis(tb, func() []string {
+			return []string{"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(freePort(tb))}
+		})
+		addrs = append(addrs, s.Addr)
+	}
+	args := append([]string{"--cluster", "create"}, addrs...)
+	if out, err := exec.Command(cli, append(args, "--cluster-yes")...).CombinedOutput(); err != nil {
+		tb.Fatalf("redis-cli --cluster create: %v\n%s", err, out)
+	}
+	deadline := time.Now().Add(patience)
+	for _, addr := range addrs {
+		for !clusterReady(addr) {
+			if time.Now().After(deadline) {
+				tb.Fatalf("the cluster is not ready after %v", patience)
+			}
+			<-time.After(20 * time.Millisecond)
+		}
+	}
+	return addrs
+}
+
+// clusterReady reports whether a node knows that all slots are served.
+func clusterReady(addr string) bool {
+	c, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(time.Second))
+	if _, err := fmt.Fprint(c, "CLUSTER INFO\r\n"); err != nil {
+		return false
+	}
+	buf := make([]byte, 4096)
+	n, err := c.Read(buf)
+	return err == nil && strings.Contains(string(buf[:n]), "cluster_state:ok")
+}

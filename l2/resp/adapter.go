@@ -1,0 +1,197 @@
+package resp
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"github.com/redis/rueidis"
+
+	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// Adapter keeps objects in a server.
+type Adapter struct {
+	o     Options
+	conn  connector
+	free  pool
+	calls sync.WaitGroup // grows under mu while not closed
+	mu    struct {
+		sync.Mutex
+		closed bool
+	}
+}
+
+var (
+	_ l2.Adapter   = (*Adapter)(nil)
+	_ l2.Formatter = (*Adapter)(nil)
+	_ l2.Lister    = (*Adapter)(nil)
+	_ l2.Scanner   = (*Adapter)(nil)
+	_ l2.Describer = (*Adapter)(nil)
+)
+
+// Open returns an adapter. It does not connect: the first call does.
+func Open(o Options) (*Adapter, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	return &Adapter{o: o, conn: connector{o: o}}, nil
+}
+
+// Format implements [l2.Formatter].
+func (a *Adapter) Format() l2.Format { return a.o.Format }
+
+// enter begins a call, which has a time limit and ends with leave.
+func (a *Adapter) enter(ctx context.Context) (_ context.Context, leave func(), err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.mu.closed {
+		return nil, nil, l2.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	a.calls.Add(1)
+	ctx, cancel := context.WithTimeout(ctx, a.o.RequestTimeout)
+	return ctx, func() { cancel(); a.calls.Done() }, nil
+}
+
+// do runs f with a client for a batch of n keys. What f returns says that the server
+// could not be talked to: then other addresses are tried next time.
+func (a *Adapter) do(ctx context.Context, n int, f func(context.Context, rueidis.Client) error) error {
+	ctx, leave, err := a.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if n == 0 {
+		return nil
+	}
+	c, err := a.conn.get(ctx)
+	if err != nil {
+		return err
+	}
+	if err = f(ctx, c); err != nil {
+		err = outside(ctx, err)
+		a.conn.failed(c, err)
+	}
+	return err
+}
+
+// name is what the object of a key is called in the server.
+func (a *Adapter) name(k kv.Key) string { return a.prefix() + a.o.Format.RemoteName(k) }
+
+func (a *Adapter) prefix() string {
+	if a.o.Prefix == "" {
+		return ""
+	}
+	return a.o.Prefix + "@"
+}
+
+// parse is the inverse of name.
+func (a *Adapter) parse(name string) (kv.Key, error) {
+	rest, ok := strings.CutPrefix(name, a.prefix())
+	if !ok {
+		return kv.Key{}, kv.ErrNotKey
+	}
+	return a.o.Format.ParseRemoteName(rest)
+}
+
+// Lookup implements [l2.Adapter]. An object is a string that is not empty.
+func (a *Adapter) Lookup(ctx context.Context, keys []kv.Key, found []l2.Found) error {
+	clear(found)
+	return a.do(ctx, len(keys), func(ctx context.Context, c rueidis.Client) error {
+		sizes, err := a.sizes(ctx, c, keys)
+		for i, n := range sizes {
+			found[i] = l2.Found{OK: n > 0, Size: max(n, 0)}
+		}
+		return err
+	})
+}
+
+// sizes asks for the length of each key's value: 0 for none, and -1 if the server did
+// not say. An error means that it did not for any.
+func (a *Adapter) sizes(ctx context.Context, c rueidis.Client, keys []kv.Key) ([]int64, error) {
+	cmds := make(rueidis.Commands, len(keys))
+	for i, k := range keys {
+		cmds[i] = c.B().Strlen().Key(a.name(k)).Build()
+	}
+	sizes := make([]int64, len(keys))
+	var lost error
+	answered := false
+	for i, r := range c.DoMulti(ctx, cmds...) {
+		n, err := r.AsInt64()
+		switch {
+		case err == nil:
+			sizes[i], answered = n, true
+		case said(err):
+			sizes[i], answered = 0, true // another type: not ours
+		default:
+			sizes[i], lost = -1, err
+		}
+	}
+	if answered {
+		return sizes, nil
+	}
+	return sizes, lost
+}
+
+// Delete implements [l2.Adapter].
+func (a *Adapter) Delete(ctx context.Context, keys []kv.Key, freed []int64) error {
+	return a.do(ctx, len(keys), func(ctx context.Context, c rueidis.Client) error {
+		sizes, err := a.sizes(ctx, c, keys)
+		if err != nil {
+			return err
+		}
+		cmds := make(rueidis.Commands, len(keys))
+		for i, k := range keys {
+			cmds[i] = c.B().Unlink().Key(a.name(k)).Build()
+		}
+		var lost error
+		answered := false
+		for i, r := range c.DoMulti(ctx, cmds...) {
+			n, err := r.AsInt64()
+			switch {
+			case err != nil:
+				freed[i], lost = -1, err
+				answered = answered || said(err)
+				continue
+			case n == 0:
+				freed[i] = 0
+			default:
+				freed[i] = max(sizes[i], 0)
+			}
+			answered = true
+		}
+		if answered {
+			return nil
+		}
+		return lost
+	})
+}
+
+// Close implements [l2.Adapter]. Calls in progress end with their time limit at the
+// latest.
+func (a *Adapter) Close() error {
+	a.mu.Lock()
+	a.mu.closed = true
+	a.mu.Unlock()
+	a.calls.Wait()
+	a.conn.close()
+	return nil
+}
+
+// Describe implements [l2.Describer].
+func (a *Adapter) Describe() map[string]any {
+	addr, policy := a.conn.describe()
+	d := map[string]any{"cluster": a.o.Cluster}
+	if addr != "" {
+		d["server"] = addr
+	}
+	if policy != "" {
+		d["maxmemory_policy"] = policy
+	}
+	return d
+}

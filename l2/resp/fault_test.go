@@ -1,0 +1,367 @@
+package resp_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/lmcache-go/lmcache/internal/leak"
+	"github.com/lmcache-go/lmcache/internal/servertest"
+	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/l2/resp"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+func key(t testing.TB, n int) kv.Key {
+	t.Helper()
+	h, err := kv.HashOf([]byte{byte(n >> 8), byte(n), 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kv.Key{Hash: h, Model: "meta/llama", Rank: 0x01000100}
+}
+
+func item(t testing.TB, n int, payload string) l2.Item {
+	t.Helper()
+	k := key(t, n)
+	head := make([]byte, l2.Format{}.HeadLen(k, ""))
+	h := l2.Header{Key: k, Checksum: l2.XXH3, Sum: l2.XXH3.Sum([]byte(payload)), Payload: int64(len(payload))}
+	if err := h.Put(head); err != nil {
+		t.Fatal(err)
+	}
+	return l2.Item{Key: k, Head: head, Data: []byte(payload)}
+}
+
+func room(t testing.TB, n, size int) l2.Item {
+	t.Helper()
+	return l2.Item{Key: key(t, n), Head: make([]byte, l2.Format{}.HeadLen(key(t, n), "")), Data: make([]byte, size)}
+}
+
+func closing(t *testing.T, a *resp.Adapter) {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// client is a plain client of a server.
+func client(t testing.TB, addr string) rueidis.Client {
+	t.Helper()
+	c, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{addr}, DisableCache: true, AlwaysRESP2: true, ForceSingleClient: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// An adapter of a server that is away opens, says why its calls fail, and works once
+// the server is there; so it does after the server was killed.
+func TestServerComesAndGoes(t *testing.T) {
+	leak.Check(t)
+	s := servertest.Redis(t)
+	s.Kill()
+	a := open(t, resp.Options{Addrs: []string{s.Addr}})
+	closing(t, a)
+	for range 2 {
+		err := a.Store(t.Context(), []l2.Item{item(t, 1, "payload")})
+		if !errors.Is(err, l2.ErrConnection) || !l2.Unreachable(err) {
+			t.Fatalf("without a server: %v", err)
+		}
+		s.Restart()
+		items := []l2.Item{item(t, 1, "payload")}
+		eventually(t, func() error { return a.Store(t.Context(), items) })
+		if items[0].Err != nil || items[0].N != 7 {
+			t.Fatalf("with a server: %+v", items[0])
+		}
+		s.Kill()
+		eventually(t, func() error {
+			if err := a.Lookup(t.Context(), []kv.Key{key(t, 1)}, make([]l2.Found, 1)); err == nil {
+				return errors.New("a dead server answers")
+			}
+			return nil
+		})
+	}
+}
+
+func eventually(t *testing.T, f func() error) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for err := f(); err != nil; err = f() {
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+// A server that accepts connections and does not answer costs a call its time limit,
+// not more, and is a timeout.
+func TestServerThatHangs(t *testing.T) {
+	s := servertest.Redis(t)
+	a := open(t, resp.Options{Addrs: []string{s.Addr}, RequestTimeout: 100 * time.Millisecond})
+	closing(t, a)
+	items := []l2.Item{item(t, 1, strings.Repeat("p", 1<<20))}
+	if err := a.Store(t.Context(), items); err != nil || items[0].Err != nil {
+		t.Fatal(err, items[0].Err)
+	}
+	s.Hang()
+	calls := map[string]func(context.Context) error{
+		"Lookup": func(ctx context.Context) error { return a.Lookup(ctx, []kv.Key{key(t, 1)}, make([]l2.Found, 1)) },
+		"Load":   func(ctx context.Context) error { return a.Load(ctx, []l2.Item{room(t, 1, 1<<20)}) },
+		"Store":  func(ctx context.Context) error { return a.Store(ctx, []l2.Item{item(t, 2, "other")}) },
+		"Delete": func(ctx context.Context) error { return a.Delete(ctx, []kv.Key{key(t, 1)}, make([]int64, 1)) },
+	}
+	for name, call := range calls {
+		if err := call(t.Context()); l2.ReasonOf(err) != l2.ReasonTimeout {
+			t.Errorf("%s: %v, want a timeout", name, err)
+		}
+	}
+	s.Resume()
+	eventually(t, func() error {
+		items := []l2.Item{room(t, 1, 1<<20)}
+		if err := a.Load(t.Context(), items); err != nil {
+			return err
+		}
+		return items[0].Err
+	})
+}
+
+func TestWrongPassword(t *testing.T) {
+	s := servertest.Redis(t, "--requirepass", "secret")
+	for _, password := range []string{"", "not-the-secret"} {
+		a := open(t, resp.Options{Addrs: []string{s.Addr}, Password: password})
+		closing(t, a)
+		err := a.Lookup(t.Context(), []kv.Key{key(t, 1)}, make([]l2.Found, 1))
+		if password == "" && err == nil {
+			continue // a command's own refusal is about its key
+		}
+		if err == nil || l2.Unreachable(err) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("password %q: %v", password, err)
+		}
+	}
+	a := open(t, resp.Options{Addrs: []string{s.Addr}, Password: "secret"})
+	closing(t, a)
+	items := []l2.Item{item(t, 1, "payload")}
+	if err := a.Store(t.Context(), items); err != nil || items[0].Err != nil {
+		t.Errorf("the right password: %v, %v", err, items[0].Err)
+	}
+}
+
+// A server that is full and evicts nothing says so per key.
+func TestServerIsFull(t *testing.T) {
+	s := servertest.Redis(t, "--maxmemory", "4mb", "--maxmemory-policy", "noeviction")
+	a := open(t, resp.Options{Addrs: []string{s.Addr}})
+	closing(t, a)
+	full := 0
+	for n := range 8 {
+		items := []l2.Item{item(t, n, strings.Repeat("p", 1<<20))}
+		if err := a.Store(t.Context(), items); err != nil {
+			t.Fatal(err)
+		}
+		if err := items[0].Err; err != nil {
+			full++
+			if l2.ReasonOf(err) != l2.ReasonNoSpace {
+				t.Errorf("object %d: %v", n, err)
+			}
+		}
+	}
+	if full == 0 {
+		t.Error("eight objects of 1 MiB fit 4 MB")
+	}
+	if got := a.Describe()["maxmemory_policy"]; got != "noeviction" {
+		t.Errorf("policy %v", got)
+	}
+}
+
+// What somebody else keeps under the name is not an object, and a value that is too long is
+// not read.
+func TestForeignValues(t *testing.T) {
+	s := servertest.Redis(t)
+	a := open(t, resp.Options{Addrs: []string{s.Addr}})
+	closing(t, a)
+	c := client(t, s.Addr)
+	name := func(n int) string { return l2.Format{}.RemoteName(key(t, n)) }
+	for _, cmd := range []rueidis.Completed{
+		c.B().Sadd().Key(name(1)).Member("a set").Build(),
+		c.B().Set().Key(name(2)).Value(strings.Repeat("x", 5000)).Build(),
+		c.B().Set().Key(name(3)).Value("short").Build(),
+		c.B().Set().Key("something else").Value("x").Build(),
+		c.B().Set().Key("@v1@m@zz@0@00").Value("x").Build(),
+	} {
+		if err := c.Do(t.Context(), cmd).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	items := []l2.Item{room(t, 1, 100), room(t, 2, 100), room(t, 3, 100)}
+	if err := a.Load(t.Context(), items); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []l2.Reason{l2.ReasonNotFound, l2.ReasonCorrupt, l2.ReasonCorrupt} {
+		if got := l2.ReasonOf(items[i].Err); got != want {
+			t.Errorf("value %d: %v, want %s", i+1, items[i].Err, want)
+		}
+	}
+	page, err := a.List(t.Context(), l2.ListQuery{PageSize: 100})
+	if err != nil || len(page.Entries) != 2 { // 2 and 3 have names of ours
+		t.Errorf("listing: %v, %v", page, err)
+	}
+}
+
+// Of several servers the first that answers is used, and another one when that is lost.
+func TestSeveralServers(t *testing.T) {
+	first, second := servertest.Redis(t), servertest.Redis(t)
+	first.Kill()
+	a := open(t, resp.Options{Addrs: []string{first.Addr, second.Addr}})
+	closing(t, a)
+	items := []l2.Item{item(t, 1, "payload")}
+	if err := a.Store(t.Context(), items); err != nil || items[0].Err != nil {
+		t.Fatal(err, items[0].Err)
+	}
+	if got := a.Describe()["server"]; got != second.Addr {
+		t.Errorf("server %v, want the second", got)
+	}
+	first.Restart()
+	second.Kill()
+	eventually(t, func() error {
+		items := []l2.Item{item(t, 2, "payload")}
+		if err := a.Store(t.Context(), items); err != nil {
+			return err
+		}
+		return items[0].Err
+	})
+	if got := a.Describe()["server"]; got != first.Addr {
+		t.Errorf("server %v, want the first", got)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	pool := certificate(t, dir)
+	tlsPort := freePort(t)
+	servertest.Redis(t, "--tls-port", strconv.Itoa(tlsPort), "--tls-auth-clients", "no",
+		"--tls-cert-file", filepath.Join(dir, "cert.pem"), "--tls-key-file", filepath.Join(dir, "key.pem"), "--tls-ca-cert-file", filepath.Join(dir, "cert.pem"))
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(tlsPort))
+	a := open(t, resp.Options{Addrs: []string{addr}, TLS: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}})
+	closing(t, a)
+	items := []l2.Item{item(t, 1, strings.Repeat("p", 1<<20))}
+	if err := a.Store(t.Context(), items); err != nil || items[0].Err != nil {
+		t.Fatal(err, items[0].Err)
+	}
+	loads := []l2.Item{room(t, 1, 1<<20)}
+	if err := a.Load(t.Context(), loads); err != nil || loads[0].Err != nil || string(loads[0].Data) != string(items[0].Data) {
+		t.Error(err, loads[0].Err)
+	}
+
+	stranger := open(t, resp.Options{Addrs: []string{addr}, TLS: &tls.Config{MinVersion: tls.VersionTLS12}})
+	closing(t, stranger)
+	err := stranger.Lookup(t.Context(), []kv.Key{key(t, 1)}, make([]l2.Found, 1))
+	if !l2.Unreachable(err) {
+		t.Errorf("a certificate that nobody vouches for: %v", err)
+	}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// certificate writes a certificate of 127.0.0.1 and its key, and returns who trusts it.
+func certificate(t *testing.T, dir string) *x509.CertPool {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalECPrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	for name, data := range map[string][]byte{
+		"cert.pem": cert,
+		"key.pem":  pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret}),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(cert)
+	return pool
+}
+
+func TestValidate(t *testing.T) {
+	for name, tc := range map[string]struct {
+		o    resp.Options
+		want []string
+	}{
+		"nothing": {resp.Options{}, []string{"Addrs: none given"}},
+		"everything": {
+			resp.Options{
+				Addrs: []string{"host", ":1", "h:0"}, Username: "u", Database: 2, Cluster: true, Prefix: "a@b",
+				ConnectTimeout: -1, RequestTimeout: -1, Connections: -1,
+			},
+			[]string{
+				`"host" is not HOST:PORT`, `":1" has no host`, `"h:0": port must be 1 to 65535`, "Password: must be set", "Database: 2, but a cluster has only 0",
+				`Prefix: "a@b" contains "@"`, "ConnectTimeout", "RequestTimeout", "Connections",
+			},
+		},
+	} {
+		_, err := resp.Open(tc.o)
+		if err == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		for _, want := range tc.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q in it", name, err, want)
+			}
+		}
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	s := servertest.Redis(t)
+	a := open(t, resp.Options{Addrs: []string{s.Addr}})
+	closing(t, a)
+	it := item(t, 1, "x")
+	it.Data = make([]byte, resp.MaxValue) // never touched: it costs no memory
+	items := []l2.Item{it, item(t, 2, "payload")}
+	if err := a.Store(t.Context(), items); err != nil {
+		t.Fatal(err)
+	}
+	if l2.ReasonOf(items[0].Err) != l2.ReasonTooLarge || items[1].Err != nil {
+		t.Errorf("%v, %v", items[0].Err, items[1].Err)
+	}
+}

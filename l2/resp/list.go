@@ -1,0 +1,178 @@
+package resp
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/redis/rueidis"
+
+	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// List implements [l2.Lister], with SCAN. What comes and goes meanwhile may be in it
+// or not, and while the server rehashes its table an object may be in it twice.
+func (a *Adapter) List(ctx context.Context, q l2.ListQuery) (page l2.Page, err error) {
+	at, err := parseCursor(q.Cursor)
+	if err != nil {
+		return l2.Page{}, err
+	}
+	err = a.do(ctx, 1, func(ctx context.Context, c rueidis.Client) error {
+		page, err = a.page(ctx, c, q.Model, max(q.PageSize, 1), at)
+		return err
+	})
+	return page, err
+}
+
+// Scan implements [l2.Scanner]. The server does not tell when an object was used.
+func (a *Adapter) Scan(ctx context.Context) iter.Seq2[l2.Entry, error] {
+	return func(yield func(l2.Entry, error) bool) {
+		q := l2.ListQuery{PageSize: 1000}
+		for {
+			page, err := a.List(ctx, q)
+			if err != nil {
+				yield(l2.Entry{}, err)
+				return
+			}
+			for _, e := range page.Entries {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if q.Cursor = page.Next; q.Cursor == "" {
+				return
+			}
+		}
+	}
+}
+
+// cursor is a place in a listing: the node, the cursor of its SCAN, and how many of
+// that answer have been listed.
+type cursor struct {
+	node int
+	scan uint64
+	skip int
+}
+
+func (c cursor) String() string { return fmt.Sprintf("%d.%d.%d", c.node, c.scan, c.skip) }
+
+func parseCursor(s string) (c cursor, err error) {
+	if s == "" {
+		return c, nil
+	}
+	bad := fmt.Errorf("resp: %w: cursor %q", l2.ErrIO, s)
+	parts := strings.Split(s, ".")
+	if len(parts) != 3 {
+		return c, bad
+	}
+	node, err1 := strconv.ParseUint(parts[0], 10, 16)
+	scan, err2 := strconv.ParseUint(parts[1], 10, 64)
+	skip, err3 := strconv.ParseUint(parts[2], 10, 31)
+	if err1 != nil || err2 != nil || err3 != nil {
+		return c, bad
+	}
+	return cursor{int(node), scan, int(skip)}, nil //nolint:gosec // 16 and 31 bits
+}
+
+// page collects entries from a place on.
+func (a *Adapter) page(ctx context.Context, c rueidis.Client, model string, size int, at cursor) (l2.Page, error) {
+	nodes, err := a.masters(ctx, c)
+	if err != nil {
+		return l2.Page{}, err
+	}
+	pattern := escape(a.prefix()+a.o.Format.ModelPrefix(model)) + "*"
+	if model == "" {
+		pattern = escape(strings.TrimSuffix(a.prefix()+a.o.Format.ModelPrefix(""), "@")) + "*"
+	}
+	var page l2.Page
+	for at.node < len(nodes) && len(page.Entries) < size {
+		n := nodes[at.node]
+		names, next, err := scan(ctx, n, at.scan, pattern, size)
+		if err != nil {
+			return l2.Page{}, err
+		}
+		keys := a.ours(names, model)
+		keys = keys[min(at.skip, len(keys)):]
+		if room := size - len(page.Entries); len(keys) > room {
+			keys, at.skip = keys[:room], at.skip+room
+		} else {
+			at.scan, at.skip = next, 0
+			if next == 0 {
+				at.node++
+			}
+		}
+		if len(keys) == 0 {
+			continue
+		}
+		sizes, err := a.sizes(ctx, n, keys)
+		if err != nil {
+			return l2.Page{}, err
+		}
+		for i, k := range keys {
+			if sizes[i] > 0 {
+				page.Entries = append(page.Entries, l2.Entry{Key: k, Size: sizes[i]})
+			}
+		}
+	}
+	if at.node < len(nodes) {
+		page.Next = at.String()
+	}
+	return page, nil
+}
+
+// ours are the keys of a model among names, each once and in one order, so that a
+// number of them can be passed over later.
+func (a *Adapter) ours(names []string, model string) (keys []kv.Key) {
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		if k, err := a.parse(name); err == nil && (model == "" || k.Model == model) {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+func scan(ctx context.Context, c rueidis.Client, at uint64, pattern string, count int) (names []string, next uint64, err error) {
+	e, err := c.Do(ctx, c.B().Scan().Cursor(at).Match(pattern).Count(int64(max(count, 100))).Build()).AsScanEntry()
+	return e.Elements, e.Cursor, err
+}
+
+// masters are the servers that hold objects, in one order.
+func (a *Adapter) masters(ctx context.Context, c rueidis.Client) ([]rueidis.Client, error) {
+	if !a.o.Cluster {
+		return []rueidis.Client{c}, nil
+	}
+	nodes := c.Nodes()
+	addrs := make([]string, 0, len(nodes))
+	for addr := range nodes {
+		addrs = append(addrs, addr)
+	}
+	slices.Sort(addrs)
+	var masters []rueidis.Client
+	for _, addr := range addrs {
+		role, err := nodes[addr].Do(ctx, nodes[addr].B().Role().Build()).ToArray()
+		if err != nil || len(role) == 0 {
+			return nil, fmt.Errorf("%s: role: %w", addr, err)
+		}
+		if s, err := role[0].ToString(); err == nil && s == "master" {
+			masters = append(masters, nodes[addr])
+		}
+	}
+	return masters, nil
+}
+
+// escape makes a text stand for itself in a pattern of SCAN.
+func escape(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if strings.IndexByte(`*?[]\^-`, s[i]) >= 0 {
+			b.WriteByte('\\')
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}

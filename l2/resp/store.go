@@ -1,0 +1,96 @@
+package resp
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/redis/rueidis"
+
+	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// Store implements [l2.Adapter]. Values are not sent for keys that are there; an
+// object of another size is replaced.
+func (a *Adapter) Store(ctx context.Context, items []l2.Item) error {
+	return a.do(ctx, len(items), func(ctx context.Context, c rueidis.Client) error {
+		b := &storing{a: a, c: c, items: items}
+		return b.run(ctx)
+	})
+}
+
+// storing is one batch that is stored.
+type storing struct {
+	a     *Adapter
+	c     rueidis.Client
+	items []l2.Item
+	sent  []int // items whose values were sent
+	cmds  rueidis.Commands
+	held  [][]byte // what the commands point to
+}
+
+func (b *storing) run(ctx context.Context) error {
+	keys := make([]kv.Key, len(b.items))
+	for i := range b.items {
+		keys[i], b.items[i].N, b.items[i].Err = b.items[i].Key, 0, nil
+	}
+	sizes, err := b.a.sizes(ctx, b.c, keys)
+	if err != nil {
+		return err
+	}
+	for i := range b.items {
+		if err := b.add(i, sizes[i]); err != nil {
+			b.items[i].Err = err
+		}
+	}
+	if len(b.sent) == 0 {
+		return nil
+	}
+	answered, clean := false, true
+	var lost error
+	for j, r := range b.c.DoMulti(ctx, b.cmds...) {
+		it := &b.items[b.sent[j]]
+		switch err := r.Error(); {
+		case err == nil:
+			it.N, answered = int64(len(it.Data)), true
+		case rueidis.IsRedisNil(err):
+			answered = true // another writer was faster
+		case said(err):
+			it.Err, answered = answer(err), true
+		default:
+			lost, clean = err, false
+			it.Err = outside(ctx, err)
+		}
+	}
+	if clean {
+		b.a.free.put(b.held) // otherwise they may still be on their way
+	}
+	if answered {
+		return nil
+	}
+	return lost
+}
+
+// add puts the value of an item among the commands, unless it is there already.
+func (b *storing) add(i int, there int64) error {
+	it := &b.items[i]
+	size := len(it.Head) + len(it.Data)
+	switch {
+	case size > MaxValue:
+		return fmt.Errorf("resp: %w: %d bytes, the limit is %d", l2.ErrTooLarge, size, MaxValue)
+	case there < 0:
+		return fmt.Errorf("resp: %w: no answer about the key", l2.ErrIO)
+	case there == int64(size):
+		return nil
+	}
+	v := b.a.free.get(size)
+	copy(v[copy(v, it.Head):], it.Data)
+	// As a blocking command it has a connection of its own.
+	cmd := b.c.B().Arbitrary("SET").Keys(b.a.name(it.Key)).Args(rueidis.BinaryString(v))
+	if there == 0 {
+		cmd = cmd.Args("NX")
+	}
+	b.cmds = append(b.cmds, cmd.Blocking())
+	b.sent, b.held = append(b.sent, i), append(b.held, v)
+	return nil
+}
