@@ -169,7 +169,7 @@ func (c *workloadCommand) listen(ctx context.Context, obs *observability, eng *l
 	}
 	srv, err := obs.metrics.Listen(ctx, host, port)
 	if err != nil {
-		return err
+		return takenPort("metrics-addr", host, port, err)
 	}
 	log.Warn("metrics: " + srv.URL())
 	return nil

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"syscall"
 
 	"github.com/lmcache-go/lmcache"
 	"github.com/lmcache-go/lmcache/internal/cli"
@@ -94,7 +95,7 @@ func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options
 	if s.obs.metrics != nil {
 		srv, err := s.obs.metrics.Listen(ctx, c.PrometheusHost, c.PrometheusPort)
 		if err != nil {
-			return err
+			return takenPort("prometheus-port", c.PrometheusHost, c.PrometheusPort, err)
 		}
 		listeners["metrics"] = srv.URL()
 		metrics = s.obs.metrics.Handler()
@@ -106,7 +107,7 @@ func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options
 			Logger: s.log, Version: build.Version, Commit: build.Commit, Listeners: listeners,
 		})
 		if err != nil {
-			return err
+			return takenPort("http-port", c.HTTP.Host, c.HTTP.Port, err)
 		}
 		listeners["http"] = s.front.URL()
 	}
@@ -124,6 +125,16 @@ func (s *service) levelChanged() {
 	if err := s.obs.logs.debug.Refresh(); err != nil {
 		s.log.Error("messages of events cannot be logged", slog.Any("error", err))
 	}
+}
+
+// takenPort says of an error to listen on a port that another program has it, and which
+// flag chooses it; other errors stay as they are.
+func takenPort(flag, host string, port int, err error) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return err
+	}
+	addr := net.JoinHostPort(host, strconv.Itoa(port))
+	return fmt.Errorf("--%s: %s is in use: stop what listens there, or choose another port (0: any free one)", flag, addr)
 }
 
 // stop ends everything in reverse order: front end, engine with the events of its

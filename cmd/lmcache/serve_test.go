@@ -110,8 +110,9 @@ func TestREQ_C21_ServerStops(t *testing.T) {
 	}
 }
 
-// A port that is taken is named, with what to do, and nothing is left behind.
-func TestServerPortTaken(t *testing.T) {
+// REQ-O23: a port that is taken is named, with its flag and what to do, in one line, and
+// nothing is left behind.
+func TestREQ_O23_PortTaken(t *testing.T) {
 	leak.Check(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -128,7 +129,8 @@ func TestServerPortTaken(t *testing.T) {
 				problem += line
 			}
 		}
-		if code != cli.ExitFailed || strings.Count(problem, "\n") != 1 || !strings.Contains(problem, port) || !strings.Contains(problem, "choose another port") {
+		if code != cli.ExitFailed || strings.Count(problem, "\n") != 1 || !strings.HasPrefix(problem, "lmcache: error: "+flag+": ") ||
+			!strings.Contains(problem, ":"+port+" is in use") || !strings.HasSuffix(problem, "choose another port (0: any free one)\n") {
 			t.Errorf("%s %s: exit code %d, %s", flag, port, code, problem)
 		}
 	}

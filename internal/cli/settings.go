@@ -11,6 +11,7 @@ import (
 // Setting is a flag of a command with the value that a run would have.
 type Setting struct {
 	Name    string // of the flag, without dashes
+	Group   string // title under which the help lists it; may be empty
 	Kind    string // BOOL, TEXT, LIST, N, F, SIZE or SECONDS
 	Allowed string // choices or bounds in words; may be empty
 	Default string // as the help shows it; may be empty
@@ -69,6 +70,9 @@ func setting(flag *kong.Flag, from origin) Setting {
 			list[i] = maskJSON(text)
 		}
 		s.Value = strings.Join(list, " ")
+	}
+	if flag.Group != nil {
+		s.Group = flag.Group.Title
 	}
 	switch from.source {
 	case fromArgs:

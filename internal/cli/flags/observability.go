@@ -8,19 +8,19 @@ import (
 
 // Observability holds the flags of the event bus and the metrics.
 type Observability struct {
-	Logs  `kong:"embed"`
-	Spans `kong:"embed"`
-
 	Disable           bool    `name:"disable-observability" group:"Observability" help:"No event bus, no metrics, no port for them"`
 	DisableMetrics    bool    `name:"disable-metrics" group:"Observability" help:"No metrics and no port for them"`
 	QueueSize         int     `name:"event-bus-queue-size" group:"Observability" default:"10000" min:"1" help:"Events that may wait, in each of the two classes"`
 	PrometheusHost    string  `name:"prometheus-host" group:"Observability" default:"0.0.0.0" help:"Address that metrics are scraped at"`
 	PrometheusPort    int     `name:"prometheus-port" group:"Observability" default:"9090" min:"0" max:"65535" help:"Port that metrics are scraped at; 0 takes any free one"`
-	ServiceInstanceID *string `name:"service-instance-id" group:"Observability" emptyenv:"" placeholder:"ID" help:"Name of this process in metrics; unset takes a random UUID"`
+	ServiceInstanceID *string `name:"service-instance-id" group:"Observability" emptyenv:"" placeholder:"ID" help:"Name of this process in metrics, spans and logs; unset takes a random UUID"`
 	InstanceID        *string `name:"instance-id" group:"Observability" placeholder:"ID" help:"Another name of --service-instance-id"`
 	Buckets           string  `name:"metrics-buckets" group:"Observability" default:"tuned" choices:"tuned,otel" help:"Bounds of the histograms"`
 	LabelLimit        int     `name:"metrics-label-limit" group:"Observability" default:"200" min:"1" help:"Values of a label that keep their own series"`
 	SampleRate        float64 `name:"metrics-sample-rate" group:"Observability" default:"0.01" help:"Share of chunks, blocks and transfers that lifecycle and throughput histograms follow: above 0, up to 1"`
+
+	Logs  `kong:"embed"`
+	Spans `kong:"embed"`
 }
 
 // Check reports values that do not fit each other.
