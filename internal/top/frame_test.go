@@ -248,3 +248,21 @@ func TestNumberJSON(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What observing costs is the time that subscribers take of the time between two scrapes.
+func TestCosts(t *testing.T) {
+	const form = "# TYPE lmcache_mp_observability_cpu_seconds_total counter\n" +
+		"lmcache_mp_observability_cpu_seconds_total{subscriber_name=\"A\"} %A%\nlmcache_mp_observability_cpu_seconds_total{subscriber_name=\"B\"} %B%\n" +
+		"# TYPE lmcache_mp_loop_last_tick_seconds gauge\nlmcache_mp_loop_last_tick_seconds{loop=\"x\"} 0\nlmcache_mp_loop_last_tick_seconds{loop=\"y\"} 0\n"
+	at := func(a, b string) string { return strings.NewReplacer("%A%", a, "%B%", b).Replace(form) }
+	f := top.Build(scrape(t, at("1", "5"), start), scrape(t, at("1.1", "5.4"), start.Add(interval)), top.Options{})
+	if diff := cmp.Diff([]top.Costing{{"B", 0.04}, {"A", 0.01}}, f.Bus.Costs, numbers); diff != "" {
+		t.Errorf("costs (-want +got):\n%s", diff)
+	}
+	got := top.Render(f, live(100, 40))
+	for _, want := range []string{"cpu of observing 5.0%  B 4.0%  A 1.0%", "loops 2, none waits"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not shown:\n%s", want, got)
+		}
+	}
+}

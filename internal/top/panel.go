@@ -297,16 +297,8 @@ func busRows(f *Frame) []line {
 	first.label("dropped", some(b.DroppedTotal), count(b.DroppedTotal))
 	first.label("panics", some(b.Panics), count(b.Panics))
 	rows := []line{first}
-	var loops line
-	for _, l := range f.Loops {
-		s := plain
-		if l.Stale {
-			s = bad
-		}
-		loops.label(l.Name, s, long(l.Age))
-	}
-	if len(loops) > 0 {
-		rows = append(rows, append(line{{dim, "loops "}}, loops...))
+	if l := loopLine(f.Loops); l != nil {
+		rows = append(rows, l)
 	}
 	for _, d := range b.Drops {
 		var l line
@@ -321,11 +313,43 @@ func busRows(f *Frame) []line {
 		rows = append(rows, l)
 	}
 	if len(b.Costs) > 0 {
-		var l line
-		for _, c := range b.Costs {
-			l.label(c.Subscriber, plain, percent(c.CPU))
-		}
-		rows = append(rows, append(line{{dim, "cpu "}}, l...))
+		rows = append(rows, costLine(b.Costs))
 	}
 	return rows
+}
+
+// loopLine names the loops that have something to do and have not got on since; nil if the
+// page has no loops.
+func loopLine(list []Loop) line {
+	if len(list) == 0 {
+		return nil
+	}
+	l := line{{dim, "loops"}}
+	for _, loop := range list {
+		s := plain
+		if loop.Stale {
+			s = bad
+		}
+		if loop.Age > 0 {
+			l.label(loop.Name, s, long(loop.Age))
+		}
+	}
+	if len(l) == 1 {
+		l.add(plain, " ", count(Number(len(list))), ", none waits")
+	}
+	return l
+}
+
+// costLine is the time that subscribers take, and the dearest of them.
+func costLine(list []Costing) line {
+	sum := Number(0)
+	for _, c := range list {
+		sum += c.CPU
+	}
+	var l line
+	l.label("cpu of observing", plain, percent(sum))
+	for _, c := range list[:min(len(list), 2)] {
+		l.label(c.Subscriber, plain, percent(c.CPU))
+	}
+	return l
 }
