@@ -28,6 +28,7 @@ type Bus struct {
 	mu struct {
 		sync.Mutex
 		topics  map[reflect.Type]anyTopic
+		costs   costs
 		subs    []*Subscription // in order of registration
 		started bool            // the dispatcher
 		closed  bool
@@ -45,6 +46,7 @@ func New(o Options) *Bus {
 	o = o.withDefaults()
 	b := &Bus{opts: o, done: make(chan struct{})}
 	b.mu.topics = make(map[reflect.Type]anyTopic)
+	b.mu.costs = make(costs)
 	b.shared = newLane(b, o.Queue, o.Reserved, Drop)
 	b.shared.warn = newWarning(b)
 	return b
@@ -76,6 +78,7 @@ func (b *Bus) Subscribe(s Subscriber) (*Subscription, error) {
 
 // attachLocked connects sub and starts its consumer.
 func (b *Bus) attachLocked(sub *Subscription) {
+	sub.cost = b.mu.costs.ofLocked(sub.name)
 	if sub.isolated {
 		if sub.queue <= 0 {
 			sub.queue = b.opts.Queue

@@ -45,6 +45,7 @@ func (l *lane) next() bool {
 		return false
 	}
 	if l.mu.state = l.restLocked(); l.mu.state != busy {
+		l.turned.Store(0)
 		limit := time.Duration(-1)
 		if ticking {
 			limit = max(time.Until(due), 0)
@@ -105,6 +106,7 @@ func (l *lane) rest(limit time.Duration) {
 
 // turn handles the batch taken by next and calls the hooks that are due.
 func (l *lane) turn(now time.Time) {
+	l.turned.Store(max(int64(now.Sub(l.cost.base)), 1))
 	l.bus.clock.observe(now)
 	if len(l.batch) > 0 {
 		l.handle()
@@ -116,9 +118,11 @@ func (l *lane) turn(now time.Time) {
 // handle delivers the batch. A panic ends one guarded run of it; the next one
 // goes on behind the handler that panicked.
 func (l *lane) handle() {
+	l.cost.begin(len(l.batch))
 	for l.pos < len(l.batch) {
 		l.guarded((*lane).deliver)
 	}
+	l.cost.finish()
 }
 
 // deliver goes through the batch from one run of records of the same type to the
@@ -137,7 +141,14 @@ func (l *lane) deliver() {
 			l.heard += l.stride
 		}
 		end, column := pos+1, batch[pos].column
-		for limit := min(l.heard, len(batch)); end < limit && batch[end].column == column; {
+		if pos >= l.cost.at {
+			l.pos = pos
+			columns[column].deliverTimed(pos, batch[pos].at)
+			l.cost.choose(len(batch))
+			pos = end
+			continue
+		}
+		for limit := min(l.heard, l.cost.at, len(batch)); end < limit && batch[end].column == column; {
 			end++
 		}
 		if end > pos+1 {

@@ -69,4 +69,8 @@
 // publish nobody listens to 1 ns, one with a listener 72 ns (22 with PublishAt), the
 // delivery of an event to a handler that counts 5 ns in runs of one type and 12 ns when
 // every event is of another type than the one before. None of it allocates.
+//
+// What each subscriber's callbacks take is measured (Stats.Busy): hooks always, and of a
+// batch one event in 512, at least one, which adds less than a nanosecond per event to a
+// busy bus and two readings of the clock to an idle one.
 package eventbus

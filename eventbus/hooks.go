@@ -69,10 +69,12 @@ func (l *lane) detachHooks(s *Subscription) {
 }
 
 func (l *lane) afterBatch() {
+	from := l.cost.now()
 	for _, h := range l.hooks.Load().batch {
 		l.hook = h
 		l.guarded((*lane).callBatchHook)
 		l.hook = nil
+		from = l.cost.hook(h.sub.cost, from)
 	}
 }
 
@@ -89,9 +91,11 @@ func (l *lane) tick(now time.Time) {
 		if h.due = h.due.Add(h.every); !h.due.After(now) {
 			h.due = now.Add(h.every)
 		}
+		from := l.cost.now()
 		l.hook, l.tickAt = h, now
 		l.guarded((*lane).callTimedHook)
 		l.hook = nil
+		l.cost.hook(h.sub.cost, from)
 	}
 }
 

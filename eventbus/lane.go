@@ -47,6 +47,7 @@ type lane struct {
 	abort       atomic.Bool   // abandon what waits
 	hooks       atomic.Pointer[hooks]
 	waiting     atomic.Int32 // publishers waiting for room
+	turned      atomic.Int64 // when the turn began, in nanoseconds of cost; 0: the consumer rests
 
 	mu struct {
 		sync.Mutex
@@ -64,6 +65,7 @@ type lane struct {
 		full    uint64        // of these, lost because there was no room
 		room    chan struct{} // closed when publishers may find room; nil: none waits
 		waiters []waiter
+		pace    pace
 	}
 
 	begun [2]begun
@@ -78,6 +80,7 @@ type lane struct {
 	heard   int // of these, the next one at which begun is stored
 	worked  bool
 	timer   *time.Timer
+	cost    meter
 	hook    *hook     // being called
 	tickAt  time.Time // for the hook being called
 }
@@ -102,6 +105,7 @@ func newLane(b *Bus, bulk, reserved int, o Overflow) *lane {
 		l.stride = 1 // publishers wait for it
 	}
 	l.hooks.Store(&hooks{})
+	l.cost.start()
 	return l
 }
 

@@ -43,8 +43,9 @@ type column interface {
 	swapLocked()                       // takes over what was filled
 	deliver(run []record, pos int) int // handles a run of records of this column that begins at pos of the batch; returns how far it came
 	deliverOne(pos int, at time.Time)  // handles one record, at pos
-	release()                          // forgets the batch
-	settleLocked() uint64              // accounts for the batch just released, of which it returns what was abandoned
+	deliverTimed(pos int, at time.Time)
+	release()             // forgets the batch
+	settleLocked() uint64 // accounts for the batch just released, of which it returns what was abandoned
 	rowLocked() TypeStats
 	interrupted() bool                        // a panic left a record half handled
 	culprit() (s *Subscription, event string) // whose handler was called last, and for what
@@ -141,6 +142,27 @@ func (s *slots[E]) deliverOne(pos int, at time.Time) {
 	for i := range list {
 		s.turn = i + 1
 		list[i].handle(*item, at)
+	}
+	s.turn = 0
+	s.next++
+}
+
+// deliverTimed is deliverOne that measures what each handler takes.
+func (s *slots[E]) deliverTimed(pos int, at time.Time) {
+	hs := s.handlers.Load()
+	if hs != s.handling {
+		s.handling = hs
+	}
+	s.skew = pos - s.next
+	item := &s.hold[s.next]
+	list, cost := *hs, &s.lane.cost
+	from := cost.now()
+	for i := range list {
+		s.turn = i + 1
+		list[i].handle(*item, at)
+		now := cost.now()
+		cost.timed(list[i].sub.cost, from, now)
+		from = now
 	}
 	s.turn = 0
 	s.next++

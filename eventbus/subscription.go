@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,7 +33,8 @@ type Subscription struct {
 	bus    *Bus
 	owner  Subscriber
 	name   string
-	lane   *lane // the shared one, or its own
+	lane   *lane         // the shared one, or its own
+	cost   *atomic.Int64 // what its callbacks took; shared with others of the same name
 	closed sync.Once
 
 	mu struct {
