@@ -19,6 +19,7 @@ type alarms struct {
 		timer   runtime.Timer // nil: not set
 		due     time.Time     // of timer
 		ringing bool          // the timer is set anew when that is over
+		rang    time.Time     // ringing: since when the alarm that rings does
 		closed  bool
 	}
 }
@@ -88,13 +89,14 @@ func (a *alarms) armLocked() {
 func (a *alarms) fire() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.mu.timer, a.mu.ringing = nil, true
+	a.mu.timer, a.mu.ringing, a.mu.rang = nil, true, a.rt.Now()
 	for !a.mu.closed && len(a.mu.heap) > 0 {
 		now, x := a.rt.Now(), a.mu.heap[0]
 		if x.due.After(now) {
 			break
 		}
 		heap.Pop(&a.mu.heap)
+		a.mu.rang = now
 		a.mu.Unlock()
 		next := x.bell.ring(now)
 		a.mu.Lock()
@@ -106,6 +108,21 @@ func (a *alarms) fire() {
 	if !a.mu.closed {
 		a.armLocked()
 	}
+}
+
+// stalled is for how long an alarm has been ringing, or is overdue.
+func (a *alarms) stalled() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch now := a.rt.Now(); {
+	case a.mu.closed:
+		return 0
+	case a.mu.ringing:
+		return max(now.Sub(a.mu.rang), 0)
+	case a.mu.timer != nil:
+		return max(now.Sub(a.mu.due), 0)
+	}
+	return 0
 }
 
 // close silences everything. A ring that has begun may still be running; the

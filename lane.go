@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lmcache-go/lmcache/gpu"
@@ -27,10 +28,12 @@ type lane struct {
 		items  []batch
 		closed bool
 	}
-	ctx  context.Context    //nolint:containedctx // of waiting for the device, over the life of the lane
-	stop context.CancelFunc // gives it up
-	gone chan struct{}      // the goroutine has ended
-	lost bool               // the device was given up; set before gone is closed
+	began atomic.Int64 // when it began to settle a batch, in nanoseconds since base; 0: it does not
+	base  time.Time
+	ctx   context.Context    //nolint:containedctx // of waiting for the device, over the life of the lane
+	stop  context.CancelFunc // gives it up
+	gone  chan struct{}      // the goroutine has ended
+	lost  bool               // the device was given up; set before gone is closed
 }
 
 // batch is a point of the stream: when it is reached, a part of a job is done.
@@ -58,7 +61,7 @@ func newLane(ctx context.Context, b gpu.Backend, p gpu.Priority) (*lane, error) 
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{stream: s, gone: make(chan struct{})}
+	l := &lane{stream: s, base: time.Now(), gone: make(chan struct{})}
 	l.queue.cond = sync.NewCond(&l.queue)
 	l.ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
 	go l.run()
@@ -114,6 +117,8 @@ func (l *lane) run() {
 
 func (l *lane) settle(b *batch) {
 	_ = b.event.Wait(l.ctx) // whichever ends it, the event knows
+	l.began.Store(max(int64(time.Since(l.base)), 1))
+	defer l.began.Store(0)
 	at, done, err := b.event.Done()
 	if !done {
 		at, err, l.lost = time.Time{}, errLost, true
@@ -122,6 +127,16 @@ func (l *lane) settle(b *batch) {
 	if b.last {
 		b.job.ended(at, !done)
 	}
+}
+
+// stalled is for how long it has been settling what the device is done with. How
+// long the device takes, and what the host lets it wait for, is not its business.
+func (l *lane) stalled() time.Duration {
+	began := l.began.Load()
+	if began == 0 {
+		return 0
+	}
+	return max(time.Since(l.base)-time.Duration(began), 0)
 }
 
 // errLost is the error of transfers whose device was given up.

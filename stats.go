@@ -20,7 +20,8 @@ type Stats struct {
 	ActivePrefetchJobs int64 // lookups whose result was neither delivered nor dropped
 	Workers            []WorkerStats
 	HostWorkers        []HostWorkerStats
-	Models             []string // with a worker attached, sorted
+	Loops              []LoopStats // in the background, those of Storage included
+	Models             []string    // with a worker attached, sorted
 	ChunkTokens        int
 	HashAlgorithm      string
 	BootID             string
@@ -101,6 +102,7 @@ func (e *Engine) Stats() Stats {
 	s.Models, s.Closed = e.modelsLocked(), e.mu.closed
 	workers, hosts := slices.Clone(e.mu.workers), slices.Clone(e.mu.hosts)
 	e.mu.Unlock()
+	s.Loops = e.loops(s.Storage.Loops, workers)
 	s.Workers = make([]WorkerStats, len(workers))
 	for i, w := range workers {
 		s.Workers[i] = w.stats()

@@ -46,6 +46,7 @@ type Stats struct {
 	EvictionRatio    float64 // of what is tracked, per round of watermark mode; 0 in exact mode
 	WriteTTL         time.Duration
 	ReadTTL          time.Duration
+	Loops            []LoopStats
 	IndexBytes       int64 // memory of the index of chunks; records and policy come on top
 }
 
@@ -63,13 +64,10 @@ func (s *Stats) EvictionHealth(now time.Time) string {
 }
 
 // EvictorStuck reports that background eviction has work and made no progress for
-// ten seconds.
+// [StaleAfter].
 func (s *Stats) EvictorStuck(now time.Time) bool {
-	return !s.EvictorSince.IsZero() && now.Sub(s.EvictorSince) > evictorPatience
+	return !s.EvictorSince.IsZero() && now.Sub(s.EvictorSince) > StaleAfter
 }
-
-// evictorPatience is how long background eviction may take for a step.
-const evictorPatience = 10 * time.Second
 
 // Stats returns the current state. Its cost grows with the number of tenants and
 // open leases, not with that of objects.
@@ -104,6 +102,7 @@ func (m *Manager) Stats() Stats {
 		}
 	}
 	s.IndexBytes = m.mu.index.bytes()
+	s.Loops = m.loopsLocked()
 	return s
 }
 

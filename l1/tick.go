@@ -5,6 +5,7 @@ import "time"
 // tick is what happened since the last EvictionLoopTick.
 type tick struct {
 	armed     bool
+	due       time.Time // armed: of the next one
 	triggered bool
 	usage     float64 // watermark mode, triggered: before the last pass
 	keys      int64
@@ -19,8 +20,8 @@ func (m *Manager) armTickLocked(now time.Time) {
 	if m.mu.tick.armed || m.mu.closed || !m.topics.tick.Active() {
 		return
 	}
-	m.mu.tick.armed = true
-	m.rt.At(now.Add(tickPeriod), m.onTick)
+	m.mu.tick.armed, m.mu.tick.due = true, now.Add(tickPeriod)
+	m.rt.At(m.mu.tick.due, m.onTick)
 }
 
 func (m *Manager) onTick() {

@@ -168,16 +168,22 @@ func (m *Manager) Delete(keys []kv.Key, force bool) []l1.Code {
 // tiers. L1 is the only one, so that is at once.
 func (m *Manager) Flush(ctx context.Context) error { return ctx.Err() }
 
+// LoopStats is a background loop at one moment; see l1.LoopStats.
+type LoopStats = l1.LoopStats
+
 // Stats is the state of a Manager at one moment.
 type Stats struct {
 	L1         l1.Stats
-	Prefetches int64 // handles not released
+	Tiers      []TierStats // in order of preference; nil: there are none
+	Loops      []LoopStats // in the background, those of L1 included
+	Prefetches int64       // handles not released
 	Closed     bool
 }
 
 // Stats returns the current state in bounded time.
 func (m *Manager) Stats() Stats {
-	return Stats{L1: m.l1.Stats(), Prefetches: m.outstanding.Load(), Closed: m.closed.Load()}
+	mem := m.l1.Stats()
+	return Stats{L1: mem, Loops: mem.Loops, Prefetches: m.outstanding.Load(), Closed: m.closed.Load()}
 }
 
 // Check verifies the invariants of L1; for tests and diagnosis.

@@ -1,0 +1,50 @@
+package storage
+
+import "time"
+
+// BreakerState says whether calls reach an adapter.
+type BreakerState string
+
+// States of a breaker.
+const (
+	BreakerClosed   BreakerState = "closed"
+	BreakerOpen     BreakerState = "open"      // calls fail at once
+	BreakerHalfOpen BreakerState = "half_open" // one probe is on its way
+)
+
+// TierStats is the state of one outer tier at one moment. It is a value: maps in it
+// are the reader's own.
+type TierStats struct {
+	Index   int    // position among the tiers
+	Name    string // registered type of the adapter
+	Healthy bool
+
+	Breaker        BreakerState
+	BreakerRetryIn time.Duration // open: until the next probe
+
+	InflightStores    int           // store tasks that run
+	InflightLoads     int           // prefetches of which a load runs
+	InflightLoadBytes int64         // of L1 that these loads are to fill; a byte belongs to one tier
+	InflightCalls     int           // calls of the adapter that have not returned
+	OldestCall        time.Duration // age of the oldest of these; 0: there is none
+	Pins              int           // keys that prefetches keep from being evicted
+
+	UsedBytes     int64 // as stored, with header and padding
+	CapacityBytes int64 // 0: unknown or unlimited
+	Objects       int64
+	BytesBySalt   map[string]int64 // without those of none
+	ScanComplete  bool             // what was there at the start is accounted for
+
+	WrittenBytes     int64 // to the adapter, since the start
+	ReadBytes        int64 // from the adapter, since the start
+	Corrupt          int64 // objects that failed verification
+	FailuresByReason map[string]int64
+}
+
+// UsageFraction is the used part of the capacity; -1 if that is unknown or unlimited.
+func (t *TierStats) UsageFraction() float64 {
+	if t.CapacityBytes <= 0 {
+		return -1
+	}
+	return float64(t.UsedBytes) / float64(t.CapacityBytes)
+}
