@@ -173,3 +173,20 @@ type L2KeysEvicted struct {
 
 // EventName is the wire name.
 func (L2KeysEvicted) EventName() string { return "l2.keys.evicted" }
+
+// L2PrefetchDeadline says that a prefetch went on without what its outer tiers have
+// not delivered within its budget.
+type L2PrefetchDeadline struct {
+	RequestID     int64
+	Phase         string        // what it was doing: "queued", "lookup" or "load"
+	Budget        time.Duration // from its submission
+	Elapsed       time.Duration
+	RetainedCount int // keys that it has
+	MissedCount   int // keys that it went on without
+}
+
+// EventName is the wire name.
+func (L2PrefetchDeadline) EventName() string { return "l2.prefetch.deadline" }
+
+// EventReserved puts the event into the reserved admission class.
+func (L2PrefetchDeadline) EventReserved() bool { return true }
