@@ -32,7 +32,8 @@ type Options struct {
 	AllowedHosts []string                      // further names by which clients may call this server
 	Listeners    map[string]string             // further listeners by name, as URLs, for /status
 	Ready        func(context.Context) []Check // further checks for /readyz; nil: none
-	Live         func(context.Context) []Check // checks for /livez; nil: none
+	Live         func(context.Context) []Check // further checks for /livez; nil: none
+	Loops        func() []lmcache.LoopStats    // background loops besides the engine's, as those of its bus; nil: none
 }
 
 // Check is one condition of readiness or liveness.

@@ -29,9 +29,9 @@ func (s *Server) handler() http.Handler {
 	get("/healthcheck", s.health)
 	get("/status", s.status)
 	get("/livez", func(w http.ResponseWriter, r *http.Request) {
-		var checks []Check
+		checks := s.loops(s.o.Engine.Stats())
 		if s.o.Live != nil {
-			checks = s.o.Live(r.Context())
+			checks = append(checks, s.o.Live(r.Context())...)
 		}
 		probe(w, r, checks)
 	})
@@ -92,9 +92,26 @@ func (s *Server) readiness(ctx context.Context, stats lmcache.Stats) []Check {
 	if !server.OK {
 		server.Detail = "closing"
 	}
-	checks := []Check{{Name: "engine", OK: ok, Detail: why}, server}
+	checks := append([]Check{{Name: "engine", OK: ok, Detail: why}, server}, s.loops(stats)...)
 	if s.o.Ready != nil {
 		checks = append(checks, s.o.Ready(ctx)...)
+	}
+	return checks
+}
+
+// loops is a check per background loop: none of them stands while it has something
+// to do.
+func (s *Server) loops(stats lmcache.Stats) (checks []Check) {
+	loops := stats.Loops
+	if s.o.Loops != nil {
+		loops = append(slices.Clip(loops), s.o.Loops()...)
+	}
+	for _, l := range loops {
+		c := Check{Name: "loop " + l.Name, OK: !l.Stale()}
+		if !c.OK {
+			c.Detail = fmt.Sprintf("has something to do and has not got on for %.0f seconds", l.Stalled.Seconds())
+		}
+		checks = append(checks, c)
 	}
 	return checks
 }

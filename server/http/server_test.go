@@ -230,6 +230,44 @@ func TestFurtherChecks(t *testing.T) {
 	}
 }
 
+// REQ-O42: a loop that stands, of the engine or another one, makes the server not
+// ready and not alive, by name.
+func TestREQ_O42_staleLoop(t *testing.T) {
+	e := &fakeEngine{}
+	engine, bus := lmcache.LoopStats{Name: "l1_evictor"}, lmcache.LoopStats{Name: "event_bus"}
+	e.set(func() lmcache.Stats { return lmcache.Stats{Loops: []lmcache.LoopStats{engine}} })
+	s := open(t, Options{Engine: e, Loops: func() []lmcache.LoopStats { return []lmcache.LoopStats{bus} }})
+	loops := func(a, b string) string {
+		check := func(name, detail string) string {
+			return fmt.Sprintf(`{"name":"loop %s","ok":%v,"detail":"%s"}`, name, detail == "", detail)
+		}
+		return check("l1_evictor", a) + "," + check("event_bus", b) + "]}"
+	}
+	const long = "has something to do and has not got on for 11 seconds"
+	for _, tt := range []struct {
+		engine, bus time.Duration
+		want        string // empty: all is well
+	}{
+		{0, 0, ""},
+		{10 * time.Second, 10 * time.Second, ""},
+		{11 * time.Second, time.Second, loops(long, "")},
+		{0, 11 * time.Second, loops("", long)},
+	} {
+		engine.Stalled, bus.Stalled = tt.engine, tt.bus
+		for path, before := range map[string]string{
+			"/livez": "", "/readyz": `{"name":"engine","ok":true,"detail":""},{"name":"server","ok":true,"detail":""},`,
+		} {
+			status, want := http.StatusOK, `{"status":"ok"}`
+			if tt.want != "" {
+				status, want = http.StatusServiceUnavailable, `{"status":"not ready","checks":[`+before+tt.want
+			}
+			if res, body := do(t, s, "GET", path, nil); res.StatusCode != status || string(body) != want {
+				t.Errorf("%s with %v and %v: %d %s\nwant %d %s", path, tt.engine, tt.bus, res.StatusCode, body, status, want)
+			}
+		}
+	}
+}
+
 // An engine that panics costs its own answers only.
 func TestPanic(t *testing.T) {
 	var log bytes.Buffer
