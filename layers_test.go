@@ -119,7 +119,7 @@ var layers = []layer{
 		5, "observe/export",
 		[]string{"internal/serving", "observe"},
 		[]string{
-			"github.com/google/uuid", "github.com/prometheus/client_golang/...",
+			"github.com/google/uuid", "github.com/prometheus/client_golang/...", "github.com/prometheus/client_model/go",
 			"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/exporters/...", "go.opentelemetry.io/otel/log",
 			"go.opentelemetry.io/otel/log/noop", "go.opentelemetry.io/otel/metric",
 			"go.opentelemetry.io/otel/sdk/...", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/trace/noop",

@@ -12,10 +12,11 @@ import (
 )
 
 // CauseMetricsSubscriber counts what went away and why: keys removed from L1 by
-// cause, chunks missed by reason, prefetch jobs and leases that expired.
+// cause, chunks missed by reason, prefetch jobs and leases that expired, waits for
+// outer tiers that ran out of time.
 type CauseMetricsSubscriber struct {
-	removed, misses, leases *family
-	jobs                    *single
+	removed, misses, leases, timeouts *family
+	jobs                              *single
 }
 
 // NewCauseMetricsSubscriber makes its instruments on mp.
@@ -26,7 +27,7 @@ func NewCauseMetricsSubscriber(mp metric.MeterProvider, o MetricOptions) (*Cause
 	}
 	return &CauseMetricsSubscriber{
 		removed: in.family(nameRemoved), misses: in.family(nameMisses), leases: in.family(nameLeaseExpired),
-		jobs: in.single(nameJobsExpired),
+		timeouts: in.family(nameTimeouts), jobs: in.single(nameJobsExpired),
 	}, in.err()
 }
 
@@ -55,6 +56,12 @@ func (s *CauseMetricsSubscriber) Subscribe(sub *eventbus.Subscription) {
 			}
 		}
 	})
+	eventbus.On(sub, func(storage.L2PrefetchDeadline, time.Time) { s.timeouts.add(1, values{timeoutDeadline}) })
+	eventbus.On(sub, func(e storage.L2PrefetchFailed, _ time.Time) {
+		if e.Reason == storage.ReasonTimeout {
+			s.timeouts.add(1, values{timeoutL2})
+		}
+	})
 	sub.AfterBatch(s.flush)
 }
 
@@ -62,5 +69,6 @@ func (s *CauseMetricsSubscriber) flush() {
 	s.removed.flush()
 	s.misses.flush()
 	s.leases.flush()
+	s.timeouts.flush()
 	s.jobs.flush()
 }

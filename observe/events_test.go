@@ -291,6 +291,17 @@ func TestREQ_O2_events(t *testing.T) {
 			},
 			map[string]float64{nameLeaseExpired + `{kind="read"}`: 1, nameLeaseExpired + `{kind="write"}`: 2},
 		},
+		{
+			"timeouts", func(b *eventbus.Bus) {
+				publish(b, storage.L2PrefetchDeadline{MissedCount: 5})
+				publish(b, storage.L2PrefetchDeadline{MissedCount: 1})
+				publish(b, storage.L2PrefetchFailed{Reason: storage.ReasonTimeout, Keys: keys("a", "a")})
+			},
+			map[string]float64{
+				nameTimeouts + `{exception_type="prefetch_deadline"}`: 2, nameTimeouts + `{exception_type="l2_load"}`: 1,
+				nameL2PrefetchFailure + `{model_name="a",reason="timeout"}`: 2,
+			},
+		},
 	}
 	moved := make(map[string]bool)
 	for _, c := range cases {

@@ -1,6 +1,8 @@
 package observe
 
 import (
+	"slices"
+
 	"github.com/lmcache-go/lmcache"
 	"github.com/lmcache-go/lmcache/eventbus"
 	"github.com/lmcache-go/lmcache/l1"
@@ -36,6 +38,7 @@ func (sn *snapshot) Engine() *lmcache.Stats {
 	s := sn.engine.get(sn.w.s.Engine.Stats)
 	if fresh && s != nil {
 		sn.w.known.show(s)
+		sn.w.known.showTiers(s.Storage.Tiers)
 	}
 	return s
 }
@@ -45,7 +48,26 @@ func (sn *snapshot) Storage() *storage.Stats {
 	if sn.w.s.Engine != nil {
 		return &sn.Engine().Storage
 	}
-	return sn.store.get(sn.w.s.Storage.Stats)
+	fresh := !sn.store.done
+	s := sn.store.get(sn.w.s.Storage.Stats)
+	if fresh && s != nil {
+		sn.w.known.showTiers(s.Tiers)
+	}
+	return s
+}
+
+// loops are those of all sources.
+func (w *watch) loops(sn *snapshot) (all []lmcache.LoopStats) {
+	switch {
+	case w.s.Engine != nil:
+		all = sn.Engine().Loops
+	case w.s.Storage != nil:
+		all = sn.Storage().Loops
+	}
+	if w.s.Bus != nil {
+		all = append(slices.Clip(all), BusLoops(*sn.Bus())...)
+	}
+	return slowest(all)
 }
 
 // Bus is the bus.
@@ -73,16 +95,25 @@ type gauge struct {
 // gauges are those that the sources have.
 func (w *watch) gauges() []gauge {
 	gs := w.s.Build.gauges()
+	if w.s.Engine != nil || w.s.Storage != nil || w.s.Bus != nil {
+		gs = append(gs, w.loopGauges()...)
+	}
+	if len(w.s.Spans) > 0 {
+		gs = append(gs, w.spanGauges()...)
+	}
+	if w.s.Recorder != nil {
+		gs = append(gs, w.recorderGauges()...)
+	}
 	if w.s.Engine != nil {
 		gs = append(gs, gauge{nameActiveJobs, func(sn *snapshot, to emit) { to(float64(sn.Engine().ActivePrefetchJobs)) }})
 	}
 	if w.s.Engine != nil || w.s.Storage != nil {
-		gs = append(gs, l1Gauges()...)
+		gs = append(append(gs, l1Gauges()...), tierGauges()...)
 	}
 	if w.s.Bus != nil {
 		gs = append(gs, busGauges()...)
 	}
-	return gs
+	return append(gs, w.seriesGauge())
 }
 
 func l1Gauges() []gauge {
@@ -135,6 +166,11 @@ func busGauges() []gauge {
 		{nameBusLimit, func(sn *snapshot, to emit) {
 			to(float64(sn.Bus().Bulk.EventLimit), eventbus.Bulk.String())
 			to(float64(sn.Bus().Reserved.EventLimit), eventbus.Reserved.String())
+		}},
+		{nameCPU, func(sn *snapshot, to emit) {
+			for name, d := range sn.Bus().Busy {
+				to(d.Seconds(), name)
+			}
 		}},
 		{nameClockSteps, func(sn *snapshot, to emit) { to(float64(sn.Bus().ClockSteps)) }},
 	}

@@ -91,7 +91,7 @@ func (in *instruments) int64Counter(m *Metric) metric.Int64Counter {
 	in.check(m, Counter, err)
 	if known, ok := m.combinations(nil); ok && err == nil {
 		for _, values := range known {
-			c.Add(background(), 0, metric.WithAttributeSet(m.set(values...)))
+			c.Add(background(), 0, metric.WithAttributeSet(in.labels.census.set(m, 1, values...)))
 		}
 	}
 	return c
@@ -118,13 +118,14 @@ func (in *instruments) histogram(name string) *histogram {
 	h, err := in.mp.Meter(m.Meter).Float64Histogram(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Help),
 		metric.WithExplicitBucketBoundaries(in.buckets.Bounds(m.Grid)...))
 	in.check(m, Histogram, err)
-	return &histogram{m: m, h: h, labels: in.labels, spans: in.spans, refused: in.refused, series: make(map[values][]metric.RecordOption)}
+	lines := len(in.buckets.Bounds(m.Grid)) + 3 // one per bucket with the infinite one, sum, count
+	return &histogram{m: m, h: h, lines: lines, labels: in.labels, spans: in.spans, refused: in.refused, series: make(map[values][]metric.RecordOption)}
 }
 
 // bound is the counter of what one bound of one subscriber pushed out. It is shown at 0.
 func (in *instruments) bound(subscriber, state string) *bound {
 	m := find(nameSubscriberOverflow)
-	b := &bound{counter: in.int64Counter(m), opts: []metric.AddOption{metric.WithAttributeSet(m.set(subscriber, state))}}
+	b := &bound{counter: in.int64Counter(m), opts: []metric.AddOption{metric.WithAttributeSet(in.labels.census.set(m, 1, subscriber, state))}}
 	b.counter.Add(background(), 0, b.opts...)
 	return b
 }
@@ -133,21 +134,23 @@ func (in *instruments) bound(subscriber, state string) *bound {
 type refused struct {
 	m       *Metric
 	counter metric.Int64Counter
+	labels  *Labels
 }
 
 func (in *instruments) newRefused() *refused {
 	m := find(nameInvalid)
-	return &refused{m: m, counter: in.int64Counter(m)}
+	return &refused{m: m, counter: in.int64Counter(m), labels: in.labels}
 }
 
 func (r *refused) count(name, reason string) {
-	r.counter.Add(background(), 1, metric.WithAttributeSet(r.m.set(name, reason)))
+	r.counter.Add(background(), 1, metric.WithAttributeSet(r.labels.census.set(r.m, 1, name, reason)))
 }
 
 // histogram records one value at a time. It is used on one goroutine.
 type histogram struct {
 	m       *Metric
 	h       metric.Float64Histogram
+	lines   int // of a series in a scrape
 	labels  *Labels
 	spans   *SpanRegistry // where exemplars come from; nil: there are none
 	refused *refused
@@ -184,7 +187,7 @@ func (h *histogram) find(k values) []metric.RecordOption {
 	}
 	opts, ok := h.series[k]
 	if !ok {
-		opts = []metric.RecordOption{metric.WithAttributeSet(h.m.set(k.of(h.m)...))}
+		opts = []metric.RecordOption{metric.WithAttributeSet(h.labels.census.set(h.m, h.lines, k.of(h.m)...))}
 		h.series[k] = opts
 	}
 	h.last = nil

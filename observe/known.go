@@ -6,6 +6,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/lmcache-go/lmcache"
+	"github.com/lmcache-go/lmcache/storage"
 )
 
 // known shows the series of registered models and workers at 0, so that a rate
@@ -14,10 +15,12 @@ import (
 type known struct {
 	labels            *Labels
 	byModel, byWorker []shown
+	byTier            []shown
 	mu                struct {
 		sync.Mutex
 		models  map[string]struct{}
 		workers map[worker]struct{}
+		tiers   map[string]struct{}
 	}
 }
 
@@ -29,9 +32,10 @@ type shown struct {
 	counter metric.Int64Counter
 }
 
-func newKnown(in *instruments) (*known, error) {
+func newKnown(in *instruments) *known {
 	k := &known{labels: in.labels}
 	given := map[string]string{keyModel: "", keySalt: ""}
+	tier := map[string]string{keyL2: ""}
 	for _, m := range table() {
 		if m.Kind != Counter || len(m.Attributes) == 0 {
 			continue
@@ -42,10 +46,13 @@ func newKnown(in *instruments) (*known, error) {
 		if _, ok := m.combinations(given); ok {
 			k.byModel = append(k.byModel, shown{find(m.Name), in.int64Counter(find(m.Name))})
 		}
+		if _, ok := m.combinations(tier); ok {
+			k.byTier = append(k.byTier, shown{find(m.Name), in.int64Counter(find(m.Name))})
+		}
 	}
 	loaded := find(nameChunksLoaded)
 	k.byWorker = append(k.byWorker, shown{loaded, in.int64Counter(loaded)})
-	return k, in.err()
+	return k
 }
 
 // show adds 0 to the series of what was registered since the last scrape. Its
@@ -57,7 +64,7 @@ func (k *known) show(s *lmcache.Stats) {
 	for _, name := range s.Models {
 		models[name] = struct{}{}
 		if _, ok := k.mu.models[name]; !ok {
-			zero(k.byModel, map[string]string{keyModel: k.labels.fold(keyModel, name), keySalt: k.labels.fold(keySalt, "")})
+			k.zero(k.byModel, map[string]string{keyModel: k.labels.fold(keyModel, name), keySalt: k.labels.fold(keySalt, "")})
 		}
 	}
 	workers := make(map[worker]struct{}, len(s.Workers))
@@ -65,7 +72,7 @@ func (k *known) show(s *lmcache.Stats) {
 		id := worker{w.EngineID, w.Model}
 		workers[id] = struct{}{}
 		if _, ok := k.mu.workers[id]; !ok {
-			zero(k.byWorker, map[string]string{
+			k.zero(k.byWorker, map[string]string{
 				keyWorker: w.EngineID, keyModel: k.labels.fold(keyModel, w.Model), keySalt: k.labels.fold(keySalt, ""),
 			})
 		}
@@ -73,14 +80,29 @@ func (k *known) show(s *lmcache.Stats) {
 	k.mu.models, k.mu.workers = models, workers
 }
 
-func zero(counters []shown, given map[string]string) {
+// showTiers is show of outer tiers.
+func (k *known) showTiers(tiers []storage.TierStats) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	names := make(map[string]struct{}, len(tiers))
+	for i := range tiers {
+		name := tiers[i].Name
+		names[name] = struct{}{}
+		if _, ok := k.mu.tiers[name]; !ok {
+			k.zero(k.byTier, map[string]string{keyL2: name})
+		}
+	}
+	k.mu.tiers = names
+}
+
+func (k *known) zero(counters []shown, given map[string]string) {
 	for _, c := range counters {
 		all, ok := c.m.combinations(given)
 		if !ok {
 			panic("observe: " + c.m.Name + " has unknown series")
 		}
 		for _, values := range all {
-			c.counter.Add(background(), 0, metric.WithAttributeSet(c.m.set(values...)))
+			c.counter.Add(background(), 0, metric.WithAttributeSet(k.labels.census.set(c.m, 1, values...)))
 		}
 	}
 }

@@ -17,8 +17,12 @@ const otherLabel = "__other__"
 // cache_salt and model_name: the first ones keep series of their own, further
 // ones count under __other__, so that totals stay exact. The subscribers of one
 // provider share one. It is safe for concurrent use; the zero value lets
-// everything pass.
+// everything pass. It also knows what series the subscribers have made, and what has
+// been counted of sources that keep their own counts.
 type Labels struct {
+	census census
+	taken  taken
+
 	limit    int
 	m        *Metric
 	overflow metric.Int64Counter
@@ -40,8 +44,8 @@ func NewLabels(mp metric.MeterProvider, limit int) (*Labels, error) {
 	if limit == 0 {
 		limit = DefaultLabelLimit
 	}
-	in := instruments{mp: mp}
 	l := &Labels{limit: limit, m: find(nameOverflow)}
+	in := instruments{mp: mp, labels: l}
 	l.overflow = in.int64Counter(l.m)
 	l.mu.seen = map[string]map[string]struct{}{keySalt: {}, keyModel: {}}
 	return l, in.err()
@@ -63,7 +67,7 @@ func (l *Labels) fold(label, value string) string {
 	if l.admit(label, value) {
 		return value
 	}
-	l.overflow.Add(background(), 1, metric.WithAttributeSet(l.m.set(label)))
+	l.overflow.Add(background(), 1, metric.WithAttributeSet(l.census.set(l.m, 1, label)))
 	return otherLabel
 }
 

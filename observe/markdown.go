@@ -64,6 +64,11 @@ scrape_configs:
         regex: cache_salt
 ` + "```" + `
 
+## Later names
+
+Later releases of LMCache have other Prometheus names for some metrics. With ` + "`--metrics-compat later`" + ` a scrape has each of these a second
+time under its *later name*, with the same labels and value. They are not pushed by OTLP, which has the OTel names.
+
 ## Hit rate
 
 ` + "```promql" + `
@@ -85,6 +90,9 @@ func (m *Metric) markdown(b *strings.Builder) {
 		row("Row", strconv.Itoa(m.Row))
 	}
 	row("OTel name", "`"+m.Name+"`")
+	if m.Alias != "" {
+		row("Later name", "`"+m.Alias+"`")
+	}
 	kind := m.Kind.String()
 	if m.Sampled {
 		kind += ", sampled"
@@ -95,6 +103,9 @@ func (m *Metric) markdown(b *strings.Builder) {
 	}
 	for _, a := range m.Attributes {
 		text := "`" + a.Key + "`"
+		if a.Int {
+			text += ", a number"
+		}
 		if len(a.Values) > 0 {
 			text += ": `" + strings.Join(a.Values, "`, `") + "`"
 		}

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -34,6 +35,7 @@ func (k Kind) PrometheusType() string {
 type Attribute struct {
 	Key    string
 	Values []string // every value it can take, in order of documentation; nil: not known beforehand
+	Int    bool     // the value is a number
 }
 
 // Metric declares one metric. The table of all of them is the only place where
@@ -52,6 +54,7 @@ type Metric struct {
 	Source      string // wire names of the events, or whose Stats
 	Value       string // what an event adds, or what is read
 	Grid        Grid   // of a histogram
+	Alias       string // Prometheus name of later releases of LMCache; empty: the same
 }
 
 // PrometheusName is the name in a scrape: dots become underscores, and a counter
@@ -90,12 +93,25 @@ func (m *Metric) set(values ...string) attribute.Set {
 	}
 	kvs := make([]attribute.KeyValue, len(values))
 	for i, v := range values {
+		if a := &m.Attributes[i]; a.Int {
+			kvs[i] = attribute.Int64(a.Key, number(v))
+			continue
+		}
 		if !utf8.ValidString(v) {
 			v = strings.ToValidUTF8(v, "\uFFFD")
 		}
 		kvs[i] = attribute.String(m.Attributes[i].Key, v)
 	}
 	return attribute.NewSet(kvs...)
+}
+
+// number is the value of an attribute that is one, which this package spelled.
+func number(v string) int64 {
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil {
+		panic("observe: " + err.Error())
+	}
+	return n
 }
 
 // combinations yields the attribute values of every series that is known before

@@ -156,6 +156,7 @@ func TestZeroSeries(t *testing.T) {
 	}
 	want = append(want,
 		nameLeaseExpired+`{kind="read"}`, nameLeaseExpired+`{kind="write"}`,
+		nameTimeouts+`{exception_type="prefetch_deadline"}`, nameTimeouts+`{exception_type="l2_load"}`,
 		nameOverflow+`{label="cache_salt"}`, nameOverflow+`{label="model_name"}`)
 	for _, of := range [][2]string{
 		{"L0LifecycleSubscriber", "blocks"},
@@ -280,7 +281,7 @@ func TestOptionsDefaults(t *testing.T) {
 	if err := (Options{}).Validate(); err != nil {
 		t.Error(err)
 	}
-	want := Options{QueueSize: 10000, PrometheusHost: "0.0.0.0", PrometheusPort: 9090, Buckets: Tuned, LabelLimit: 200, SampleRate: 0.01}
+	want := Options{QueueSize: 10000, PrometheusHost: "0.0.0.0", PrometheusPort: 9090, Buckets: Tuned, Compat: CompatNone, LabelLimit: 200, SampleRate: 0.01}
 	if diff := cmp.Diff(want, Options{}.WithDefaults()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -292,7 +293,7 @@ func TestOptionsDefaults(t *testing.T) {
 			t.Errorf("port %d: %s %d, want %d", port, host, got, want)
 		}
 	}
-	set := Options{QueueSize: 1, PrometheusHost: "h", PrometheusPort: AnyPort, Buckets: Default, LabelLimit: 2, SampleRate: 1}
+	set := Options{QueueSize: 1, PrometheusHost: "h", PrometheusPort: AnyPort, Buckets: Default, Compat: CompatLater, LabelLimit: 2, SampleRate: 1}
 	if diff := cmp.Diff(set, set.WithDefaults()); diff != "" || set.Validate() != nil {
 		t.Errorf("%v (-want +got):\n%s", set.Validate(), diff)
 	}

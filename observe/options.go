@@ -19,6 +19,7 @@ type Options struct {
 	PrometheusPort int     // its port; 0: 9090, AnyPort: a free one
 	InstanceID     *string // service.instance.id, verbatim; nil: a random UUID
 	Buckets        Buckets // bounds of the histograms; empty: Tuned
+	Compat         Compat  // names that a scrape has; empty: CompatNone
 	LabelLimit     int     // values of cache_salt and of model_name with series of their own; 0: 200
 	SampleRate     float64 // share that the lifecycle and throughput histograms follow, up to 1; 0: 0.01
 
@@ -57,6 +58,9 @@ func (o Options) WithDefaults() Options {
 	if o.Buckets == "" {
 		o.Buckets = Tuned
 	}
+	if o.Compat == "" {
+		o.Compat = CompatNone
+	}
 	if o.LabelLimit == 0 {
 		o.LabelLimit = DefaultLabelLimit
 	}
@@ -89,9 +93,7 @@ func (o Options) Validate() error {
 	if o.PrometheusPort < AnyPort || o.PrometheusPort > 65535 {
 		errs = append(errs, fmt.Errorf("prometheus port %d: must be 0 to 65535", o.PrometheusPort))
 	}
-	if err := o.Buckets.Validate(); err != nil {
-		errs = append(errs, err)
-	}
+	errs = append(errs, o.Buckets.Validate(), o.Compat.Validate())
 	if o.LabelLimit < 0 {
 		errs = append(errs, fmt.Errorf("label limit %d: must be at least 1", o.LabelLimit))
 	}
@@ -99,8 +101,8 @@ func (o Options) Validate() error {
 	if err := checkRate(o.WithDefaults().SampleRate); err != nil {
 		errs = append(errs, err)
 	}
-	if len(errs) == 0 {
-		return nil
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("observe: %w", err)
 	}
-	return fmt.Errorf("observe: %w", errors.Join(errs...))
+	return nil
 }

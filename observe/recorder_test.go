@@ -25,7 +25,7 @@ type recorder struct {
 	samples   map[string][]float64  // histograms: every value, in order
 	adds      int                   // calls of Add
 	keys      map[string][]string   // attribute keys seen, by name
-	callbacks map[*callback]bool
+	callbacks []*callback           // in order of registration
 }
 
 // instrument is how one was made.
@@ -37,7 +37,7 @@ type instrument struct {
 func newRecorder() *recorder {
 	return &recorder{
 		created: make(map[string]instrument), points: make(map[string]float64), counts: make(map[string]int), samples: make(map[string][]float64),
-		keys: make(map[string][]string), callbacks: make(map[*callback]bool),
+		keys: make(map[string][]string),
 	}
 }
 
@@ -64,7 +64,7 @@ func text(name string, set attribute.Set) string {
 		if i, _ := it.IndexedAttribute(); i > 0 {
 			s += ","
 		}
-		s += fmt.Sprintf("%s=%q", it.Attribute().Key, it.Attribute().Value.AsString())
+		s += fmt.Sprintf("%s=%q", it.Attribute().Key, it.Attribute().Value.String())
 	}
 	return s + "}"
 }
@@ -97,7 +97,7 @@ func (r *recorder) note(name string, set attribute.Set) {
 func (r *recorder) scrape(t testing.TB) map[string]float64 {
 	t.Helper()
 	r.mu.Lock()
-	callbacks := slices.Collect(maps.Keys(r.callbacks))
+	callbacks := slices.Clone(r.callbacks)
 	r.mu.Unlock()
 	obs := &observation{r: r, points: make(map[string]float64)}
 	for _, c := range callbacks {
@@ -169,6 +169,10 @@ type (
 		noop.Int64ObservableCounter
 		name string
 	}
+	recFloatCounter struct {
+		noop.Float64ObservableCounter
+		name string
+	}
 )
 
 func (m *recMeter) Int64ObservableGauge(name string, opts ...metric.Int64ObservableGaugeOption) (metric.Int64ObservableGauge, error) {
@@ -189,6 +193,12 @@ func (m *recMeter) Int64ObservableCounter(name string, opts ...metric.Int64Obser
 	return &recIntCounter{name: name}, nil
 }
 
+func (m *recMeter) Float64ObservableCounter(name string, opts ...metric.Float64ObservableCounterOption) (metric.Float64ObservableCounter, error) {
+	c := metric.NewFloat64ObservableCounterConfig(opts...)
+	m.r.create(name, instrument{meter: m.name, kind: "observable counter", unit: c.Unit(), help: c.Description()})
+	return &recFloatCounter{name: name}, nil
+}
+
 type callback struct {
 	noop.Registration
 	r *recorder
@@ -198,7 +208,7 @@ type callback struct {
 func (c *callback) Unregister() error {
 	c.r.mu.Lock()
 	defer c.r.mu.Unlock()
-	delete(c.r.callbacks, c)
+	c.r.callbacks = slices.DeleteFunc(c.r.callbacks, func(o *callback) bool { return o == c })
 	return nil
 }
 
@@ -206,7 +216,7 @@ func (m *recMeter) RegisterCallback(f metric.Callback, _ ...metric.Observable) (
 	c := &callback{r: m.r, f: f}
 	m.r.mu.Lock()
 	defer m.r.mu.Unlock()
-	m.r.callbacks[c] = true
+	m.r.callbacks = append(m.r.callbacks, c)
 	return c, nil
 }
 
@@ -239,5 +249,12 @@ func (o *observation) ObserveInt64(i metric.Int64Observable, v int64, opts ...me
 }
 
 func (o *observation) ObserveFloat64(i metric.Float64Observable, v float64, opts ...metric.ObserveOption) {
-	o.put(i.(*recFloatGauge).name, v, opts)
+	switch i := i.(type) {
+	case *recFloatGauge:
+		o.put(i.name, v, opts)
+	case *recFloatCounter:
+		o.put(i.name, v, opts)
+	default:
+		panic(fmt.Sprintf("unknown instrument %T", i))
+	}
 }

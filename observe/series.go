@@ -83,7 +83,7 @@ func (f *family) find(k values) *series {
 	}
 	s, ok := f.series[k]
 	if !ok {
-		s = &series{opts: []metric.AddOption{metric.WithAttributeSet(f.m.set(k.of(f.m)...))}}
+		s = &series{opts: []metric.AddOption{metric.WithAttributeSet(f.labels.census.set(f.m, 1, k.of(f.m)...))}}
 		f.series[k] = s
 	}
 	f.last = nil

@@ -23,6 +23,9 @@ const (
 	meterBlend     = "lmcache.blend"
 	meterTransfer  = "lmcache_mp.transfer"
 	meterExt       = "lmcache_mp.ext"
+
+	meterL2Store    = "lmcache.l2_store"
+	meterL2Prefetch = "lmcache.l2_prefetch"
 )
 
 // Attribute keys.
@@ -64,7 +67,12 @@ const (
 
 // table is every metric there is, in order of documentation.
 func table() []Metric {
-	return slices.Concat(smRows(), l1Rows(), lifecycleRows(), l2Rows(), requestRows(), deviceRows(), gaugeRows(), ownRows(), blendRows())
+	t := slices.Concat(smRows(), l1Rows(), lifecycleRows(), l2Rows(), requestRows(), deviceRows(), gaugeRows(), tierRows(), ownRows(), selfRows(), blendRows())
+	later := laterNames()
+	for i := range t {
+		t[i].Alias = later[t[i].Name]
+	}
+	return t
 }
 
 // find returns the row with that OTel name, which must exist.

@@ -22,6 +22,12 @@ const (
 	nameL2LoadSpeed       = "lmcache_mp.l2_load_throughput_gbs"
 	nameL2Evicted         = "lmcache_mp.l2_evicted_objects"
 	nameL2Batch           = "lmcache_mp.l2_batch_size"
+	nameL2Stores          = "lmcache_mp.num_inflight_l2_stores"
+	nameL2Loads           = "lmcache_mp.num_inflight_l2_loads"
+	nameL2LoadBytes       = "lmcache_mp.inflight_load_memory_usage_bytes"
+	nameL2Usage           = "lmcache_mp.l2_usage_bytes"
+	nameL2Capacity        = "lmcache_mp.l2_capacity_bytes"
+	nameL2ReadWrite       = "lmcache_mp.l2_read_write_ratio"
 )
 
 const keyL2 = "l2_name"
@@ -82,6 +88,44 @@ func l2Rows() []Metric {
 			Name: nameL2Batch, Kind: Histogram, Float: true, Meter: meterExt, Grid: ChunksGrid, Attributes: tier, Unpublished: true,
 			Source: submitted + ", l2.load_task.submitted", Value: "key_count",
 			Help: "Keys of one task of an outer tier, not sampled. Batches of one mean that every key pays the tier's latency.",
+		},
+	}
+}
+
+// tierRows are the gauges of outer tiers.
+func tierRows() []Metric {
+	adapter := []Attribute{{Key: keyL2}, {Key: "adapter_index", Int: true}}
+	tier := []Attribute{{Key: keyL2}}
+	return []Metric{
+		{
+			Row: 47, Name: nameL2Stores, Kind: Gauge, Meter: meterL2Store, Attributes: adapter, Unpublished: true,
+			Source: "storage.Stats", Value: "store tasks that run; no point if there is none",
+			Help: "Store tasks that an outer tier works on.",
+		},
+		{
+			Row: 48, Name: nameL2Loads, Kind: Gauge, Meter: meterL2Prefetch, Attributes: adapter, Unpublished: true,
+			Source: "storage.Stats", Value: "loads that run, one per prefetch and tier; no point if there is none",
+			Help: "Loads that an outer tier works on, one per prefetch.",
+		},
+		{
+			Row: 49, Name: nameL2LoadBytes, Kind: Gauge, Meter: meterL2Prefetch, Attributes: adapter, Unpublished: true,
+			Source: "storage.Stats", Value: "bytes reserved for loads that run; no point if there are none",
+			Help: "L1 bytes reserved for what an outer tier is loading. A byte belongs to one tier.",
+		},
+		{
+			Name: nameL2Usage, Kind: Gauge, Meter: meterExt, Attributes: tier, Unpublished: true,
+			Source: "storage.Stats", Value: "bytes stored in the tiers of the name",
+			Help: "Bytes held in outer tiers, as stored.",
+		},
+		{
+			Name: nameL2Capacity, Kind: Gauge, Meter: meterExt, Attributes: tier, Unpublished: true,
+			Source: "storage.Stats", Value: "capacity of the tiers of the name; 0 if one of them has none or does not know it",
+			Help: "Bytes that outer tiers can hold; 0 is unknown or unlimited.",
+		},
+		{
+			Name: nameL2ReadWrite, Kind: Gauge, Float: true, Meter: meterExt, Unpublished: true,
+			Source: "storage.Stats", Value: "bytes read / bytes written since the start; 0 when nothing was written",
+			Help: "Bytes read from outer tiers over bytes written to them. Near 0, what is written is never read.",
 		},
 	}
 }

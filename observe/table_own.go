@@ -31,6 +31,7 @@ const (
 	nameL1Pinned           = "lmcache_mp.l1_pinned_ratio"
 	nameL1Objects          = "lmcache_mp.l1_objects"
 	nameLeaseExpired       = "lmcache_mp.lease_expired"
+	nameTimeouts           = "lmcache_mp.timeouts"
 )
 
 // Values of the attributes of operation_duration_seconds.
@@ -64,6 +65,12 @@ const (
 	earlyNoHashes  = "empty_chunk_hashes"
 
 	abandonedExpired = "expired"
+)
+
+// Kinds of timeouts.
+const (
+	timeoutDeadline = "prefetch_deadline"
+	timeoutL2       = "l2_load"
 )
 
 // States of l1_objects.
@@ -190,6 +197,12 @@ func ownRows() []Metric {
 			Attributes: []Attribute{{Key: "kind", Values: []string{string(l1.LeaseRead), string(l1.LeaseWrite)}}},
 			Source:     "l1.lease.expired", Value: "1",
 			Help: "Leases that were not given back in time.",
+		},
+		{
+			Name: nameTimeouts, Meter: meterExt,
+			Attributes: []Attribute{{Key: "exception_type", Values: []string{timeoutDeadline, timeoutL2}}},
+			Source:     "l2.prefetch.deadline, l2.prefetch.failed", Value: "1; of l2.prefetch.failed if the reason is timeout", Unpublished: true,
+			Help: "Prefetches that went on without what an outer tier did not deliver in time, and loads that an outer tier gave up.",
 		},
 	}
 }

@@ -125,7 +125,7 @@ func TestNothingElseIsRegistered(t *testing.T) {
 	for _, buckets := range []Buckets{"", Tuned, Default} {
 		rec, bus := newRecorder(), eventbus.New(eventbus.Options{Manual: true})
 		ob := start(t, bus, rec, Options{Buckets: buckets})
-		if err := ob.Watch(Sources{Engine: &fakeEngine{}, Bus: bus}); err != nil {
+		if err := ob.Watch(Sources{Engine: &fakeEngine{}, Bus: bus, Spans: []SpanStatsSource{&fakeSpans{}}, Recorder: fakeRecorder{}}); err != nil {
 			t.Fatal(err)
 		}
 		want := make(map[string]instrument)

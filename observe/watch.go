@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/metric"
 
@@ -24,13 +25,29 @@ type StorageStats interface{ Stats() storage.Stats }
 // BusStats is a bus to watch; see EngineStats.
 type BusStats interface{ Stats() eventbus.Stats }
 
+// SpanStatsSource is a span subscriber to watch; see EngineStats. It is a pointer.
+type SpanStatsSource interface {
+	Name() string
+	Stats() SpanStats
+}
+
+// RecordCounts is a recorder of calls to watch: how many records it has written since
+// it began, and how many it has lost, by reason. It is called at every scrape, from any
+// goroutine.
+type RecordCounts interface {
+	Records() (written uint64, dropped map[string]uint64)
+}
+
 // Sources are the live objects whose state becomes gauges. A nil part has none.
 type Sources struct {
-	Engine  EngineStats
-	Storage StorageStats // a manager without an engine; ignored if Engine is set, which contains one
-	Bus     BusStats
-	Labels  *Labels // guard shared with the subscribers of the provider; nil: everything passes
-	Build   Build
+	Engine     EngineStats
+	Storage    StorageStats // a manager without an engine; ignored if Engine is set, which contains one
+	Bus        BusStats
+	Spans      []SpanStatsSource
+	RequestLog *RequestLog
+	Recorder   RecordCounts
+	Labels     *Labels // guard shared with the subscribers of the provider; nil: that of the watch before, else everything passes
+	Build      Build
 }
 
 // Watch registers the gauges of s, and the counters that a bus keeps of itself,
@@ -44,16 +61,7 @@ func Watch(mp metric.MeterProvider, s Sources) (stop func(), err error) {
 	if mp == nil {
 		return nil, errNoProvider
 	}
-	in, err := newInstruments(mp, MetricOptions{Labels: s.Labels.orAll()})
-	if err != nil {
-		return nil, err
-	}
-	w := &watch{s: s, refused: in.refused}
-	if s.Engine != nil {
-		if w.known, err = newKnown(in); err != nil {
-			return nil, err
-		}
-	}
+	w := &watch{s: s}
 	if err := watched.put(mp, w); err != nil {
 		return nil, err
 	}
@@ -79,7 +87,14 @@ func (ws *watches) put(mp metric.MeterProvider, w *watch) (err error) {
 			err = fmt.Errorf("observe: watch: %T cannot be compared", mp)
 		}
 	}()
-	if old := ws.by[mp]; old != nil {
+	old := ws.by[mp]
+	if w.labels = w.s.Labels; w.labels == nil && old != nil {
+		w.labels = old.labels
+	}
+	if err := w.open(mp); err != nil {
+		return err
+	}
+	if old != nil {
 		delete(ws.by, mp)
 		old.stop()
 	}
@@ -106,28 +121,49 @@ func (ws *watches) remove(mp metric.MeterProvider, w *watch) {
 
 // watch is one set of gauges on one provider.
 type watch struct {
-	s       Sources
-	refused *refused
-	known   *known // nil without an engine
-	regs    []metric.Registration
+	s         Sources
+	labels    *Labels
+	refused   *refused
+	known     *known // nil without an engine and a storage manager
+	overflows []overflow
+	groups    []*group
+	regs      []metric.Registration
+}
+
+// open makes the counters that are moved at scrape.
+func (w *watch) open(mp metric.MeterProvider) error {
+	w.labels = w.labels.orAll()
+	in, err := newInstruments(mp, MetricOptions{Labels: w.labels})
+	if err != nil {
+		return err
+	}
+	w.refused = in.refused
+	if w.s.Engine != nil || w.s.Storage != nil {
+		w.known = newKnown(in)
+	}
+	w.overflows = newOverflows(in, &w.s)
+	return in.err()
 }
 
 // start registers one callback per meter: instruments of several cannot share one.
 func (w *watch) start(mp metric.MeterProvider) error {
 	var errs []error
 	groups := make(map[string]*group)
-	var order []*group
 	for _, g := range w.gauges() {
 		m := find(g.name)
-		grp := groups[m.Meter]
+		key := m.Meter
+		if g.name == nameSeries { // has a callback of its own behind all others, whose series it counts
+			key = g.name
+		}
+		grp := groups[key]
 		if grp == nil {
-			grp = &group{w: w}
-			groups[m.Meter] = grp
-			order = append(order, grp)
+			grp = &group{w: w, first: len(w.groups) == 0}
+			groups[key] = grp
+			w.groups = append(w.groups, grp)
 		}
 		errs = append(errs, grp.add(mp.Meter(m.Meter), m, g))
 	}
-	for _, grp := range order {
+	for _, grp := range w.groups {
 		reg, err := grp.meter.RegisterCallback(grp.observe, grp.instruments...)
 		if err != nil {
 			errs = append(errs, err)
@@ -151,8 +187,9 @@ func (w *watch) stop() {
 // group is the gauges of one meter.
 type group struct {
 	w           *watch
+	first       bool // the one that passes overflows on
 	meter       metric.Meter
-	gauges      []observable
+	gauges      []*observable
 	instruments []metric.Observable
 }
 
@@ -162,11 +199,21 @@ type observable struct {
 	m *Metric
 	i metric.Int64Observable
 	f metric.Float64Observable
+
+	seen atomic.Int64 // series in the last scrape
+}
+
+// observables are all of w.
+func (w *watch) observables() (all []*observable) {
+	for _, g := range w.groups {
+		all = append(all, g.gauges...)
+	}
+	return all
 }
 
 func (g *group) add(meter metric.Meter, m *Metric, r gauge) (err error) {
 	g.meter = meter
-	o := observable{gauge: r, m: m}
+	o := &observable{gauge: r, m: m}
 	unit, help := metric.WithUnit(m.Unit), metric.WithDescription(m.Help)
 	switch {
 	case m.Kind == Gauge && m.Float:
@@ -175,6 +222,9 @@ func (g *group) add(meter metric.Meter, m *Metric, r gauge) (err error) {
 	case m.Kind == Gauge:
 		o.i, err = meter.Int64ObservableGauge(m.Name, unit, help)
 		g.instruments = append(g.instruments, o.i)
+	case m.Kind == ObservableCounter && m.Float:
+		o.f, err = meter.Float64ObservableCounter(m.Name, unit, help)
+		g.instruments = append(g.instruments, o.f)
 	case m.Kind == ObservableCounter:
 		o.i, err = meter.Int64ObservableCounter(m.Name, unit, help)
 		g.instruments = append(g.instruments, o.i)
@@ -193,6 +243,11 @@ type point struct {
 
 // observe is the callback of one meter.
 func (g *group) observe(_ context.Context, to metric.Observer) error {
+	if g.first {
+		for i := range g.w.overflows {
+			g.w.overflows[i].pass(&g.w.labels.taken)
+		}
+	}
 	sn := &snapshot{w: g.w}
 	for _, o := range g.gauges {
 		points, ok := o.points(sn)
@@ -200,12 +255,16 @@ func (g *group) observe(_ context.Context, to metric.Observer) error {
 			g.w.refused.count(o.m.Name, reasonPanic)
 			continue
 		}
+		seen := int64(0)
 		for _, p := range points {
+			seen++
 			set := metric.WithAttributeSet(o.m.set(p.values...))
 			switch {
 			case p.v < 0:
+				seen--
 				g.w.refused.count(o.m.Name, reasonNegative)
 			case math.IsNaN(p.v):
+				seen--
 				g.w.refused.count(o.m.Name, reasonNaN)
 			case o.f != nil:
 				to.ObserveFloat64(o.f, p.v, set)
@@ -213,6 +272,7 @@ func (g *group) observe(_ context.Context, to metric.Observer) error {
 				to.ObserveInt64(o.i, int64(p.v), set)
 			}
 		}
+		o.seen.Store(seen)
 	}
 	return nil
 }

@@ -66,12 +66,14 @@ func only(points map[string]float64, prefixes ...string) map[string]float64 {
 // REQ-O13: every gauge equals Stats.
 func TestREQ_O2_gauges(t *testing.T) {
 	rec := newRecorder()
-	e := &fakeEngine{stats: lmcache.Stats{ActivePrefetchJobs: 3, Storage: storage.Stats{L1: l1.Stats{
+	e := &fakeEngine{stats: lmcache.Stats{ActivePrefetchJobs: 3, Loops: []lmcache.LoopStats{{Name: "l1_evictor", Stalled: 2 * time.Second}, {Name: "sessions"}}, Storage: storage.Stats{L1: l1.Stats{
 		CapacityBytes: 1000, CommittedBytes: 800, PinnedBytes: 200, UsedBytes: 250, Objects: 9, ReadingObjects: 4, WritingObjects: 2, Watermark: 0.8,
 	}}}}
 	bus := fakeBus{eventbus.Stats{
 		Bulk: eventbus.ClassStats{Events: 5, EventLimit: 70}, Reserved: eventbus.ClassStats{Events: 6, EventLimit: 80},
-		Lag: 1500 * time.Millisecond, Dropped: 11, ClockSteps: 2, Panics: map[string]uint64{"A": 1, "B": 2},
+		Lag: 1500 * time.Millisecond, Dropped: 11, Stalled: 7 * time.Second,
+		Busy: map[string]time.Duration{"A": 2500 * time.Millisecond}, Isolated: []eventbus.IsolatedStats{{Subscriber: "B", Stalled: time.Minute}},
+		ClockSteps: 2, Panics: map[string]uint64{"A": 1, "B": 2},
 		Types: []eventbus.TypeStats{
 			{Name: "x", Class: eventbus.Bulk, Dropped: 7}, {Name: "y", Class: eventbus.Reserved, Dropped: 4, IsolatedDropped: 13},
 		},
@@ -86,9 +88,13 @@ func TestREQ_O2_gauges(t *testing.T) {
 		nameBusDroppedByType + `{class="reserved",event_type="y"}`: 4,
 		nameBusDroppedByType + `{class="isolated",event_type="y"}`: 13,
 		nameBusLimit + `{class="bulk"}`:                            70, nameBusLimit + `{class="reserved"}`: 80,
-		nameConfig + `{digest="abc"}`: 1,
+		nameConfig + `{digest="abc"}`: 1, nameCPU + `{subscriber_name="A"}`: 2.5,
+		nameLoops + `{loop="l1_evictor"}`: 2, nameLoops + `{loop="sessions"}`: 0, nameLoops + `{loop="event_bus"}`: 7, nameLoops + `{loop="B"}`: 60,
 	}
 	got := rec.scrape(t)
+	for series := range only(got, nameSeries) { // TestSeries
+		delete(got, series)
+	}
 	for series := range only(got, nameBuild) {
 		if !strings.Contains(series, `version="1.2"`) || !strings.Contains(series, `go="go1.`) {
 			t.Errorf("build info: %s", series)

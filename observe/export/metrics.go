@@ -33,6 +33,8 @@ type Options struct {
 	Process    bool                  // add go_* and process_*; for programs, not for libraries in one
 	Logger     *slog.Logger          // nil: no logs
 
+	Compat observe.Compat // names that Handler serves; empty: observe.CompatNone
+
 	OTLPEndpoint string    // HOST:PORT or URL that is pushed to as well; empty: none
 	SpanOutput   string    // file that spans are appended to, or observe.SpanStdout; empty: none
 	Stdout       io.Writer // what observe.SpanStdout is; nil: that of the process
@@ -67,6 +69,12 @@ func NewMetrics(o Options) (*Metrics, error) {
 	if o.Registerer != nil {
 		registerer = o.Registerer
 		gatherer, _ = o.Registerer.(prometheus.Gatherer)
+	}
+	if err := o.Compat.Validate(); err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	if o.Compat == observe.CompatLater && gatherer != nil {
+		gatherer = withLaterNames(gatherer)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

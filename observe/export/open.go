@@ -8,7 +8,8 @@ import (
 )
 
 // Open assembles the provider that o asks for and serves /metrics where o says.
-// The instance id, the endpoint to push to and whether there are exemplars are taken from o. It reports all problems of o at once and a port
+// The instance id, the endpoint to push to, Compat and whether there are exemplars are taken from o. It reports all problems
+// of o at once and a port
 // that cannot be bound, and leaves nothing behind when it fails. When metrics are
 // off it returns nil, which is a Metrics that serves nothing.
 func Open(ctx context.Context, o observe.Options, eo Options) (*Metrics, error) {
@@ -18,7 +19,7 @@ func Open(ctx context.Context, o observe.Options, eo Options) (*Metrics, error) 
 	if !o.Metrics() {
 		return nil, nil //nolint:nilnil // documented: nil is the Metrics that is off
 	}
-	eo.InstanceID, eo.OTLPEndpoint = o.InstanceID, o.OTLPEndpoint
+	eo.InstanceID, eo.OTLPEndpoint, eo.Compat = o.InstanceID, o.OTLPEndpoint, o.Compat
 	eo.Exemplars = eo.Exemplars || o.Exemplars != nil
 	m, err := NewMetrics(eo)
 	if err != nil {

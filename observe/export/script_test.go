@@ -131,6 +131,8 @@ func scriptOuter(r *rig) {
 	publishAt(r, 14, storage.L2LoadTaskCompleted{RequestID: 1, L2Name: "fs", Success: true, SucceededCount: 2})
 	publish(r, storage.L2LoadCompleted{RequestID: 1, LoadedCount: 2, FailedCount: 1})
 	publish(r, storage.L2PrefetchFailed{Reason: storage.ReasonIOError, Keys: keys("m")})
+	publish(r, storage.L2PrefetchFailed{Reason: storage.ReasonTimeout, Keys: keys("m", "n")})
+	publish(r, storage.L2PrefetchDeadline{RequestID: 1, Phase: "load"})
 	publish(r, storage.L2KeysEvicted{L2Name: "fs", KeyCount: 6, KeyCountPerSalt: map[string]int{"s": 6}})
 }
 
@@ -154,11 +156,37 @@ func scriptBlend(r *rig) {
 // scriptSources is what the gauges of the script show.
 func scriptSources() observe.Sources {
 	return observe.Sources{
-		Engine: &fakeEngine{lmcache.Stats{ActivePrefetchJobs: 2, Storage: storage.Stats{L1: l1.Stats{
-			CapacityBytes: 4096, CommittedBytes: 4096, PinnedBytes: 3072, UsedBytes: 1024, Objects: 7, ReadingObjects: 3, WritingObjects: 1, Watermark: 1,
-		}}}},
+		Engine: &fakeEngine{lmcache.Stats{
+			ActivePrefetchJobs: 2, Loops: []lmcache.LoopStats{{Name: "sessions", Stalled: 3 * time.Second}},
+			Storage: storage.Stats{
+				L1: l1.Stats{
+					CapacityBytes: 4096, CommittedBytes: 4096, PinnedBytes: 3072, UsedBytes: 1024, Objects: 7, ReadingObjects: 3, WritingObjects: 1, Watermark: 1,
+				},
+				Tiers: []storage.TierStats{
+					{Name: "fs", InflightStores: 1, InflightLoads: 2, InflightLoadBytes: 512, UsedBytes: 1e9, CapacityBytes: 4e9, WrittenBytes: 1e9, ReadBytes: 3e9},
+					{Index: 1, Name: "fs", InflightLoads: 1, InflightLoadBytes: 256, UsedBytes: 1, CapacityBytes: 4e9},
+				},
+			},
+		}},
+		Spans: []observe.SpanStatsSource{fakeSpans{}}, Recorder: fakeRecorder{},
 		Build: observe.Build{Version: "0.1.0", ConfigDigest: "cafe"},
 	}
+}
+
+// fakeSpans has given up 4 spans, of 2 sessions that were too many.
+type fakeSpans struct{}
+
+func (fakeSpans) Name() string { return "Spans" }
+
+func (fakeSpans) Stats() observe.SpanStats {
+	return observe.SpanStats{Leaked: map[string]uint64{"request": 4}, PushedOut: 2}
+}
+
+// fakeRecorder has written 70 records and lost 3.
+type fakeRecorder struct{}
+
+func (fakeRecorder) Records() (uint64, map[string]uint64) {
+	return 70, map[string]uint64{"queue_full": 3}
 }
 
 // What the script must show, computed by hand.
@@ -211,32 +239,49 @@ func scriptWant() map[string]float64 {
 		`lmcache_mp_event_bus_queue_limit{class="bulk"}`:                                                     10000,
 		`lmcache_mp_event_bus_queue_limit{class="reserved"}`:                                                 10000,
 
-		`lmcache_mp_l2_store_tasks_total`:                                             1,
-		`lmcache_mp_l2_store_keys_total`:                                              4,
-		`lmcache_mp_l2_store_completed_total{l2_name="fs"}`:                           1,
-		`lmcache_mp_l2_store_succeeded_keys_total`:                                    1,
-		`lmcache_mp_l2_store_failed_keys_total`:                                       3,
-		`lmcache_mp_l2_prefetch_lookups_total`:                                        1,
-		`lmcache_mp_l2_prefetch_lookup_keys_total`:                                    5,
-		`lmcache_mp_l2_prefetch_hit_keys_total`:                                       3,
-		`lmcache_mp_l2_prefetch_load_tasks_total`:                                     1,
-		`lmcache_mp_l2_prefetch_load_keys_total`:                                      3,
-		`lmcache_mp_l2_prefetch_loaded_keys_total`:                                    2,
-		`lmcache_mp_l2_prefetch_failed_keys_total`:                                    1,
-		`lmcache_mp_l2_load_completed_total{l2_name="fs"}`:                            1,
-		`lmcache_mp_l2_prefetch_failure_total{model_name="m",reason="io_error"}`:      1,
-		`lmcache_mp_l2_store_throughput_gbs_count{l2_name="fs"}`:                      1,
-		`lmcache_mp_l2_store_throughput_gbs_sum{l2_name="fs"}`:                        0.5,
-		`lmcache_mp_l2_load_throughput_gbs_count{l2_name="fs"}`:                       1,
-		`lmcache_mp_l2_load_throughput_gbs_sum{l2_name="fs"}`:                         0.75,
-		`lmcache_mp_l2_batch_size_count{l2_name="fs"}`:                                2,
-		`lmcache_mp_l2_batch_size_sum{l2_name="fs"}`:                                  7,
-		`lmcache_mp_operation_duration_seconds_count{op="l2_store",outcome="failed"}`: 1,
-		`lmcache_mp_operation_duration_seconds_sum{op="l2_store",outcome="failed"}`:   2,
-		`lmcache_mp_operation_duration_seconds_count{op="l2_load",outcome="ok"}`:      1,
-		`lmcache_mp_operation_duration_seconds_sum{op="l2_load",outcome="ok"}`:        4,
-		`lmcache_mp_l1_pinned_ratio`:                                                  0.75,
-		`lmcache_mp_l2_evicted_objects_total{cache_salt="s"}`:                         6,
+		`lmcache_mp_l2_store_tasks_total`:                                                1,
+		`lmcache_mp_l2_store_keys_total`:                                                 4,
+		`lmcache_mp_l2_store_completed_total{l2_name="fs"}`:                              1,
+		`lmcache_mp_l2_store_succeeded_keys_total`:                                       1,
+		`lmcache_mp_l2_store_failed_keys_total`:                                          3,
+		`lmcache_mp_l2_prefetch_lookups_total`:                                           1,
+		`lmcache_mp_l2_prefetch_lookup_keys_total`:                                       5,
+		`lmcache_mp_l2_prefetch_hit_keys_total`:                                          3,
+		`lmcache_mp_l2_prefetch_load_tasks_total`:                                        1,
+		`lmcache_mp_l2_prefetch_load_keys_total`:                                         3,
+		`lmcache_mp_l2_prefetch_loaded_keys_total`:                                       2,
+		`lmcache_mp_l2_prefetch_failed_keys_total`:                                       1,
+		`lmcache_mp_l2_load_completed_total{l2_name="fs"}`:                               1,
+		`lmcache_mp_l2_prefetch_failure_total{model_name="m",reason="io_error"}`:         1,
+		`lmcache_mp_l2_prefetch_failure_total{model_name="m",reason="timeout"}`:          1,
+		`lmcache_mp_l2_prefetch_failure_total{model_name="n",reason="timeout"}`:          1,
+		`lmcache_mp_timeouts_total{exception_type="l2_load"}`:                            1,
+		`lmcache_mp_timeouts_total{exception_type="prefetch_deadline"}`:                  1,
+		`lmcache_mp_num_inflight_l2_stores{adapter_index="0",l2_name="fs"}`:              1,
+		`lmcache_mp_num_inflight_l2_loads{adapter_index="0",l2_name="fs"}`:               2,
+		`lmcache_mp_num_inflight_l2_loads{adapter_index="1",l2_name="fs"}`:               1,
+		`lmcache_mp_inflight_load_memory_usage_bytes{adapter_index="0",l2_name="fs"}`:    512,
+		`lmcache_mp_inflight_load_memory_usage_bytes{adapter_index="1",l2_name="fs"}`:    256,
+		`lmcache_mp_l2_usage_bytes{l2_name="fs"}`:                                        1e9 + 1,
+		`lmcache_mp_l2_capacity_bytes{l2_name="fs"}`:                                     8e9,
+		`lmcache_mp_l2_read_write_ratio`:                                                 3,
+		`lmcache_mp_loop_last_tick_seconds{loop="sessions"}`:                             3,
+		`lmcache_mp_spans_leaked_total{kind="request"}`:                                  4,
+		`lmcache_mp_trace_records_written_total`:                                         70,
+		`lmcache_mp_trace_records_dropped_total{reason="queue_full"}`:                    3,
+		`lmcache_mp_subscriber_overflow_total{state="sessions",subscriber_name="Spans"}`: 2,
+		`lmcache_mp_l2_store_throughput_gbs_count{l2_name="fs"}`:                         1,
+		`lmcache_mp_l2_store_throughput_gbs_sum{l2_name="fs"}`:                           0.5,
+		`lmcache_mp_l2_load_throughput_gbs_count{l2_name="fs"}`:                          1,
+		`lmcache_mp_l2_load_throughput_gbs_sum{l2_name="fs"}`:                            0.75,
+		`lmcache_mp_l2_batch_size_count{l2_name="fs"}`:                                   2,
+		`lmcache_mp_l2_batch_size_sum{l2_name="fs"}`:                                     7,
+		`lmcache_mp_operation_duration_seconds_count{op="l2_store",outcome="failed"}`:    1,
+		`lmcache_mp_operation_duration_seconds_sum{op="l2_store",outcome="failed"}`:      2,
+		`lmcache_mp_operation_duration_seconds_count{op="l2_load",outcome="ok"}`:         1,
+		`lmcache_mp_operation_duration_seconds_sum{op="l2_load",outcome="ok"}`:           4,
+		`lmcache_mp_l1_pinned_ratio`:                                                     0.75,
+		`lmcache_mp_l2_evicted_objects_total{cache_salt="s"}`:                            6,
 
 		`lmcache_blend_lookup_requests_total`:              1,
 		`lmcache_blend_lookup_requested_tokens_total`:      768,
