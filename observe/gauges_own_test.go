@@ -83,10 +83,10 @@ func TestSpansAndRecords(t *testing.T) {
 	rec := newRecorder()
 	a := &fakeSpans{"A", SpanStats{Leaked: map[string]uint64{"request": 2, "store": 0}}}
 	b := &fakeSpans{"B", SpanStats{Leaked: map[string]uint64{"request": 3, "cb.lookup": 1}}}
-	watchFor(t, rec, Sources{Spans: []SpanStatsSource{a, b}, Recorder: fakeRecorder{70, map[string]uint64{"queue_full": 4, "write": 0}}})
+	watchFor(t, rec, Sources{Spans: []SpanStatsSource{a, b}, Recorder: fakeRecorder{70, map[string]uint64{"queue": 4, "write": 0}}})
 	want := map[string]float64{
 		nameSpansLeaked + `{kind="request"}`: 5, nameSpansLeaked + `{kind="store"}`: 0, nameSpansLeaked + `{kind="cb.lookup"}`: 1,
-		nameTraceWritten: 70, nameTraceDropped + `{reason="queue_full"}`: 4, nameTraceDropped + `{reason="write"}`: 0,
+		nameTraceWritten: 70, nameTraceDropped + `{reason="queue"}`: 4, nameTraceDropped + `{reason="write"}`: 0,
 	}
 	if diff := cmp.Diff(want, only(rec.scrape(t), nameSpansLeaked, nameTraceWritten, nameTraceDropped)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

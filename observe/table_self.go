@@ -23,13 +23,13 @@ func selfRows() []Metric {
 			Help: "Spans that were given up because their end never came or too many were open, by kind.",
 		},
 		{
-			Name: nameTraceWritten, Kind: ObservableCounter, Meter: meterExt, Unpublished: true,
-			Source: "observe.RecordCounts", Value: "records written",
+			Name: nameTraceWritten, Kind: ObservableCounter, Meter: meterExt,
+			Source: "trace.Recorder", Value: "records written",
 			Help: "Records of calls written to the trace file.",
 		},
 		{
-			Name: nameTraceDropped, Kind: ObservableCounter, Meter: meterExt, Attributes: []Attribute{{Key: "reason"}}, Unpublished: true,
-			Source: "observe.RecordCounts", Value: "records lost",
+			Name: nameTraceDropped, Kind: ObservableCounter, Meter: meterExt, Attributes: []Attribute{{Key: "reason", Values: []string{"queue", "encode", "write"}}},
+			Source: "trace.Recorder", Value: "records lost",
 			Help: "Records of calls that are missing in the trace file, by reason.",
 		},
 		{

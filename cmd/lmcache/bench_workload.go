@@ -157,7 +157,7 @@ func (c *workloadCommand) listen(ctx context.Context, obs *observability, eng *l
 	if obs.metrics == nil {
 		return nil
 	}
-	if err := obs.watch(eng); err != nil {
+	if err := obs.watch(eng, c.options(log).Engine); err != nil {
 		return err
 	}
 	if c.MetricsAddr == "" {

@@ -17,6 +17,7 @@ type logs struct {
 	debug     *observe.Logs
 	file      *observe.RotatingFile
 	collected *export.Logs
+	requests  *observe.RequestLog // nil: none
 }
 
 // openCollectedLogs lets the program's records go to a collector too, if the flags ask for it.
@@ -63,11 +64,11 @@ func (o *observability) openLogs(f *flags.Observability, stdout io.Writer) (err 
 		}
 		to = l.file
 	}
-	requests, err := observe.NewRequestLog(to, observe.RequestLogOptions{Queue: f.QueueSize, Logger: o.log})
+	l.requests, err = observe.NewRequestLog(to, observe.RequestLogOptions{Queue: f.QueueSize, Logger: o.log})
 	if err != nil {
 		return err
 	}
-	_, err = o.bus.Subscribe(requests)
+	_, err = o.bus.Subscribe(l.requests)
 	return err
 }
 

@@ -29,6 +29,8 @@ type observability struct {
 	log      *slog.Logger  // what the program logs through, to a collector too if the flags ask for it
 	sessions *observe.SpanRegistry
 	recorder *trace.Recorder // nil: none
+
+	spanSources []observe.SpanStatsSource
 }
 
 // openObservability makes the bus and subscribes what the flags ask for. It opens
@@ -45,7 +47,7 @@ func openObservability(o *flags.Observability, log *slog.Logger, level slog.Leve
 	if !o.Metrics() {
 		return ob, nil
 	}
-	eo := export.Options{Process: true, Logger: ob.log, OTLPEndpoint: o.OTLPEndpoint, Exemplars: ob.sessions != nil}
+	eo := export.Options{Process: true, Logger: ob.log, OTLPEndpoint: o.OTLPEndpoint, Exemplars: ob.sessions != nil, Compat: observe.Compat(o.Compat)}
 	if id, ok := o.Instance(); ok {
 		eo.InstanceID = &id
 	}
@@ -61,16 +63,24 @@ func openObservability(o *flags.Observability, log *slog.Logger, level slog.Leve
 	return ob, nil
 }
 
-// watch shows the state of an engine, and of the bus, as gauges.
-func (o *observability) watch(eng *lmcache.Engine) error {
+// watch shows the state of an engine that was opened with eo, of the bus and of what
+// else keeps counts, as gauges.
+func (o *observability) watch(eng *lmcache.Engine, eo lmcache.Options) error {
 	if o.observer == nil {
 		return nil
 	}
-	return o.observer.Watch(observe.Sources{
-		Engine: eng, Bus: o.bus, Labels: o.observer.Labels(),
-		Build: observe.Build{Version: readBuild().Version},
-	})
+	sources := observe.Sources{
+		Engine: eng, Bus: o.bus, Spans: o.spanSources, RequestLog: o.logs.requests, Labels: o.observer.Labels(),
+		Build: observe.Build{Version: readBuild().Version, ConfigDigest: trace.Digest(trace.Config(storageConfig(eo.ChunkTokens, eo.L1)))},
+	}
+	if o.recorder != nil {
+		sources.Recorder = o.recorder
+	}
+	return o.observer.Watch(sources)
 }
+
+// loops are the goroutines of the bus.
+func (o *observability) loops() []lmcache.LoopStats { return observe.BusLoops(o.bus.Stats()) }
 
 // close delivers what is on the bus and then ends the exporters, all at a time and
 // within five seconds: that of logs last, for what the others have to say. The engine

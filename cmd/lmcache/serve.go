@@ -87,7 +87,7 @@ func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options
 	if err = s.obs.record(&c.Trace, storageConfig(o.ChunkTokens, o.L1), s.log); err != nil {
 		return err
 	}
-	if err = s.obs.watch(s.engine); err != nil {
+	if err = s.obs.watch(s.engine, o); err != nil {
 		return err
 	}
 	listeners := make(map[string]string)
@@ -104,7 +104,7 @@ func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options
 		build := readBuild()
 		s.front, err = httpserver.Listen(ctx, httpserver.Options{
 			Addr: net.JoinHostPort(c.HTTP.Host, strconv.Itoa(c.HTTP.Port)), Engine: s.engine, Metrics: metrics, Level: s.level, LevelChanged: s.levelChanged,
-			Logger: s.log, Version: build.Version, Commit: build.Commit, Listeners: listeners,
+			Logger: s.log, Version: build.Version, Commit: build.Commit, Listeners: listeners, Loops: s.obs.loops,
 		})
 		if err != nil {
 			return takenPort("http-port", c.HTTP.Host, c.HTTP.Port, err)

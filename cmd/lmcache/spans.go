@@ -38,6 +38,9 @@ func (o *observability) openSpans(f *flags.Observability, stdout io.Writer) (err
 		if _, err := o.bus.Subscribe(sub); err != nil {
 			return err
 		}
+		if s, ok := sub.(observe.SpanStatsSource); ok {
+			o.spanSources = append(o.spanSources, s)
+		}
 	}
 	return nil
 }

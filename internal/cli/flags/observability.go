@@ -16,6 +16,7 @@ type Observability struct {
 	ServiceInstanceID *string `name:"service-instance-id" group:"Observability" emptyenv:"" placeholder:"ID" help:"Name of this process in metrics, spans and logs; unset takes a random UUID"`
 	InstanceID        *string `name:"instance-id" group:"Observability" placeholder:"ID" help:"Another name of --service-instance-id"`
 	Buckets           string  `name:"metrics-buckets" group:"Observability" default:"tuned" choices:"tuned,otel" help:"Bounds of the histograms"`
+	Compat            string  `name:"metrics-compat" group:"Observability" default:"none" choices:"none,later" help:"Names that a scrape has besides: later adds those of later releases of LMCache"`
 	LabelLimit        int     `name:"metrics-label-limit" group:"Observability" default:"200" min:"1" help:"Values of a label that keep their own series"`
 	SampleRate        float64 `name:"metrics-sample-rate" group:"Observability" default:"0.01" help:"Share of chunks, blocks and transfers that lifecycle and throughput histograms follow: above 0, up to 1"`
 
@@ -39,7 +40,7 @@ func (o *Observability) Check(p *cli.Problems) {
 	var idle []string
 	for _, name := range append([]string{
 		"disable-metrics", "event-bus-queue-size", "prometheus-host", "prometheus-port",
-		"service-instance-id", "instance-id", "metrics-buckets", "metrics-label-limit", "metrics-sample-rate",
+		"service-instance-id", "instance-id", "metrics-buckets", "metrics-compat", "metrics-label-limit", "metrics-sample-rate",
 		"disable-logging", "request-log", "request-log-max-size", "request-log-max-files",
 	}, spanNames()...) {
 		if p.IsSet(name) {

@@ -98,7 +98,6 @@ type UpstreamShared struct {
 
 	// Observability.
 	DisableGRPCMetrics            bool   `name:"disable-grpc-metrics" treat:"silent" why:"there is no gRPC listener" upstream:"false"`
-	MetricsCompat                 string `name:"metrics-compat" treat:"later" upstream:"none"`
 	LookupHashLogDir              string `name:"lookup-hash-log-dir" treat:"later" upstream:""`
 	LookupHashLogRotationInterval string `name:"lookup-hash-log-rotation-interval" treat:"later" upstream:"21600" numeric:""`
 	LookupHashLogRotationMaxSize  string `name:"lookup-hash-log-rotation-max-size" treat:"later" upstream:"104857600" numeric:""`
