@@ -26,7 +26,7 @@ func headline(q promql) []panel {
 
 func healthPanels(q promql) []panel {
 	var all []panel
-	for _, some := range [][]panel{failurePanels(q), l1Panels(q), pipelinePanels(q), busPanels(q)} {
+	for _, some := range [][]panel{failurePanels(q), l1Panels(q), pipelinePanels(q), tierPanels(q), busPanels(q), processPanels(q)} {
 		all = append(all, some...)
 	}
 	return all
