@@ -2,7 +2,6 @@ package lmcache_test
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -102,6 +101,9 @@ type gated struct {
 	gate chan struct{}
 }
 
+// Enabled lets every line come.
+func (g gated) Enabled(context.Context, slog.Level) bool { return true }
+
 func (g gated) Handle(_ context.Context, r slog.Record) error {
 	if strings.HasPrefix(r.Message, g.text) {
 		<-g.gate
@@ -114,7 +116,7 @@ func (g gated) Handle(_ context.Context, r slog.Record) error {
 func TestREQ_O42_Completions(t *testing.T) {
 	for loop, text := range map[string]string{lmcache.LoopStores: "Stored ", lmcache.LoopRetrieves: "Retrieved "} {
 		synctest.Test(t, func(t *testing.T) {
-			g := gated{slog.NewTextHandler(io.Discard, nil), text, make(chan struct{})}
+			g := gated{slog.DiscardHandler, text, make(chan struct{})}
 			r := newRig(t, setup{dev: fake.Options{Clock: fake.Virtual, Manual: true}, engine: func(o *lmcache.Options) { o.Logger = slog.New(g) }})
 			prompt := tokens(1, 2*chunkTokens)
 			s := r.session("a")

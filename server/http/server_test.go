@@ -239,7 +239,7 @@ func TestREQ_O42_staleLoop(t *testing.T) {
 	s := open(t, Options{Engine: e, Loops: func() []lmcache.LoopStats { return []lmcache.LoopStats{bus} }})
 	loops := func(a, b string) string {
 		check := func(name, detail string) string {
-			return fmt.Sprintf(`{"name":"loop %s","ok":%v,"detail":"%s"}`, name, detail == "", detail)
+			return fmt.Sprintf(`{"name":%q,"ok":%v,"detail":%q}`, "loop "+name, detail == "", detail)
 		}
 		return check("l1_evictor", a) + "," + check("event_bus", b) + "]}"
 	}
