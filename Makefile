@@ -9,6 +9,7 @@ SOAK      ?= 10000000
 SEED      ?= 1
 DURATION  ?= 2m
 CRASHES   ?= 2000
+JAEGER    ?= v1.76.0
 # Where `make tools` puts programs and where they are looked for.
 TOOLS_DIR ?= $(or $(shell $(GO) env GOBIN),$(shell $(GO) env GOPATH)/bin)
 export PATH := $(TOOLS_DIR):$(PATH)
@@ -98,8 +99,15 @@ static: tidy lint cross ## what needs no test to run: tidy, lint, cross
 .PHONY: check
 check: static test test-plain race fuzz ## what CI runs
 
+.PHONY: jaeger
+jaeger: ## what Jaeger shows of the spans of a workload; builds Jaeger into TOOLS_DIR first (five minutes or more)
+	[ -x '$(TOOLS_DIR)/jaeger' ] || { d=$$(mktemp -d) && cd "$$d" && $(GO) mod init jaeger && \
+		$(GO) get -tool github.com/jaegertracing/jaeger/cmd/jaeger@$(JAEGER) && \
+		$(GO) build -o '$(TOOLS_DIR)/jaeger' github.com/jaegertracing/jaeger/cmd/jaeger && rm -r "$$d"; }
+	$(GO) test -tags jaeger -count 1 -run '^TestREQ_O59_Jaeger$$' -v ./cmd/lmcache
+
 .PHONY: tools
-tools: ## install golangci-lint, govulncheck and promtool where they are missing
+tools: ## install golangci-lint, govulncheck, promtool and an OpenTelemetry collector where they are missing
 	GO=$(GO) TOOLS_DIR=$(TOOLS_DIR) .ci/tools
 
 .PHONY: clean

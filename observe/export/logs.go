@@ -21,6 +21,7 @@ const (
 	logQueue     = 2048
 	logBatch     = 512
 	logBatchTime = time.Second
+	spanDelay    = time.Second // that a record waits for the spans of its session, at most
 )
 
 // Logs is a logger provider whose records go to an OTLP collector. All methods are safe
@@ -134,19 +135,43 @@ type logDelivery struct {
 // Export exports one batch. A record of a session that was written before its spans
 // were made, a moment ago, gets its trace now.
 func (l *logDelivery) Export(ctx context.Context, records []sdklog.Record) error {
-	for i := range records {
-		if session := untraced(&records[i]); session != "" {
-			if root := l.registry.Root(session); root.IsValid() {
-				r := records[i].Clone()
-				r.SetTraceID(root.TraceID())
-				r.SetSpanID(root.SpanID())
-				r.SetTraceFlags(root.TraceFlags())
-				records[i] = r
-			}
+	for time.Since(l.trace(records)) < spanDelay {
+		select {
+		case <-time.After(spanDelay / 200):
+			continue
+		case <-ctx.Done():
 		}
+		break
 	}
 	l.do(ctx, len(records), func(ctx context.Context) error { return l.Exporter.Export(ctx, records) })
 	return nil
+}
+
+// trace gives records of sessions the trace of the session's root. It returns the time
+// of the newest one whose session has none; zero if there is none.
+func (l *logDelivery) trace(records []sdklog.Record) (newest time.Time) {
+	if l.registry == nil {
+		return newest
+	}
+	for i := range records {
+		session := untraced(&records[i])
+		if session == "" {
+			continue
+		}
+		root := l.registry.Root(session)
+		if !root.IsValid() {
+			if at := records[i].ObservedTimestamp(); at.After(newest) {
+				newest = at
+			}
+			continue
+		}
+		r := records[i].Clone()
+		r.SetTraceID(root.TraceID())
+		r.SetSpanID(root.SpanID())
+		r.SetTraceFlags(root.TraceFlags())
+		records[i] = r
+	}
+	return newest
 }
 
 // untraced is the session of a record without a trace; empty if it has one, or no session.
