@@ -164,6 +164,12 @@ var layers = []layer{
 		"it drives the storage manager as the engine does; subscribers are handed in",
 	},
 	{
+		6, "internal/l2bench",
+		[]string{"l2", "l2/fs", "storage/kv"},
+		[]string{"golang.org/x/sys/unix"},
+		"it drives an adapter as a tier does; which one is handed in",
+	},
+	{
 		6, "internal/top", nil,
 		[]string{
 			"github.com/prometheus/client_model/go", "github.com/prometheus/common/expfmt", "github.com/prometheus/common/model",
@@ -174,8 +180,8 @@ var layers = []layer{
 	{
 		6, "cmd/lmcache",
 		[]string{
-			".", "eventbus", "gpu", "gpu/fake", "internal/artefact", "internal/belady", "internal/cli", "internal/cli/flags", "internal/l1bench", "internal/mooncake", "internal/top", "internal/workload",
-			"l1", "observe", "observe/export", "server/http", "storage", "storage/kv", "trace", "trace/...",
+			".", "eventbus", "gpu", "gpu/fake", "internal/artefact", "internal/belady", "internal/cli", "internal/cli/flags", "internal/l1bench", "internal/l2bench", "internal/mooncake", "internal/top", "internal/workload",
+			"l1", "l2", "l2/fault", "l2/fs", "l2/mem", "l2/zstd", "observe", "observe/export", "server/http", "storage", "storage/kv", "trace", "trace/...",
 		},
 		[]string{"github.com/alecthomas/kong", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/metric/noop"},
 		"a program assembles packages and holds no logic of its own",

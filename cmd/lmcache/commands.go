@@ -14,6 +14,7 @@ type grammar struct {
 	Bench  struct {
 		Workload workloadCommand `cmd:"" help:"Run a request trace against an engine in this process."`
 		L1       benchL1Command  `cmd:"" name:"l1" help:"Measure the first tier, each figure beside a raw baseline."`
+		L2       benchL2Command  `cmd:"" name:"l2" help:"Measure an adapter of the second tier, files beside a plain program."`
 	} `cmd:"" help:"Measure parts of the cache."`
 	Metrics metricsCommands `cmd:"" help:"Print the reference, the dashboard and the alert rules of the metrics, or compare them."`
 	Top     topCommand      `cmd:"" help:"Show a running server live."`
@@ -55,7 +56,7 @@ func notes() cli.CommandNotes {
 		n[name] = foreign
 	}
 	for _, name := range []string{
-		"ping", "describe", "kvcache", "quota", "query", "trace", "bench server", "bench l2", "bench gpu",
+		"ping", "describe", "kvcache", "quota", "query", "trace", "bench server", "bench gpu",
 		"doctor", "config", "completion",
 	} {
 		n[name] = later

@@ -17,6 +17,10 @@ import (
 // its default, as they are written and as they are printed; fewer of flags
 // that have not that many.
 func samples(s cli.Setting) (written, printed []string) {
+	if s.Name == "l2-adapter" && !s.Foreign {
+		texts := []string{`{"a":1}`, `{"b":2}`, `{"c":3}`}
+		return texts, texts
+	}
 	switch s.Kind {
 	case "BOOL":
 		other := strconv.FormatBool(s.Default != "true")

@@ -123,8 +123,9 @@ func TestREQ_C22_Examples(t *testing.T) {
 			r := newRun(t, map[string]string{
 				"LMCACHE_HTTP_PORT": "0", "LMCACHE_PROMETHEUS_PORT": "0", "LMCACHE_URL": watched.urls["metrics"], "LMCACHE_INTERVAL": "0.2",
 			})
-			args := strings.Fields(example[1])
+			args := strings.Fields(strings.NewReplacer("'", "", "/tmp/kv", t.TempDir()).Replace(example[1]))
 			switch slow := underRace || invariants.Enabled; {
+			case command == "bench l2":
 			case command == "bench l1": // less of the same
 				args = append(slices.DeleteFunc(args, func(a string) bool { return a == "--duration" || a == "1s" }), "--duration", "50ms", "--l1-size-gb", "64MiB")
 			case slow && args[0] == "bench":

@@ -106,7 +106,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // folders makes the folders that are always there.
 func (s *Store) folders() error {
 	if err := s.mkdirAll(s.base); err != nil {
-		return fmt.Errorf("l2/fs: base path: %w", err)
+		return fmt.Errorf("l2/fs: base path %s: %w", s.base, err)
 	}
 	if s.temp != "" {
 		if err := s.mkdirAll(s.temp); err != nil {
@@ -117,7 +117,7 @@ func (s *Store) folders() error {
 		return nil
 	}
 	if err := s.mkdirAll(filepath.Join(s.base, v1Dir)); err != nil {
-		return fmt.Errorf("l2/fs: %w", err)
+		return fmt.Errorf("l2/fs: base path %s: %w", s.base, err)
 	}
 	return nil
 }
