@@ -34,6 +34,10 @@ func ParseURL(text string) (string, error) {
 	return u.String(), nil
 }
 
+// accept are the formats that Parse reads, the one with traces first.
+const accept = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=1," +
+	"text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+
 // Client reads the metrics page of one server. Its methods are safe for concurrent use.
 type Client struct {
 	url  string
@@ -69,7 +73,7 @@ func (c *Client) Fetch(ctx context.Context) (*Scrape, error) {
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Accept", "text/plain;version=0.0.4;q=1,*/*;q=0.1")
+	req.Header.Set("Accept", accept)
 	req.Header.Set("User-Agent", "lmcache-top")
 	res, err := c.http.Do(req)
 	if err != nil {
@@ -82,7 +86,7 @@ func (c *Client) Fetch(ctx context.Context) (*Scrape, error) {
 	if res.StatusCode != http.StatusOK {
 		return nil, &FetchError{c.url, fmt.Errorf("answered %s", res.Status)}
 	}
-	s, err := Parse(res.Body, time.Now())
+	s, err := Parse(res.Body, res.Header.Get("Content-Type"), time.Now())
 	switch {
 	case err == nil:
 		return s, nil

@@ -42,7 +42,7 @@ func TestClient(t *testing.T) {
 	block := make(chan struct{})
 	mux := http.NewServeMux()
 	mux.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
-		if !strings.Contains(r.Header.Get("Accept"), "text/plain;version=0.0.4") {
+		if a := r.Header.Get("Accept"); !strings.Contains(a, "text/plain;version=0.0.4") || !strings.Contains(a, "encoding=delimited") {
 			t.Errorf("Accept: %q", r.Header.Get("Accept"))
 		}
 		w.Header().Set("Content-Encoding", "gzip")

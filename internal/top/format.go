@@ -108,6 +108,20 @@ func latency(n Number) string {
 	return three(v) + "s"
 }
 
+// bound writes a round time in seconds, such as the bound of a bucket.
+func bound(n Number) string {
+	v, unit := float64(n), "s"
+	switch {
+	case v == 0:
+		return "0s"
+	case v < 0.9995e-3:
+		v, unit = v*1e6, "µs"
+	case v < 0.9995:
+		v, unit = v*1e3, "ms"
+	}
+	return strconv.FormatFloat(v, 'g', 4, 64) + unit
+}
+
 // age writes a longer time in seconds with its two largest units.
 func age(n Number) string {
 	if !n.Known() {

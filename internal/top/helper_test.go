@@ -21,7 +21,7 @@ const interval = 10 * time.Second
 // scrape parses a page.
 func scrape(t *testing.T, page string, at time.Time) *top.Scrape {
 	t.Helper()
-	s, err := top.Parse(strings.NewReader(page), at)
+	s, err := top.Parse(strings.NewReader(page), "text/plain", at)
 	if err != nil {
 		t.Fatal(err)
 	}

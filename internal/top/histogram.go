@@ -14,6 +14,7 @@ type distribution struct {
 	labels map[string]string
 	total  histogram
 	gained histogram
+	traces []traced
 }
 
 // distributions are those of a family.
@@ -21,7 +22,7 @@ func (w window) distributions(name string) []distribution {
 	old := w.before.list(name)
 	var out []distribution
 	for _, s := range w.now.list(name) {
-		d := distribution{labels: s.labels, total: histogram{s.buckets, s.value, s.sum}}
+		d := distribution{labels: s.labels, total: histogram{s.buckets, s.value, s.sum}, traces: s.traces}
 		if w.before != nil {
 			was := find(old, s.key)
 			d.gained = since(histogram{was.buckets, was.value, was.sum}, d.total)

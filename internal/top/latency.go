@@ -27,6 +27,7 @@ type Slow struct {
 	Total   Number `json:"total"`
 	From    Number `json:"slowest_from_seconds"` // bucket of the slowest: since the scrape before, else of all
 	To      Number `json:"slowest_to_seconds"`   // null: above all bounds
+	Trace   string `json:"trace_id,omitempty"`   // of the last one whose trace is known
 }
 
 const durations = "lmcache_mp_operation_duration_seconds"
@@ -82,5 +83,11 @@ func (f *Frame) slow(d distribution, after float64) {
 		h = d.total
 	}
 	s.From, s.To = h.slowest()
+	var last time.Time
+	for _, e := range d.traces {
+		if e.value >= after && !e.at.Before(last) {
+			s.Trace, last = clean(e.trace), e.at
+		}
+	}
 	f.Slow = append(f.Slow, s)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,7 +70,7 @@ func (s *screen) text() string {
 // written is an answer whose counter gains 10 with each fetch.
 func written(n int, now time.Time) (*top.Scrape, error) {
 	page := fmt.Sprintf("# TYPE lmcache_mp_l1_write_keys_total counter\nlmcache_mp_l1_write_keys_total %d\n", 10*n)
-	return top.Parse(strings.NewReader(page), now)
+	return top.Parse(strings.NewReader(page), "text/plain", now)
 }
 
 // view is a live view that runs in a bubble of synctest.
@@ -77,14 +78,15 @@ type view struct {
 	*script
 	*screen
 	keys chan []byte
-	size [2]int
+	size atomic.Int64 // 1000 x width + height
 	end  chan error
 }
 
 func start1s(ctx context.Context, s *script) *view {
-	v := &view{script: s, screen: &screen{}, keys: make(chan []byte), size: [2]int{100, 30}, end: make(chan error, 1)}
+	v := &view{script: s, screen: &screen{}, keys: make(chan []byte), end: make(chan error, 1)}
+	v.size.Store(100_030)
 	l := top.Live{
-		Source: s, Out: v.screen, Size: func() (int, int) { return v.size[0], v.size[1] }, Keys: v.keys,
+		Source: s, Out: v.screen, Size: func() (int, int) { return int(v.size.Load() / 1000), int(v.size.Load() % 1000) }, Keys: v.keys,
 		View: top.View{Interval: time.Second, Keys: true},
 	}
 	go func() { v.end <- l.Run(ctx) }()
@@ -130,7 +132,7 @@ func TestLive(t *testing.T) {
 func TestKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := start1s(t.Context(), &script{answer: func(_ int, now time.Time) (*top.Scrape, error) {
-			return top.Parse(strings.NewReader(pageOf(start, "5")), now)
+			return top.Parse(strings.NewReader(pageOf(start, "5")), "text/plain", now)
 		}})
 		press := func(keys string, want ...string) {
 			t.Helper()
@@ -178,7 +180,7 @@ func TestKeys(t *testing.T) {
 		if got := v.fetches() - n; got != 5 {
 			t.Errorf("%d fetches in a second, want 5", got)
 		}
-		v.size = [2]int{40, 5}
+		v.size.Store(40_005)
 		v.after(t, time.Second)
 		if n := strings.Count(v.text(), "\n"); n != 4 {
 			t.Errorf("%d line breaks on 5 lines", n)

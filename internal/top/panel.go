@@ -1,6 +1,9 @@
 package top
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
 // panel is one part of the screen: a title line and rows, the most important first.
 type panel struct {
@@ -267,17 +270,20 @@ func missTable(f *Frame, title string) *table {
 }
 
 func slowTable(f *Frame, title string) *table {
-	t := &table{titles: []string{title, ">" + latency(f.SlowAfter), "total", "slowest"}, widths: []int{7, 7, 14}}
+	t := &table{titles: []string{title, ">" + bound(f.SlowAfter), "total", "slowest"}, widths: []int{7, 7, 14}}
+	if slices.ContainsFunc(f.Slow, func(s Slow) bool { return s.Trace != "" }) {
+		t.titles, t.widths = append(t.titles, "last trace"), append(t.widths, 32)
+	}
 	for _, s := range f.Slow {
-		slowest := latency(s.From) + " to " + latency(s.To)
+		slowest := bound(s.From) + " to " + bound(s.To)
 		if s.To > 1e9 {
-			slowest = "over " + latency(s.From)
+			slowest = "over " + bound(s.From)
 		}
 		style := plain
 		if s.Now > 0 {
 			style = warning
 		}
-		t.rows = append(t.rows, []cell{{style, s.Name + " " + s.Outcome}, {style, count(s.Now)}, {plain, count(s.Total)}, {plain, slowest}})
+		t.rows = append(t.rows, []cell{{style, s.Name + " " + s.Outcome}, {style, count(s.Now)}, {plain, count(s.Total)}, {plain, slowest}, {plain, s.Trace}})
 	}
 	return t
 }

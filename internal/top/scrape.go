@@ -1,10 +1,14 @@
 package top
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -32,19 +36,34 @@ type series struct {
 	labels  map[string]string
 	key     string // all labels, for comparison
 	value   float64
-	buckets []bucket // of a histogram, by bound, cumulative
+	buckets []bucket // of a histogram, by bound, cumulative; the last bound is infinite
 	sum     float64
+	traces  []traced // of a histogram
+}
+
+// traced is a value of a histogram whose trace is known.
+type traced struct {
+	value float64
+	at    time.Time
+	trace string
 }
 
 // bucket is the number of values up to a bound.
 type bucket struct{ upTo, count float64 }
 
-// Parse reads a metrics page in Prometheus' text format. Families that are not of the
+// Parse reads a metrics page in one of Prometheus' formats, as its content type says:
+// delimited protocol buffers, which have traces, or text. Families that are not of the
 // cache or of its process are dropped. It reads no more than MaxPage bytes.
-func Parse(page io.Reader, at time.Time) (*Scrape, error) {
+func Parse(page io.Reader, contentType string, at time.Time) (*Scrape, error) {
 	limited := &io.LimitedReader{R: page, N: MaxPage + 1}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(limited)
+	var families map[string]*dto.MetricFamily
+	var err error
+	if format := expfmt.ResponseFormat(http.Header{"Content-Type": {contentType}}); format.FormatType() == expfmt.TypeProtoDelim {
+		families, err = parseDelimited(limited, format)
+	} else {
+		parser := expfmt.NewTextParser(model.UTF8Validation)
+		families, err = parser.TextToMetricFamilies(limited)
+	}
 	if limited.N <= 0 {
 		return nil, errPageSize
 	}
@@ -69,6 +88,32 @@ func Parse(page io.Reader, at time.Time) (*Scrape, error) {
 	return s, nil
 }
 
+// parseDelimited reads families with their lengths before them. No length may be more than
+// what is there: the decoder would ask for so much memory.
+func parseDelimited(page io.Reader, format expfmt.Format) (map[string]*dto.MetricFamily, error) {
+	all, err := io.ReadAll(page)
+	if err != nil {
+		return nil, err
+	}
+	for rest := all; len(rest) > 0; {
+		n, used := binary.Uvarint(rest)
+		if used <= 0 || n > uint64(len(rest)-used) {
+			return nil, io.ErrUnexpectedEOF
+		}
+		rest = rest[used+int(n):]
+	}
+	families := make(map[string]*dto.MetricFamily)
+	for decoder := expfmt.NewDecoder(bytes.NewReader(all), format); ; {
+		f := new(dto.MetricFamily)
+		if err := decoder.Decode(f); errors.Is(err, io.EOF) {
+			return families, nil
+		} else if err != nil {
+			return nil, err
+		}
+		families[f.GetName()] = f
+	}
+}
+
 func newSeries(m *dto.Metric) series {
 	s := series{labels: make(map[string]string, len(m.GetLabel()))}
 	var key strings.Builder
@@ -91,6 +136,14 @@ func newSeries(m *dto.Metric) series {
 		s.value, s.sum = float64(h.GetSampleCount()), h.GetSampleSum()
 		for _, b := range h.GetBucket() {
 			s.buckets = append(s.buckets, bucket{b.GetUpperBound(), float64(b.GetCumulativeCount())})
+			for _, l := range b.GetExemplar().GetLabel() {
+				if l.GetName() == "trace_id" {
+					s.traces = append(s.traces, traced{b.GetExemplar().GetValue(), b.GetExemplar().GetTimestamp().AsTime(), l.GetValue()})
+				}
+			}
+		}
+		if n := len(s.buckets); n > 0 && !math.IsInf(s.buckets[n-1].upTo, 1) { // text has it, the other format need not
+			s.buckets = append(s.buckets, bucket{math.Inf(1), s.value})
 		}
 		slices.SortFunc(s.buckets, func(a, b bucket) int { return cmp.Compare(a.upTo, b.upTo) })
 	}
