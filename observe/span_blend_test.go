@@ -281,7 +281,7 @@ func TestBlendAttributes(t *testing.T) {
 }
 
 // REQ-O47: what never ends is given up, by age and at Close.
-func TestBlendGivesUp(t *testing.T) {
+func TestREQ_O47_BlendGivesUp(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		steps []step

@@ -354,8 +354,8 @@ func TestREQ_O43_Trees(t *testing.T) {
 	}
 }
 
-// REQ-O46: two ranks and two overlapping stores on each are spans of their own.
-func TestSpansOfRanks(t *testing.T) {
+// Two ranks and two overlapping stores on each are spans of their own.
+func TestREQ_O46_Ranks(t *testing.T) {
 	r := newSpanRig(t, SpanOptions{})
 	requestStart()(r, 0)
 	for i := range 4 {
@@ -434,7 +434,7 @@ func TestSpanAttributes(t *testing.T) {
 }
 
 // REQ-O44: nothing requested is a rate of 0, and without a lookup there is none.
-func TestHitRate(t *testing.T) {
+func TestREQ_O44_HitRate(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		steps []step
@@ -461,7 +461,7 @@ func TestHitRate(t *testing.T) {
 }
 
 // REQ-O50: a W3C context makes the request a child of it; a wrong one is none.
-func TestTraceParent(t *testing.T) {
+func TestREQ_O50_TraceParent(t *testing.T) {
 	const trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 	for given, follows := range map[string]bool{
 		"00-" + trace + "-" + parent + "-01": true, "": false, "nonsense": false,

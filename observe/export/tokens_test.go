@@ -1,0 +1,69 @@
+package export_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/lmcache-go/lmcache"
+	"github.com/lmcache-go/lmcache/eventbus"
+	"github.com/lmcache-go/lmcache/gpu"
+	"github.com/lmcache-go/lmcache/internal/leak"
+	"github.com/lmcache-go/lmcache/observe"
+)
+
+// REQ-O62: after a workload whose tokens can be recognised, with everything on and at
+// DEBUG, no token is in any message, label, span or line of the request log. What names
+// the session is in each of them, so the search is not in vain.
+func TestREQ_O62_NoTokensAnywhere(t *testing.T) {
+	leak.Check(t)
+	const first, recognised = 1_717_171_700, "17171717"
+	c := newCollector(t, "")
+	file := filepath.Join(t.TempDir(), "spans.jsonl")
+	var debug, requests logBuffer
+	requestLog, err := observe.NewRequestLog(&requests, observe.RequestLogOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := append(observe.LogSubscribers(slog.New(slog.NewJSONHandler(&debug, &slog.HandlerOptions{Level: slog.LevelDebug}))), requestLog)
+	h := newTracedHost(t, observe.Options{OTLPEndpoint: c.addr, Tracing: true, OTLPLogs: true, SpanOutput: file, SampleRate: 1}, debug.logger(), nil, more...)
+	h.level.Set(slog.LevelDebug)
+	h.serve(prompt(first, 48), 0)
+	h.serve(prompt(first, 64), 48)
+	h.serve(prompt(first, 7), 0)
+	eventbus.TopicOf[lmcache.BlocksAllocated](h.rig.bus).Publish(lmcache.BlocksAllocated{InstanceID: 1, Model: "m", Records: []lmcache.BlockAllocation{
+		{RequestID: "r1", NewBlockIDs: []gpu.BlockID{1}, NewTokenIDs: prompt(first, 16)},
+	}})
+	h.rig.flush(t)
+	_, plain := fetch(t, h.rig.url, nil)
+	_, open := fetch(t, h.rig.url, http.Header{"Accept": {"application/openmetrics-text; version=1.0.0"}})
+	if err := h.rig.m.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.close(t.Context())
+	spans, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pushed bytes.Buffer
+	c.mu.Lock()
+	fmt.Fprint(&pushed, c.mu.metrics, c.mu.spans, c.mu.logs)
+	c.mu.Unlock()
+	for what, o := range map[string]struct{ text, has string }{
+		"scrape": {plain, `model_name="m"`}, "OpenMetrics": {open, `model_name="m"`}, "log": {debug.String(), "session=r1"},
+		"block allocation": {debug.String(), "vLLM block allocation: req_id=r1 new_blocks=1 new_tokens=16 block_ids=[1]"},
+		"request log":      {requests.String(), `"session_id":"r1"`}, "span file": {string(spans), `"r1"`}, "OTLP": {pushed.String(), `"r1"`},
+	} {
+		if i := strings.Index(o.text, recognised); i >= 0 {
+			t.Errorf("%s has a token: …%s…", what, o.text[max(0, i-100):min(len(o.text), i+100)])
+		}
+		if !strings.Contains(o.text, o.has) {
+			t.Errorf("%s has no %s in its %d bytes", what, o.has, len(o.text))
+		}
+	}
+}
