@@ -75,6 +75,7 @@ var layers = []layer{
 	{2, "l2/zstd", []string{"l2", "storage/kv"}, []string{"github.com/klauspost/compress/zstd"}, "the only place of the compressor, so that nobody links it who does not name it"},
 	{2, "gpu/gputest", []string{"gpu", "storage/kv"}, nil, "the contract that every device passes"},
 	{2, "l2/fs", []string{"l2", "storage/kv"}, []string{"golang.org/x/sys/unix"}, "a store knows only the contract that it fulfils"},
+	{2, "l2/s3", []string{"l2", "storage/kv"}, []string{"github.com/minio/minio-go/v7/..."}, "a store knows only the contract that it fulfils"},
 	{
 		2, "l2/resp",
 		[]string{"l2", "storage/kv"},
@@ -212,7 +213,7 @@ var restricted = []struct {
 	{"unsafe", []string{"l1/internal/pool", "l1/internal/slab"}, "one place hands out memory that the garbage collector does not know, another advises the kernel about memory that it does"},
 	{"reflect", []string{"eventbus", "internal/cli"}, "types are known where they are used; the bus looks them up once, and kong's mappers speak reflect"},
 	{"testing", []string{"eventbus/eventbustest", "gpu/gputest", "l1/policy/policytest", "l2/l2test", "internal/servertest"}, "shipped code must not carry the flags of package testing"},
-	{"net/http", []string{"server/http", "observe/export", "internal/serving", "internal/top", "cmd/lmcache", "internal/cli", "examples/otel"}, "the library opens no port"},
+	{"net/http", []string{"server/http", "l2/s3", "observe/export", "internal/serving", "internal/top", "cmd/lmcache", "internal/cli", "examples/otel"}, "the library opens no port"},
 	{"net/http/pprof", nil, "it registers handlers in a global when it is imported"},
 	{"expvar", nil, "it registers a handler in a global when it is imported"},
 	{"flag", nil, "the command line is kong's"},

@@ -56,7 +56,8 @@ func find(tb testing.TB, program string) string {
 // an error: somebody else may have got its port.
 func start(tb testing.TB, ready func() bool, path string, args, env []string) (*process, error) {
 	tb.Helper()
-	p := &process{tb: tb, name: path, cmd: exec.Command(path, args...), done: make(chan struct{})}
+	//nolint:gosec // tests choose the program
+	p := &process{tb: tb, name: path, cmd: exec.CommandContext(tb.Context(), path, args...), done: make(chan struct{})}
 	p.cmd.Env = append(p.cmd.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	p.cmd.SysProcAttr = sysProcAttr()
@@ -100,7 +101,7 @@ func (p *process) signal(s syscall.Signal, wait bool) {
 // freePort is a port of the loopback interface that nobody listens on.
 func freePort(tb testing.TB) int {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -110,9 +111,18 @@ func freePort(tb testing.TB) int {
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
+// dial connects, for a second.
+func dial(tb testing.TB, addr string) (net.Conn, error) {
+	c, err := (&net.Dialer{Timeout: time.Second}).DialContext(tb.Context(), "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.SetDeadline(time.Now().Add(time.Second))
+}
+
 // listens reports whether somebody accepts connections at an address.
-func listens(addr string) bool {
-	c, err := net.DialTimeout("tcp", addr, time.Second)
+func listens(tb testing.TB, addr string) bool {
+	c, err := dial(tb, addr)
 	if err != nil {
 		return false
 	}

@@ -1,9 +1,7 @@
 package servertest
 
 import (
-	"bufio"
 	"fmt"
-	"net"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -39,7 +37,7 @@ func redis(tb testing.TB, args func() []string) *Server {
 			"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no",
 		}, args()...)
 		s.begin = func() (*process, error) {
-			return start(tb, func() bool { return pings(s.Addr) }, path, all, nil)
+			return start(tb, func() bool { return pings(tb, s.Addr) }, path, all, nil)
 		}
 		if s.p, err = s.begin(); err == nil {
 			return s
@@ -73,23 +71,24 @@ func (s *Server) Hang() { s.p.signal(syscall.SIGSTOP, false) }
 func (s *Server) Resume() { s.p.signal(syscall.SIGCONT, false) }
 
 // pings reports whether a Redis answers, if only that it wants a password.
-func pings(addr string) bool {
-	line, err := ask(addr, "PING")
-	return err == nil && (strings.HasPrefix(line, "+PONG") || strings.HasPrefix(line, "-NOAUTH"))
+func pings(tb testing.TB, addr string) bool {
+	answer, err := ask(tb, addr, "PING")
+	return err == nil && (strings.HasPrefix(answer, "+PONG") || strings.HasPrefix(answer, "-NOAUTH"))
 }
 
-// ask sends one inline command and returns the first line of the answer.
-func ask(addr, command string) (string, error) {
-	c, err := net.DialTimeout("tcp", addr, time.Second)
+// ask sends one inline command and returns the answer, which is short.
+func ask(tb testing.TB, addr, command string) (string, error) {
+	c, err := dial(tb, addr)
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(time.Second))
 	if _, err := fmt.Fprintf(c, "%s\r\n", command); err != nil {
 		return "", err
 	}
-	return bufio.NewReader(c).ReadString('\n')
+	buf := make([]byte, 4096)
+	n, err := c.Read(buf)
+	return string(buf[:n]), err
 }
 
 // RedisCluster starts a cluster of three masters and returns their addresses.
@@ -105,12 +104,13 @@ func RedisCluster(tb testing.TB) []string {
 		addrs = append(addrs, s.Addr)
 	}
 	args := append([]string{"--cluster", "create"}, addrs...)
-	if out, err := exec.Command(cli, append(args, "--cluster-yes")...).CombinedOutput(); err != nil {
+	//nolint:gosec // found in the path
+	if out, err := exec.CommandContext(tb.Context(), cli, append(args, "--cluster-yes")...).CombinedOutput(); err != nil {
 		tb.Fatalf("redis-cli --cluster create: %v\n%s", err, out)
 	}
 	deadline := time.Now().Add(patience)
 	for _, addr := range addrs {
-		for !clusterReady(addr) {
+		for !clusterReady(tb, addr) {
 			if time.Now().After(deadline) {
 				tb.Fatalf("the cluster is not ready after %v", patience)
 			}
@@ -121,17 +121,7 @@ func RedisCluster(tb testing.TB) []string {
 }
 
 // clusterReady reports whether a node knows that all slots are served.
-func clusterReady(addr string) bool {
-	c, err := net.DialTimeout("tcp", addr, time.Second)
-	if err != nil {
-		return false
-	}
-	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(time.Second))
-	if _, err := fmt.Fprint(c, "CLUSTER INFO\r\n"); err != nil {
-		return false
-	}
-	buf := make([]byte, 4096)
-	n, err := c.Read(buf)
-	return err == nil && strings.Contains(string(buf[:n]), "cluster_state:ok")
+func clusterReady(tb testing.TB, addr string) bool {
+	info, err := ask(tb, addr, "CLUSTER INFO")
+	return err == nil && strings.Contains(info, "cluster_state:ok")
 }

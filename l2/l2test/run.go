@@ -19,6 +19,7 @@ type options struct {
 	store func(tb testing.TB) Opener
 	calls int
 	large int
+	picky bool
 }
 
 // Persistent is for stores that outlive the process: newStore makes an empty one and
@@ -32,6 +33,11 @@ func Calls(n int) Option { return func(o *options) { o.calls = n } }
 
 // LargeObject sets the size of the largest object in bytes (2 MiB).
 func LargeObject(n int) Option { return func(o *options) { o.large = n } }
+
+// MayRefuse is for stores that have no name for some keys and say so when they are
+// stored: too long, or what the store would take for a path. Without it, only the format
+// raw may.
+func MayRefuse() Option { return func(o *options) { o.picky = true } }
 
 func gather(opts []Option) options {
 	o := options{calls: 3000, large: 2 << 20}

@@ -75,7 +75,7 @@ func parseCursor(s string) (c cursor, err error) {
 	if err1 != nil || err2 != nil || err3 != nil {
 		return c, bad
 	}
-	return cursor{int(node), scan, int(skip)}, nil //nolint:gosec // 16 and 31 bits
+	return cursor{int(node), scan, int(skip)}, nil
 }
 
 // page collects entries from a place on.

@@ -18,13 +18,14 @@ func (p *pool) get(n int) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, b := range p.bufs {
-		if cap(b) >= n && cap(b) <= 2*n+4096 {
-			last := len(p.bufs) - 1
-			p.bufs[i], p.bufs[last] = p.bufs[last], nil
-			p.bufs = p.bufs[:last]
-			p.bytes -= cap(b)
-			return b[:n]
+		if cap(b) < n || cap(b) > 2*n+4096 {
+			continue
 		}
+		last := len(p.bufs) - 1
+		p.bufs[i], p.bufs[last] = p.bufs[last], nil
+		p.bufs = p.bufs[:last]
+		p.bytes -= cap(b)
+		return b[:n]
 	}
 	return make([]byte, n)
 }

@@ -1,0 +1,75 @@
+package s3
+
+import (
+	"context"
+	"iter"
+	"strings"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/lmcache-go/lmcache/l2"
+)
+
+// maxPage is the most objects that a service lists at a time.
+const maxPage = 1000
+
+// List implements [l2.Lister]. The cursor is the last name of the page before.
+func (a *Adapter) List(ctx context.Context, q l2.ListQuery) (l2.Page, error) {
+	if err := a.enter(ctx); err != nil {
+		return l2.Page{}, err
+	}
+	defer a.calls.Done()
+	ctx, cancel := context.WithTimeout(ctx, a.o.RequestTimeout)
+	defer cancel() // ends the listing
+	size := min(max(q.PageSize, 1), maxPage)
+	var page l2.Page
+	for o := range a.c.ListObjectsIter(ctx, a.bucket, minio.ListObjectsOptions{
+		Prefix: a.prefix(q.Model), Recursive: true, StartAfter: q.Cursor, MaxKeys: maxPage,
+	}) {
+		if o.Err != nil {
+			_, err := cause(ctx, o.Err)
+			return l2.Page{}, err
+		}
+		k, err := a.o.Format.ParseRemoteName(o.Key)
+		if err != nil || o.Size == 0 || (q.Model != "" && k.Model != q.Model) {
+			continue // somebody else's
+		}
+		if len(page.Entries) == size {
+			page.Next = a.name(page.Entries[size-1].Key)
+			return page, nil
+		}
+		page.Entries = append(page.Entries, l2.Entry{Key: k, Size: o.Size, Used: o.LastModified})
+	}
+	return page, nil
+}
+
+func (a *Adapter) prefix(model string) string {
+	p := a.o.Format.ModelPrefix(model)
+	if model == "" {
+		p = strings.TrimSuffix(p, "@")
+	}
+	return p
+}
+
+// Scan implements [l2.Scanner]. When an object was used is when it was written: the
+// service knows no more.
+func (a *Adapter) Scan(ctx context.Context) iter.Seq2[l2.Entry, error] {
+	return func(yield func(l2.Entry, error) bool) {
+		q := l2.ListQuery{PageSize: maxPage}
+		for {
+			page, err := a.List(ctx, q)
+			if err != nil {
+				yield(l2.Entry{}, err)
+				return
+			}
+			for _, e := range page.Entries {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if q.Cursor = page.Next; q.Cursor == "" {
+				return
+			}
+		}
+	}
+}
