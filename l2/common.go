@@ -13,7 +13,7 @@ func (p *parse) common(f *Fields, base Settings) Settings {
 	s := base
 	s.Workers = f.Int("num_workers", base.Workers, 1, MaxWorkers)
 	s.PerOpWorkers = f.Int("per_op_workers", or(base.PerOpWorkers, s.Workers), 1, MaxWorkers)
-	s.DeleteOnClose = !f.Bool("persist_enabled", !base.DeleteOnClose)
+	f.transient = !f.Bool("persist_enabled", true)
 	s.NoStartProbe = !f.Bool("start_probe", !base.NoStartProbe)
 	if e, ok := f.Object("eviction"); ok {
 		s.Eviction = eviction(e)

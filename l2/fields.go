@@ -25,6 +25,8 @@ type Fields struct {
 	aliases map[string]string // key: how it was written
 	shown   map[string]any
 	serde   bool
+
+	transient bool // persist_enabled is false
 }
 
 func (p *parse) fields(prefix string, o object) *Fields {

@@ -246,5 +246,19 @@ func (p *parse) kind(f *Fields, around *Kind) (Settings, OpenFunc) {
 		p.warnings = append(p.warnings, "eviction: without a capacity nothing is evicted: the store is not bounded by it")
 	}
 	f.finish()
+	if f.transient && open != nil {
+		return s, transientOf(open)
+	}
 	return s, open
+}
+
+// transientOf opens adapters whose objects do not outlive them.
+func transientOf(open OpenFunc) OpenFunc {
+	return func(ctx context.Context, log *slog.Logger) (Adapter, error) {
+		a, err := open(ctx, log)
+		if err != nil {
+			return nil, err
+		}
+		return Transient(ctx, a), nil
+	}
 }

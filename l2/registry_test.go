@@ -107,7 +107,7 @@ func TestParseSettings(t *testing.T) {
 		"serde": {"type": "copy", "level": 7, "max_workers": 3},
 		"checksum": "crc32"}`, nil)
 	want := l2.Settings{
-		Type: "files_native", Workers: 4, PerOpWorkers: 2, DeleteOnClose: true, NoStartProbe: true, Capacity: 3 << 29,
+		Type: "files_native", Workers: 4, PerOpWorkers: 2, NoStartProbe: true, Capacity: 3 << 29,
 		Eviction: &l2.Eviction{Policy: "IsolatedLRU", Watermark: 0.9, Ratio: 0.1, DefaultQuota: 2 << 30},
 		Timeouts: l2.Timeouts{Store: time.Second, Lookup: 2500 * time.Millisecond, Load: 3 * time.Second, Delete: 4 * time.Second},
 		Breaker:  l2.Breaker{Failures: 5, Cooldown: time.Second, MaxCooldown: time.Minute},
@@ -172,7 +172,7 @@ func TestParseEnv(t *testing.T) {
 func TestParseFaultInject(t *testing.T) {
 	c := parseOne(t, nil, `{"type":"fault_inject","rate":0.5,"gap_indices":[3],"persist_enabled":false,
 		"inner":{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":2,"latency_ms":1,"num_workers":5,"format":"raw"}}`, nil)
-	if c.Type != "fault_inject" || c.Workers != 5 || c.Capacity != 1<<30 || !c.DeleteOnClose {
+	if c.Type != "fault_inject" || c.Workers != 5 || c.Capacity != 1<<30 {
 		t.Errorf("settings %+v", c.Settings)
 	}
 	if len(c.Warnings) != 2 {

@@ -21,9 +21,6 @@ type Settings struct {
 
 	Eviction *Eviction // nil: exact LRU if there is a capacity, when a store needs room
 
-	// DeleteOnClose removes what this process has stored when the manager closes.
-	DeleteOnClose bool
-
 	Serde        Serde // nil: objects are stored as they are
 	SerdeWorkers int   // conversions at a time; 0: 1
 
