@@ -55,8 +55,8 @@ bench: ## benchmarks matching BENCH, COUNT times
 
 # Seed and number of keys are printed with the result.
 .PHONY: soak
-soak: ## 10^7 distinct keys through a small L1, whose memory must not grow. SOAK: how many, SEED: which
-	SEED=$(SEED) $(GO) test -run '^$$' -bench 'Soak' -benchtime $(SOAK)x -timeout 2h ./l1
+soak: ## 10^7 distinct keys through a small L1, and as many sessions past all subscribers, whose memory must not grow. SOAK: how many, SEED: which
+	SEED=$(SEED) $(GO) test -run '^$$' -bench 'Soak' -benchtime $(SOAK)x -timeout 2h ./l1 ./observe
 
 # Seeds, duration and what was compared are printed with the result.
 .PHONY: metamorphic

@@ -15,6 +15,12 @@ const (
 	MaxPendingAge       = 60 * time.Second // and the time after which they are given up
 )
 
+// MaxMemory is what all subscribers of this package hold together at most, in bytes,
+// when all of these bounds are reached but that of blocks, of which each one that is
+// followed takes 400 bytes more. Names and ids of usual length are counted in; what
+// the instruments of a provider hold, and queues, are not.
+const MaxMemory = 256 << 20
+
 // maxEvictGap is how long an eviction waits for a rewrite, and the largest
 // sample of that gap.
 const maxEvictGap = 300 * time.Second

@@ -79,6 +79,36 @@ func TestREQ_O1_scrape(t *testing.T) {
 	}
 }
 
+// observability_series is what a scrape has lines of, metric by metric.
+func TestSeriesAreLines(t *testing.T) {
+	r := newScripted(t)
+	script(t, r)
+	r.scrape(t) // those of gauges are known from here on
+	got, want := make(map[string]int), make(map[string]int)
+	for name, f := range r.scrape(t) {
+		for _, m := range f.Metric {
+			switch {
+			case name == "target_info":
+			case name == "lmcache_mp_observability_series":
+				got[m.Label[0].GetValue()] = int(m.Gauge.GetValue())
+			case m.Histogram != nil:
+				want[name] += len(m.Histogram.Bucket) + 2
+			default:
+				want[name]++
+			}
+		}
+	}
+	for _, m := range observe.Metrics() {
+		if n, ok := want[m.PrometheusName()]; ok && m.PrometheusName() != m.Name {
+			delete(want, m.PrometheusName())
+			want[m.Name] = n
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-lines +series):\n%s", diff)
+	}
+}
+
 // REQ-O25: before the first request.
 func TestZeroSeries(t *testing.T) {
 	r := newRig(t, eventbus.Options{}, observe.Options{}, observe.Sources{Engine: &fakeEngine{lmcache.Stats{

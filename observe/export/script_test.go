@@ -268,7 +268,7 @@ func scriptWant() map[string]float64 {
 		`lmcache_mp_loop_last_tick_seconds{loop="sessions"}`:                             3,
 		`lmcache_mp_spans_leaked_total{kind="request"}`:                                  4,
 		`lmcache_mp_trace_records_written_total`:                                         70,
-		`lmcache_mp_trace_records_dropped_total{reason="queue"}`:                    3,
+		`lmcache_mp_trace_records_dropped_total{reason="queue"}`:                         3,
 		`lmcache_mp_subscriber_overflow_total{state="sessions",subscriber_name="Spans"}`: 2,
 		`lmcache_mp_l2_store_throughput_gbs_count{l2_name="fs"}`:                         1,
 		`lmcache_mp_l2_store_throughput_gbs_sum{l2_name="fs"}`:                           0.5,
