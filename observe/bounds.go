@@ -16,9 +16,10 @@ const (
 )
 
 // MaxMemory is what all subscribers of this package hold together at most, in bytes,
-// when all of these bounds are reached but that of blocks, of which each one that is
-// followed takes 400 bytes more. Names and ids of usual length are counted in; what
-// the instruments of a provider hold, and queues, are not.
+// with all of these bounds reached but two: that of blocks, of which each one that is
+// followed takes 400 bytes more, and that of operations which one session has open at
+// a time, of which a few are counted in. So are names and ids of usual length. What the
+// instruments of a provider hold, and queues, are not.
 const MaxMemory = 256 << 20
 
 // maxEvictGap is how long an eviction waits for a rewrite, and the largest
