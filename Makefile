@@ -107,7 +107,7 @@ jaeger: ## what Jaeger shows of the spans of a workload; builds Jaeger into TOOL
 	$(GO) test -tags jaeger -count 1 -run '^TestREQ_O59_Jaeger$$' -v ./cmd/lmcache
 
 .PHONY: tools
-tools: ## install golangci-lint, govulncheck, promtool, redis-server, versitygw and an OpenTelemetry collector where they are missing
+tools: ## install golangci-lint, govulncheck, promtool, prometheus, redis-server, versitygw and an OpenTelemetry collector where they are missing
 	GO=$(GO) TOOLS_DIR=$(TOOLS_DIR) .ci/tools
 
 .PHONY: clean

@@ -52,12 +52,22 @@ func lossAlerts(q promql) []alert {
 			change:   "Repair the subscriber if it is yours. If it is one of lmcache's own, report the stack; --disable-metrics or --disable-logging switch it off meanwhile.",
 			panel:    "Subscriber faults",
 		},
+		{
+			name: "LMCacheTraceRecordsDropped", severity: severityTicket,
+			value: q.since("instance, reason", "trace_records_dropped"), when: "> 0",
+			summary:  "{{ $labels.instance }}: the recorded trace has gaps",
+			measured: "{{ $value | humanize }} records of calls were lost within 5 minutes ({{ $labels.reason }}).",
+			means:    "Calls came faster than the recorder wrote them, or its file cannot be written. A replay of this trace is not what happened.",
+			look:     "Free space and speed of the disk that the trace is written to, and panel \"Recorded calls\": how many were written meanwhile.",
+			change:   "Write the trace to a faster disk, or record for a shorter time. Requests are not affected; without the recorder nothing is lost.",
+			panel:    "Recorded calls",
+		},
 	}
 }
 
 // stallAlerts fire when something that should move does not.
 func stallAlerts(q promql, o RulesOptions) []alert {
-	jobs := q.series("active_prefetch_jobs", "")
+	jobs, loads := q.series("active_prefetch_jobs", ""), q.series("num_inflight_l2_loads", "")
 	return []alert{
 		{
 			name: "LMCacheDown", severity: severityPage, hold: "1m",
@@ -88,6 +98,27 @@ func stallAlerts(q promql, o RulesOptions) []alert {
 			look:     "Whether events are dropped or late (panels \"Events dropped by type\", \"Event bus lag\"): then only the count stands. Else a goroutine dump, for what holds L1's lock.",
 			change:   "Restart the server after the dump was taken, and report it.",
 			panel:    "L1 eviction loop",
+		},
+		{
+			name: "LMCacheLoopStale", severity: severityPage,
+			value: q.max("instance, loop", "loop_last_tick_seconds"), when: "> 10",
+			summary:  "{{ $labels.instance }}: the loop {{ $labels.loop }} stands",
+			measured: "{{ $labels.loop }} has had something to do for {{ $value | humanizeDuration }} without getting on.",
+			means:    "A background loop is stuck, and the server reports that it is not ready. What the loop does stays undone: eviction, the end of leases and sessions, completed copies, or the delivery of events.",
+			look:     "Panel \"Background loops\" for the name. stores and retrieves: the device does not finish; event_bus: a subscriber blocks (panel \"Event bus lag\"); l1_evictor: what holds L1's lock. A goroutine dump shows it.",
+			change:   "Restart the server after the dump was taken. For event_bus give the subscriber that blocks a queue of its own (Subscription.Isolated).",
+			panel:    "Background loops",
+		},
+		{
+			name: "LMCacheL2LoadsGrowing", severity: severityTicket, hold: "10m",
+			value: "deriv(" + loads + "[5m])", when: "> 0",
+			guard:    "and min_over_time(" + loads + "[5m]) > 0",
+			summary:  "{{ $labels.instance }}: loads from {{ $labels.l2_name }} pile up",
+			measured: "Loads in flight from {{ $labels.l2_name }} ({{ $labels.adapter_index }}) have grown for 10 minutes, now by {{ $value | humanize }} per second.",
+			means:    "An outer tier is asked for more than it delivers, or has stopped to answer. Requests wait up to their deadline, and the L1 memory of what is loading cannot be evicted.",
+			look:     "Panels \"L2 tasks in flight\", \"L1 ↔ L2 throughput\" and \"Operation latency, p99\" (l2_queue against l2_load), then the disk or network of the tier.",
+			change:   "Relieve or repair the tier, or run without it. If its throughput is as always, it is too slow for this load.",
+			panel:    "L2 tasks in flight",
 		},
 		{
 			name: "LMCachePrefetchJobsStuck", severity: severityTicket, hold: "5m",

@@ -91,7 +91,7 @@ type (
 		Options     any          `json:"options,omitempty"`
 		Transform   []transform  `json:"transformations,omitempty"`
 		Targets     []targetJSON `json:"targets,omitempty"`
-		Panels      []panelJSON  `json:"panels,omitempty"` // of a collapsed row
+		Panels      []panelJSON  `json:"panels,omitzero"` // of a row: what is inside while it is collapsed
 	}
 	gridPos struct {
 		H int `json:"h"`
@@ -110,6 +110,7 @@ type (
 		Query        string     `json:"query,omitempty"`
 		QueryType    string     `json:"queryType,omitempty"`
 		Limit        int        `json:"limit,omitempty"`
+		Filters      []string   `json:"filters,omitzero"` // of a search that is put together by clicks
 	}
 	transform struct {
 		ID      string         `json:"id"`
@@ -151,7 +152,7 @@ type layout struct {
 
 func (l *layout) section(s row) []panelJSON {
 	var panels []panelJSON
-	header := panelJSON{Type: "row", Title: s.title, Collapsed: &s.collapsed}
+	header := panelJSON{Type: "row", Title: s.title, Collapsed: &s.collapsed, Panels: []panelJSON{}}
 	if s.title != "" {
 		header.ID, header.GridPos = l.next(gridWidth, 1)
 		l.breakLine()
@@ -210,7 +211,7 @@ func (p *panel) json() panelJSON {
 		t := targetJSON{RefID: string(rune('A' + i)), Datasource: *j.Datasource}
 		switch {
 		case p.traces:
-			t.Query, t.QueryType, t.Limit = line.expr, "traceql", 50
+			t.Query, t.QueryType, t.Limit, t.Filters = line.expr, "traceql", 50, []string{}
 		case p.kind == kindTable:
 			t.Expr, t.Instant, t.Format = line.expr, true, "table"
 		case p.kind == kindStat:

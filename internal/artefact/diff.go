@@ -32,13 +32,16 @@ type Change struct {
 func (d *Difference) Breaks() bool { return len(d.Removed)+len(d.Changed) > 0 }
 
 // Diff compares two builds, the older one first. What one side does not know of
-// itself is not compared: a scrape has no units, and no labels without series.
+// itself is not compared: a scrape has no units, and no labels without series. The
+// second names that a reference has for some metrics may be there or not.
 func Diff(old, now *Inventory) Difference {
 	d := Difference{Added: []string{}, Removed: []string{}, Changed: []Change{}, Unseen: []string{}}
 	for _, name := range old.names() {
 		before := old.metrics[name]
 		after, ok := now.metrics[name]
 		switch {
+		case !ok && now.second[name]:
+			d.Equal++
 		case !ok && now.scrape && !old.scrape:
 			d.Unseen = append(d.Unseen, name)
 		case !ok:
@@ -51,12 +54,14 @@ func Diff(old, now *Inventory) Difference {
 		}
 	}
 	for _, name := range now.names() {
-		if _, ok := old.metrics[name]; ok {
-			continue
-		}
-		if old.scrape && !now.scrape {
+		_, ok := old.metrics[name]
+		switch {
+		case ok:
+		case old.second[name]:
+			d.Equal++
+		case old.scrape && !now.scrape:
 			d.Unseen = append(d.Unseen, name)
-		} else {
+		default:
 			d.Added = append(d.Added, name)
 		}
 	}

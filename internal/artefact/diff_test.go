@@ -145,6 +145,17 @@ func TestDiffOfScrapes(t *testing.T) {
 	}
 }
 
+// A server that was asked for later names exports them besides its own.
+func TestDiffLaterNames(t *testing.T) {
+	ref := NewReference("").Inventory()
+	later := inventoryOf(t, scrapeText+"# TYPE lmcache_mp_lookups_requests_total counter\nlmcache_mp_lookups_requests_total{cache_salt=\"\",model_name=\"\"} 0\n")
+	for name, d := range map[string]Difference{"reference, scrape": Diff(ref, later), "scrape, reference": Diff(later, ref)} {
+		if d.Breaks() || len(d.Added) > 0 || d.Equal != 5 {
+			t.Errorf("%s: %d equal, added %v, removed %v", name, d.Equal, d.Added, d.Removed)
+		}
+	}
+}
+
 func FuzzReadInventory(f *testing.F) {
 	f.Add(scrapeText)
 	f.Add(`{"metrics":[{"name":"lmcache_x","type":"gauge","labels":[{"key":"a"}]}]}`)

@@ -127,9 +127,10 @@ func (p *panel) options() any {
 		return map[string]any{
 			"reduceOptions": map[string]any{"calcs": []string{"lastNotNull"}, "fields": "", "values": false},
 			"colorMode":     "value", "graphMode": "none", "textMode": "value", "justifyMode": "auto",
+			"orientation": "auto", "wideLayout": true, "showPercentChange": false, "percentChangeColorMode": "standard",
 		}
 	case kindTable:
-		return map[string]any{"showHeader": true, "cellHeight": "sm"}
+		return map[string]any{"showHeader": true, "cellHeight": "sm", "frameIndex": 0}
 	}
 	return map[string]any{
 		"legend":  map[string]any{"displayMode": "table", "placement": "bottom", "showLegend": true, "calcs": []string{"lastNotNull", "max"}},

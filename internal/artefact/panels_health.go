@@ -188,18 +188,18 @@ func busPanels(q promql) []panel {
 		},
 		{
 			title: "Events dropped by type", unit: unitShort, width: 8,
-			text: "Events lost between two points, by type and queue. Bulk events cost counters their exactness; isolated ones are lines of the logs and of the request log.",
+			text: "Events lost between two points, by type and queue; no line is no loss. Bulk events cost counters their exactness; isolated ones are lines of the logs and of the request log.",
 			lines: []line{
-				{"{{instance}} {{event_type}} ({{class}})", q.since("instance, event_type, class", "event_bus.dropped_events_by_type"), false},
+				{"{{instance}} {{event_type}} ({{class}})", q.since("instance, event_type, class", "event_bus.dropped_events_by_type") + " > 0", false},
 				{"{{instance}} shared queue", q.increase("instance", "event_bus.dropped_events_total"), false},
 			},
 		},
 		{
 			title: "Subscriber faults", unit: unitShort, width: 8,
-			text: "Between two points: panics of event handlers, recovered, and entries that a subscriber forgot because its state is bounded: samples that are missing.",
+			text: "Between two points, if there were any: panics of event handlers, recovered, and entries that a subscriber forgot because its state is bounded: samples that are missing.",
 			lines: []line{
-				{"{{instance}} {{subscriber_name}} panics", q.since("instance, subscriber_name", "event_bus.subscriber_exceptions"), false},
-				{"{{instance}} {{subscriber_name}} {{state}} full", q.since("instance, subscriber_name, state", "subscriber_overflow"), false},
+				{"{{instance}} {{subscriber_name}} panics", q.since("instance, subscriber_name", "event_bus.subscriber_exceptions") + " > 0", false},
+				{"{{instance}} {{subscriber_name}} {{state}} full", q.since("instance, subscriber_name, state", "subscriber_overflow") + " > 0", false},
 			},
 		},
 		{

@@ -77,9 +77,9 @@ func processPanels(q promql) []panel {
 		},
 		{
 			title: "Series by metric", unit: unitShort, width: 12,
-			text: "Series that Prometheus keeps of each metric. What grows has a label whose values grow.",
+			text: "Series that Prometheus keeps, of the 15 metrics with most. What grows has a label whose values grow.",
 			lines: []line{
-				{"{{metric}}", q.sum("metric", "observability_series"), false},
+				{"{{metric}}", "topk(15, " + q.sum("metric", "observability_series") + ")", false},
 			},
 		},
 	}

@@ -20,11 +20,12 @@ type Reference struct {
 
 // MetricRef is one metric.
 type MetricRef struct {
-	Name     string     `json:"name"`           // Prometheus
-	OTelName string     `json:"otel_name"`      //
-	Type     string     `json:"type"`           // counter, gauge or histogram, as in a scrape
-	Unit     string     `json:"unit,omitempty"` // OTel
-	Labels   []LabelRef `json:"labels"`         // on every series, in order of documentation
+	Name     string     `json:"name"`            // Prometheus
+	OTelName string     `json:"otel_name"`       //
+	Alias    string     `json:"alias,omitempty"` // second Prometheus name, if it was asked for (--metrics-compat=later)
+	Type     string     `json:"type"`            // counter, gauge or histogram, as in a scrape
+	Unit     string     `json:"unit,omitempty"`  // OTel
+	Labels   []LabelRef `json:"labels"`          // on every series, in order of documentation
 	Buckets  []float64  `json:"buckets,omitempty"`
 	Sampled  bool       `json:"sampled,omitempty"`     // moved only by what is in the sample
 	Pending  bool       `json:"unpublished,omitempty"` // nothing publishes its events yet
@@ -46,7 +47,7 @@ func NewReference(program string) Reference {
 	r := Reference{Program: program}
 	for _, m := range observe.Metrics() {
 		ref := MetricRef{
-			Name: m.PrometheusName(), OTelName: m.Name, Type: m.Kind.PrometheusType(), Unit: m.Unit, Labels: []LabelRef{},
+			Name: m.PrometheusName(), OTelName: m.Name, Alias: m.Alias, Type: m.Kind.PrometheusType(), Unit: m.Unit, Labels: []LabelRef{},
 			Buckets: observe.Tuned.Bounds(m.Grid), Sampled: m.Sampled, Pending: m.Unpublished,
 			Meter: m.Meter, Row: m.Row, Help: m.Help, Source: m.Source, Value: m.Value,
 		}
@@ -73,6 +74,7 @@ func (r Reference) Write(w io.Writer) error {
 type Inventory struct {
 	scrape  bool
 	metrics map[string]entry
+	second  map[string]bool // names that may be there as well
 }
 
 // entry is what is known of a metric. Of a scrape, labels are nil for a metric
@@ -89,7 +91,7 @@ const own = "lmcache"
 
 // Inventory is the reference as something to compare.
 func (r Reference) Inventory() *Inventory {
-	v := &Inventory{metrics: map[string]entry{}}
+	v := &Inventory{metrics: map[string]entry{}, second: map[string]bool{}}
 	for i := range r.Metrics {
 		m := &r.Metrics[i]
 		labels := []string{}
@@ -98,6 +100,9 @@ func (r Reference) Inventory() *Inventory {
 		}
 		slices.Sort(labels)
 		v.metrics[m.Name] = entry{m.Type, m.Unit, labels, m.Buckets}
+		if m.Alias != "" {
+			v.second[m.Alias] = true
+		}
 	}
 	return v
 }

@@ -84,6 +84,30 @@ func scenarios() []scenario {
 			description: "The eviction loop has not ticked for 15s.",
 		},
 		{
+			alert: "LMCacheTraceRecordsDropped", at: "8m", // as above
+			fire:        map[string]string{`lmcache_mp_trace_records_dropped_total{` + at + `,reason="queue"}`: "_x6 12x10"},
+			silent:      map[string]string{`lmcache_mp_trace_records_dropped_total{` + at + `,reason="queue"}`: "12x20"},
+			labels:      map[string]string{"instance": "a:9090", "reason": "queue"},
+			summary:     "a:9090: the recorded trace has gaps",
+			description: "12 records of calls were lost within 5 minutes (queue).",
+		},
+		{
+			alert: "LMCacheLoopStale", at: "3m",
+			fire:        map[string]string{`lmcache_mp_loop_last_tick_seconds{` + at + `,loop="stores"}`: "0 5 65 125", `lmcache_mp_loop_last_tick_seconds{` + at + `,loop="l1_tick"}`: "0x3"},
+			silent:      map[string]string{`lmcache_mp_loop_last_tick_seconds{` + at + `,loop="stores"}`: "0 8 0 10"},
+			labels:      map[string]string{"instance": "a:9090", "loop": "stores"},
+			summary:     "a:9090: the loop stores stands",
+			description: "stores has had something to do for 2m 5s without getting on.",
+		},
+		{
+			alert: "LMCacheL2LoadsGrowing", at: "20m", // one a minute
+			fire:        map[string]string{`lmcache_mp_num_inflight_l2_loads{` + at + `,l2_name="fs",adapter_index="0"}`: "1+1x30"},
+			silent:      map[string]string{`lmcache_mp_num_inflight_l2_loads{` + at + `,l2_name="fs",adapter_index="0"}`: "1+1x12 12x18"},
+			labels:      map[string]string{"instance": "a:9090", "l2_name": "fs", "adapter_index": "0"},
+			summary:     "a:9090: loads from fs pile up",
+			description: "Loads in flight from fs (0) have grown for 10 minutes, now by 16.67m per second.",
+		},
+		{
 			alert: "LMCachePrefetchJobsStuck", at: "25m",
 			fire:        map[string]string{`lmcache_mp_active_prefetch_jobs{` + at + `}`: "3x15 4x15"},
 			silent:      map[string]string{`lmcache_mp_active_prefetch_jobs{` + at + `}`: strings.Repeat("5 6 7 4 ", 8)},
