@@ -142,6 +142,7 @@ func TestREQ_O42_Completions(t *testing.T) {
 			}
 			close(g.gate)
 			r.done(tr, nil)
+			synctest.Wait() // the transfer is done before the loop is
 			r.idle()
 			if got := stale(r.eng); len(got) > 0 {
 				t.Errorf("%s goes on: %v", loop, got)
