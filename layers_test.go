@@ -182,7 +182,7 @@ var layers = []layer{
 		6, "cmd/lmcache",
 		[]string{
 			".", "eventbus", "gpu", "gpu/fake", "internal/artefact", "internal/belady", "internal/cli", "internal/cli/flags", "internal/l1bench", "internal/l2bench", "internal/mooncake", "internal/top", "internal/workload",
-			"l1", "l2", "l2/fault", "l2/fs", "l2/mem", "l2/zstd", "observe", "observe/export", "server/http", "storage", "storage/kv", "trace", "trace/...",
+			"l1", "l2", "l2/fault", "l2/fs", "l2/mem", "l2/resp", "l2/s3", "l2/zstd", "observe", "observe/export", "server/http", "storage", "storage/kv", "trace", "trace/...",
 		},
 		[]string{"github.com/alecthomas/kong", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/metric/noop"},
 		"a program assembles packages and holds no logic of its own",

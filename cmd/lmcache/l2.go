@@ -8,6 +8,8 @@ import (
 	"github.com/lmcache-go/lmcache/l2/fault"
 	"github.com/lmcache-go/lmcache/l2/fs"
 	"github.com/lmcache-go/lmcache/l2/mem"
+	"github.com/lmcache-go/lmcache/l2/resp"
+	"github.com/lmcache-go/lmcache/l2/s3"
 	"github.com/lmcache-go/lmcache/l2/zstd"
 )
 
@@ -15,7 +17,8 @@ import (
 func l2Registry() (*l2.Registry, error) {
 	r := l2.NewRegistry()
 	err := errors.Join(
-		r.Register(fs.Kind(), fault.Kind()),
+		r.Register(fs.Kind(), s3.Kind(), fault.Kind()),
+		r.Register(resp.Kinds()...),
 		r.Register(mem.Kinds()...),
 		r.RegisterSerde(zstd.Kind()),
 	)
