@@ -13,13 +13,3 @@ func Path(s *Store, k kv.Key) string {
 	}
 	return path
 }
-
-// Closing reports whether Close has begun.
-func Closing(s *Store) bool {
-	select {
-	case <-s.stop:
-		return true
-	default:
-		return false
-	}
-}
