@@ -28,7 +28,12 @@ func (r ReadLease) Orphan() {
 	}
 	at := r.m.rt.Now()
 	r.exit(at)
-	r.m.released(l1.ReleaseResult{Released: r.l.Orphan(at)}, l1.CauseAbort, at)
+	n, keys := r.traceAbort(at)
+	orphaned := r.l.Orphan(at)
+	r.m.released(l1.ReleaseResult{Released: orphaned}, l1.CauseAbort, at)
+	if n != NoCall {
+		r.m.done(CallDone{Name: CallFinishRead, N: n, OK: positions(keys, orphaned), Bad: len(keys) - len(orphaned)}, at)
+	}
 }
 
 // Free ends a lease whose objects were let go of by Orphan. It publishes nothing.

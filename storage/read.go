@@ -90,8 +90,9 @@ func (r ReadLease) FinishRange(lo, hi int) {
 	r.exit(at)
 	n, keys := NoCall, []kv.Key(nil)
 	if m.tracing() {
-		keys = part.Pick(r.l.Keys())
-		n = m.call(at, Call{Name: CallFinishRead, Keys: keys, Readers: 1, Owner: r.n})
+		if keys = r.held(part); len(keys) > 0 {
+			n = m.call(at, Call{Name: CallFinishRead, Keys: keys, Readers: 1, Owner: r.n})
+		}
 	}
 	res := r.l.Release(at, part, 1, l1.CauseRead)
 	m.released(res, l1.CauseRead, at)
@@ -107,5 +108,36 @@ func (r ReadLease) Abort() {
 	}
 	at := r.m.rt.Now()
 	r.exit(at)
-	r.m.released(r.l.Finish(at, l1.CauseAbort), l1.CauseAbort, at)
+	n, keys := r.traceAbort(at)
+	res := r.l.Finish(at, l1.CauseAbort)
+	r.m.released(res, l1.CauseAbort, at)
+	if n != NoCall {
+		r.m.done(CallDone{Name: CallFinishRead, N: n, OK: positions(keys, res.Released), Bad: len(res.Failed)}, at)
+	}
+}
+
+// traceAbort records that a reader that failed gives its holders back.
+func (r ReadLease) traceAbort(at time.Time) (n int64, keys []kv.Key) {
+	if !r.m.tracing() {
+		return NoCall, nil
+	}
+	if keys = r.held(l1.All(len(r.l.Keys()))); len(keys) == 0 {
+		return NoCall, nil
+	}
+	return r.m.call(at, Call{Name: CallFinishRead, Keys: keys, Readers: 1, Aborted: true, Owner: r.n}), keys
+}
+
+// held is the keys of a selection that have not been given back.
+func (r ReadLease) held(s Select) []kv.Key {
+	left := r.l.HoldersByPosition()
+	keys, lo, hi := r.l.Keys(), max(s.Lo, 0), min(s.Hi, len(left))
+	if hi > len(keys) || lo >= hi {
+		return nil // the lease has ended
+	}
+	n := 0
+	for _, h := range left[lo:hi] {
+		n += min(h, 1)
+	}
+	held, _ := partition(keys[lo:hi:hi], n, func(i int) bool { return left[lo+i] > 0 })
+	return held
 }

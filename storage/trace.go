@@ -46,6 +46,7 @@ type Call struct {
 	Deadline  time.Duration
 	Force     bool   // of clear and delete
 	Unused    bool   // of finish_read_prefetched: nobody read the objects
+	Aborted   bool   // of finish_read_prefetched: the reader failed
 	Salt      string // of quota
 	Bytes     int64  // of quota; NoQuota: it was deleted
 	Owner     int64  // number of the call whose lease is used, or NoCall

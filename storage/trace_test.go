@@ -34,6 +34,9 @@ func (r *recorder) Subscribe(s *eventbus.Subscription) {
 			args = fmt.Sprintf(" %v readers=%d %q %v skip=%v warm=%v %v", c.Layout, c.Readers, c.RequestID, c.Policy, c.SkipL2, c.Warm, c.Deadline)
 		case storage.CallFinishRead:
 			args = fmt.Sprintf(" readers=%d unused=%v", c.Readers, c.Unused)
+			if c.Aborted {
+				args += " aborted"
+			}
 		case storage.CallQuota:
 			args = fmt.Sprintf(" %q %d", c.Salt, c.Bytes)
 		case storage.CallClear, storage.CallDelete:
@@ -153,11 +156,12 @@ func TestTraceOfEveryCall(t *testing.T) {
 		"5 read_prefetched_results.__enter__ ab owner=4", "5 done 11",
 		"6 read_prefetched_results.__exit__ ab owner=4", "6 done -",
 		"7 finish_read_prefetched a readers=1 unused=false owner=4", "7 done 1",
-		"8 finish_read_prefetched ab readers=1 unused=false owner=4", "8 done 01",
+		"8 finish_read_prefetched b readers=1 unused=false owner=4", "8 done 1",
 		"9 read_prefetched_results.__enter__ a owner=4", "9 done 1",
 		"10 read_prefetched_results.__exit__ a owner=4", "10 done -",
-		"11 read_prefetched_results.__enter__ bx owner=4", "11 done 10 bad=1 missing=1",
-		"12 read_prefetched_results.__exit__ bx owner=4", "12 done -",
+		"11 finish_read_prefetched a readers=1 unused=false aborted owner=4", "11 done 1",
+		"12 read_prefetched_results.__enter__ bx owner=4", "12 done 10 bad=1 missing=1",
+		"13 read_prefetched_results.__exit__ bx owner=4", "13 done -",
 	)
 
 	// A release is one call per number of holders left.
@@ -169,16 +173,16 @@ func TestTraceOfEveryCall(t *testing.T) {
 	w.m.Delete(keys("a"), true)
 	w.m.Clear(true)
 	w.recorded(rec,
-		"13 submit_prefetch_task abb "+layout+` readers=3 "" PREFIX skip=false warm=false 0s owner=-1`,
-		"13 done 111 l1=3", "13 done 111 l1=3 hits=3 resolved",
-		"14 read_prefetched_results.__enter__ a owner=13", "14 done 1",
-		"15 read_prefetched_results.__exit__ a owner=13", "15 done -",
-		"16 finish_read_prefetched a readers=1 unused=false owner=13", "16 done 1",
-		"17 finish_read_prefetched a readers=2 unused=true owner=13",
-		"18 finish_read_prefetched b readers=3 unused=true owner=13", "17 done 1", "18 done 1",
-		"19 lmcache.trace.touch a owner=-1", "19 done -",
-		"20 lmcache.trace.delete a force=true owner=-1", "20 done -",
-		"21 lmcache.trace.clear - force=true owner=-1", "21 done -",
+		"14 submit_prefetch_task abb "+layout+` readers=3 "" PREFIX skip=false warm=false 0s owner=-1`,
+		"14 done 111 l1=3", "14 done 111 l1=3 hits=3 resolved",
+		"15 read_prefetched_results.__enter__ a owner=14", "15 done 1",
+		"16 read_prefetched_results.__exit__ a owner=14", "16 done -",
+		"17 finish_read_prefetched a readers=1 unused=false owner=14", "17 done 1",
+		"18 finish_read_prefetched a readers=2 unused=true owner=14",
+		"19 finish_read_prefetched b readers=3 unused=true owner=14", "18 done 1", "19 done 1",
+		"20 lmcache.trace.touch a owner=-1", "20 done -",
+		"21 lmcache.trace.delete a force=true owner=-1", "21 done -",
+		"22 lmcache.trace.clear - force=true owner=-1", "22 done -",
 	)
 }
 

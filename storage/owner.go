@@ -1,0 +1,450 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// Owner is an ordered table of leases by key, for those who know of what they
+// reserved and looked up only its keys, as a replay of recorded calls does. A call
+// that names a key takes the oldest hold on it that fits; what the owner does not
+// hold is a failed key and changes nothing. It belongs to one goroutine at a time.
+type Owner struct {
+	m          *Manager
+	writes     map[kv.Key][]writeHold
+	unread     map[kv.Key][]*unreadHold
+	read       map[kv.Key][]readHold
+	scopes     []scope // open ones, oldest first
+	prefetches []*Prefetch
+	open       int // holds
+}
+
+// writeHold is a granted position of a reservation.
+type writeHold struct {
+	l   WriteLease
+	pos int
+}
+
+// unreadHold is the holders of a position of a prefetch that nobody has claimed.
+type unreadHold struct {
+	p    *Prefetch
+	pos  int
+	left int
+	want int // of these, planned to be claimed
+}
+
+// readHold is a claimed position.
+type readHold struct {
+	l   ReadLease
+	pos int
+}
+
+// scope is one successful Enter.
+type scope struct {
+	keys   []kv.Key
+	leases []ReadLease
+}
+
+// NewOwner returns an owner without leases. Close it when it is no longer needed.
+func (m *Manager) NewOwner() *Owner {
+	return &Owner{
+		m: m, writes: make(map[kv.Key][]writeHold), unread: make(map[kv.Key][]*unreadHold), read: make(map[kv.Key][]readHold),
+	}
+}
+
+// Idle reports that the owner holds nothing.
+func (o *Owner) Idle() bool { return o.open == 0 && len(o.scopes) == 0 }
+
+// ReserveWrite is Manager.ReserveWrite. The lease is the owner's: it is for its
+// buffers and codes only.
+func (o *Owner) ReserveWrite(ctx context.Context, keys []kv.Key, layout kv.Layout, mode Mode, wo WriteOptions) (WriteLease, error) {
+	l, err := o.m.ReserveWrite(ctx, keys, layout, mode, wo)
+	if err != nil {
+		return l, err
+	}
+	for i := range l.All() {
+		o.writes[keys[i]] = append(o.writes[keys[i]], writeHold{l, i})
+		o.open++
+	}
+	return l, nil
+}
+
+// FinishWrite makes staged objects readable and reports how many keys failed.
+func (o *Owner) FinishWrite(keys []kv.Key) (failed int) {
+	holds, failed := o.takeWrites(keys)
+	for lo := 0; lo < len(holds); {
+		hi := runOfWrites(holds, lo)
+		r := holds[lo].l.FinishRange(holds[lo].pos, holds[hi-1].pos+1)
+		failed += len(r.Failed)
+		lo = hi
+	}
+	return failed
+}
+
+// AbortWrite gives staged objects up and reports how many keys failed.
+func (o *Owner) AbortWrite(keys []kv.Key) (failed int) {
+	holds, failed := o.takeWrites(keys)
+	for lo := 0; lo < len(holds); {
+		hi := runOfWrites(holds, lo)
+		holds[lo].l.AbortRange(holds[lo].pos, holds[hi-1].pos+1)
+		lo = hi
+	}
+	return failed
+}
+
+// takeWrites takes the oldest hold of each key.
+func (o *Owner) takeWrites(keys []kv.Key) (holds []writeHold, failed int) {
+	for _, k := range keys {
+		h, ok := takeFirst(o.writes, k)
+		if !ok {
+			failed++
+			continue
+		}
+		o.open--
+		holds = append(holds, h)
+	}
+	return holds, failed
+}
+
+// runOfWrites is the end of the run of consecutive positions of one lease that
+// begins at lo.
+func runOfWrites(holds []writeHold, lo int) int {
+	hi := lo + 1
+	for hi < len(holds) && holds[hi].l == holds[lo].l && holds[hi].pos == holds[hi-1].pos+1 {
+		hi++
+	}
+	return hi
+}
+
+// takeFirst takes the first of a key's holds.
+func takeFirst[H any](table map[kv.Key][]H, k kv.Key) (h H, ok bool) {
+	list := table[k]
+	if len(list) == 0 {
+		return h, false
+	}
+	h = list[0]
+	if len(list) == 1 {
+		delete(table, k)
+	} else {
+		table[k] = slices.Delete(list, 0, 1)
+	}
+	return h, true
+}
+
+// SubmitPrefetch is Manager.SubmitPrefetch. The handle is the owner's: it is for its
+// result only.
+func (o *Owner) SubmitPrefetch(ctx context.Context, keys []kv.Key, layout kv.Layout, po PrefetchOptions) (*Prefetch, error) {
+	p, err := o.m.SubmitPrefetch(ctx, keys, layout, po)
+	if err != nil {
+		return nil, err
+	}
+	o.prefetches = append(o.prefetches, p)
+	if po.Warm {
+		return p, nil // it leases nothing
+	}
+	r, known := p.Status()
+	for i, k := range p.Keys() {
+		if known && !r.Found.Has(i) {
+			continue
+		}
+		o.unread[k] = append(o.unread[k], &unreadHold{p: p, pos: i, left: p.o.Readers})
+		o.open++
+	}
+	return p, nil
+}
+
+// Enter claims a holder of each key, all or none, and opens a scope over them. The
+// leases are for their buffers only. Keys that the owner cannot read make an error,
+// a *ReadError if the manager was asked.
+func (o *Owner) Enter(ctx context.Context, keys []kv.Key) ([]ReadLease, error) {
+	parts, unheld := o.plan(keys)
+	if unheld > 0 { // what could be claimed is, and goes back, as with any failed read
+		for i := range parts {
+			l, err := parts[i].p.Read(ctx, parts[i].sel)
+			if err == nil {
+				o.failed(parts[i:i+1], []ReadLease{l}, nil, nil)
+			} else {
+				o.failed(nil, nil, &parts[i], err)
+			}
+		}
+		return nil, fmt.Errorf("storage: read: %d of %d keys have no lease", unheld, len(keys))
+	}
+	s := scope{keys: slices.Clone(keys)}
+	for i := range parts {
+		l, err := parts[i].p.Read(ctx, parts[i].sel)
+		if err != nil {
+			o.failed(parts[:i], s.leases, &parts[i], err)
+			return nil, err
+		}
+		s.leases = append(s.leases, l)
+	}
+	for i := range parts {
+		for j, h := range parts[i].holds {
+			o.claim(h)
+			o.read[h.p.keys[h.pos]] = append(o.read[h.p.keys[h.pos]], readHold{s.leases[i], j})
+		}
+	}
+	o.scopes = append(o.scopes, s)
+	return s.leases, nil
+}
+
+// plan finds a hold for each key, and says how many have none.
+func (o *Owner) plan(keys []kv.Key) (parts []part, unheld int) {
+	for _, k := range keys {
+		h := o.holder(k)
+		if h == nil {
+			unheld++
+			continue
+		}
+		h.want++
+		parts = addPart(parts, h)
+	}
+	for i := range parts {
+		for _, h := range parts[i].holds {
+			h.want = 0
+		}
+	}
+	return parts, unheld
+}
+
+// failed gives back what was claimed of the parts before one that could not be read,
+// of which the holders that could be claimed are gone too. Without an error there is
+// no such part.
+func (o *Owner) failed(before []part, leases []ReadLease, p *part, err error) {
+	gone := func(h *unreadHold) {
+		o.claim(h)
+		o.open--
+	}
+	for i, l := range leases {
+		l.Abort()
+		for _, h := range before[i].holds {
+			gone(h)
+		}
+	}
+	read, ok := errors.AsType[*ReadError](err)
+	if !ok {
+		return // nothing was tried
+	}
+	bad := make(map[kv.Key]bool)
+	for _, e := range read.Keys {
+		bad[e.Key] = true
+	}
+	for _, h := range p.holds {
+		if !bad[h.p.keys[h.pos]] {
+			gone(h)
+		}
+	}
+}
+
+// part is a selection of positions of one prefetch.
+type part struct {
+	p     *Prefetch
+	sel   Select
+	holds []*unreadHold
+}
+
+// holder is the oldest hold of a key that can still be claimed. Holds of what was
+// not found are dropped.
+func (o *Owner) holder(k kv.Key) *unreadHold {
+	list := o.unread[k]
+	for i := 0; i < len(list); {
+		h := list[i]
+		if r, known := h.p.Status(); known && !r.Found.Has(h.pos) {
+			list = slices.Delete(list, i, i+1)
+			o.unread[k] = list
+			o.open--
+			continue
+		}
+		if h.want < h.left {
+			return h
+		}
+		i++
+	}
+	if len(list) == 0 {
+		delete(o.unread, k)
+	}
+	return nil
+}
+
+// addPart adds a hold to the last part, where it continues its selection, or as a
+// new one.
+func addPart(parts []part, h *unreadHold) []part {
+	if n := len(parts); n > 0 && parts[n-1].p == h.p && extend(&parts[n-1].sel, h.pos) {
+		parts[n-1].holds = append(parts[n-1].holds, h)
+		return parts
+	}
+	return append(parts, part{p: h.p, sel: selectOne(h.pos), holds: []*unreadHold{h}})
+}
+
+// claim takes one holder away.
+func (o *Owner) claim(h *unreadHold) {
+	if h.left--; h.left > 0 {
+		o.open++ // one more hold: the claimed one
+		return
+	}
+	k := h.p.keys[h.pos]
+	list := slices.DeleteFunc(o.unread[k], func(x *unreadHold) bool { return x == h })
+	if len(list) == 0 {
+		delete(o.unread, k)
+	} else {
+		o.unread[k] = list
+	}
+}
+
+// Exit ends the oldest open scope over exactly these keys; false: there is none.
+func (o *Owner) Exit(keys []kv.Key) bool {
+	i := slices.IndexFunc(o.scopes, func(s scope) bool { return slices.Equal(s.keys, keys) })
+	if i < 0 {
+		return false
+	}
+	for _, l := range o.scopes[i].leases {
+		l.EndScope()
+	}
+	o.scopes = slices.Delete(o.scopes, i, i+1)
+	return true
+}
+
+// AbortRead gives back a claimed holder of each key, and with it what else was
+// claimed in the same call: the reader failed. It reports how many keys failed.
+func (o *Owner) AbortRead(keys []kv.Key) (failed int) {
+	var claimed []readHold
+	for _, k := range keys {
+		if o.takeRead(k, 1, &claimed) > 0 {
+			failed++
+		}
+	}
+	for i, h := range claimed {
+		if i == 0 || h.l != claimed[i-1].l {
+			h.l.Abort()
+		}
+	}
+	return failed
+}
+
+// Holders says which holders of a key are meant.
+type Holders uint8
+
+// Kinds of holders.
+const (
+	AnyHolders Holders = iota // those that were claimed, then the others
+	Claimed                   // by Enter
+	Unclaimed                 // by nobody
+)
+
+// FinishRead gives back so many holders of each key and reports how many keys failed.
+func (o *Owner) FinishRead(keys []kv.Key, holders int, which Holders) (failed int) {
+	var claimed []readHold
+	var rest []release
+	for _, k := range keys {
+		n := holders
+		if which != Unclaimed {
+			n = o.takeRead(k, n, &claimed)
+		}
+		if which != Claimed {
+			n = o.takeUnread(k, n, &rest)
+		}
+		if n > 0 {
+			failed++
+		}
+	}
+	for lo := 0; lo < len(claimed); {
+		hi := lo + 1
+		for hi < len(claimed) && claimed[hi].l == claimed[lo].l && claimed[hi].pos == claimed[hi-1].pos+1 {
+			hi++
+		}
+		claimed[lo].l.FinishRange(claimed[lo].pos, claimed[hi-1].pos+1)
+		lo = hi
+	}
+	for _, r := range rest {
+		r.p.ReleaseRange(r.sel, r.holders)
+	}
+	return failed
+}
+
+// takeRead takes up to n claimed holds and returns how many are missing.
+func (o *Owner) takeRead(k kv.Key, n int, to *[]readHold) int {
+	for n > 0 {
+		h, ok := takeFirst(o.read, k)
+		if !ok {
+			break
+		}
+		o.open--
+		*to = append(*to, h)
+		n--
+	}
+	return n
+}
+
+// release is a number of holders of consecutive positions of a prefetch.
+type release struct {
+	p       *Prefetch
+	sel     Select
+	holders int
+}
+
+// takeUnread takes up to n unclaimed holders and returns how many are missing.
+func (o *Owner) takeUnread(k kv.Key, n int, to *[]release) int {
+	for n > 0 {
+		h := o.holder(k)
+		if h == nil {
+			break
+		}
+		take := min(n, h.left)
+		n -= take
+		if h.left -= take; h.left == 0 {
+			h.left = 1
+			o.claim(h) // takes it from the table
+			o.open--
+		}
+		list := *to
+		if i := len(list) - 1; i >= 0 && list[i].p == h.p && list[i].holders == take && extend(&list[i].sel, h.pos) {
+			continue
+		}
+		*to = append(list, release{h.p, selectOne(h.pos), take})
+	}
+	return n
+}
+
+// selectOne is the selection of one position.
+func selectOne(pos int) Select { return Select{Lo: pos, Hi: pos + 1} }
+
+// extend adds a position to a selection, whose last one is before Hi, if it is at
+// the distance that the others have.
+func extend(s *Select, pos int) bool {
+	step := pos - (s.Hi - 1)
+	if step <= 0 || s.Hi-s.Lo > 1 && step != s.Stride {
+		return false
+	}
+	s.Hi, s.Stride, s.Offset = pos+1, step, pos%step
+	return true
+}
+
+// Close aborts and releases everything that is left. It is idempotent.
+func (o *Owner) Close() {
+	for _, list := range o.writes {
+		for _, h := range list {
+			h.l.Drop(h.pos)
+		}
+	}
+	for _, list := range o.read {
+		for _, h := range list {
+			h.l.Abort()
+		}
+	}
+	for _, s := range o.scopes {
+		for _, l := range s.leases {
+			l.EndScope()
+		}
+	}
+	for _, p := range o.prefetches {
+		p.Release()
+	}
+	clear(o.writes)
+	clear(o.unread)
+	clear(o.read)
+	o.scopes, o.prefetches, o.open = nil, nil, 0
+}
