@@ -104,6 +104,12 @@ var layers = []layer{
 		[]string{"github.com/tinylib/msgp/msgp", "golang.org/x/sys/unix"}, // the monotonic clock
 		"it records calls of the storage manager and reads them back; it knows no engine and no tier",
 	},
+	{
+		3, "trace/replay",
+		[]string{"storage", "storage/kv", "trace"},
+		nil,
+		"it drives a storage manager that it is given; a program that records does not link it",
+	},
 
 	// 4 and 5: what listens, and what is connected to. Nobody imports observe.
 	{

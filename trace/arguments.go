@@ -305,7 +305,7 @@ func extraField(x *cursor, key string, c *Call) (err error) {
 		c.Owner, err = x.within(0, math.MaxInt64)
 	case "cause":
 		v, err = x.text()
-		c.Unused = string(v) == causeUnused
+		c.Unused, c.Aborted = string(v) == causeUnused, string(v) == causeAbort
 	case "mode":
 		if v, err = x.text(); err == nil {
 			c.Mode, err = parseMode(string(v))

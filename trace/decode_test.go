@@ -483,8 +483,9 @@ func TestREQ_T5_KeysSurvive(t *testing.T) {
 			keys[i] = kv.Key{Hash: h, Model: models[rng.IntN(4)], Salt: salts[rng.IntN(4)], Rank: rng.Uint32() >> rng.IntN(32), Group: uint16(rng.Uint32() >> (16 + rng.IntN(17)))}
 		}
 		call := trace.Call{Call: storage.Call{
-			Name: storage.CallFinishRead, Keys: keys, Readers: 1 + rng.IntN(300), N: rng.Int64N(1 << 40), Owner: rng.Int64N(1000) - 1, Unused: rng.IntN(2) == 0,
+			Name: storage.CallFinishRead, Keys: keys, Readers: 1 + rng.IntN(300), N: rng.Int64N(1 << 40), Owner: rng.Int64N(1000) - 1, Unused: rng.IntN(3) == 0,
 		}}
+		call.Aborted = !call.Unused && rng.IntN(2) == 0
 		for _, args := range []trace.Args{trace.ArgsDocumented, trace.Args056} {
 			b, err := trace.NewEncoder(trace.Extended, args).AppendCall(nil, 1, 2, &call)
 			if err != nil {

@@ -205,7 +205,7 @@ func (e *encoder) appendExtra(b []byte, c *storage.Call, outcomes []byte, n int)
 	}
 	mode := c.Name == storage.CallReserveWrite && e.args == Args056 && c.Mode != storage.New
 	fields := uint32(1)
-	for _, given := range []bool{c.Owner != storage.NoCall, opts > 0, c.Unused, mode, n > 0} {
+	for _, given := range []bool{c.Owner != storage.NoCall, opts > 0, c.Unused || c.Aborted, mode, n > 0} {
 		if given {
 			fields++
 		}
@@ -227,8 +227,11 @@ func (e *encoder) appendExtra(b []byte, c *storage.Call, outcomes []byte, n int)
 			b = msgp.AppendFloat64(append(b, "\xa8deadline"...), c.Deadline.Seconds())
 		}
 	}
-	if c.Unused {
+	switch {
+	case c.Unused:
 		b = appendText(append(b, "\xa5cause"...), causeUnused)
+	case c.Aborted:
+		b = appendText(append(b, "\xa5cause"...), causeAbort)
 	}
 	if mode {
 		b = appendText(append(b, "\xa4mode"...), c.Mode.String())
@@ -236,8 +239,11 @@ func (e *encoder) appendExtra(b []byte, c *storage.Call, outcomes []byte, n int)
 	return appendOutcomes(b, outcomes, n)
 }
 
-// causeUnused is the cause of a release of what nobody read.
-const causeUnused = "unused"
+// Causes of a release, besides that the objects were read.
+const (
+	causeUnused = "unused" // nobody read them
+	causeAbort  = "abort"  // the reader failed
+)
 
 // appendOutcomes appends the entry of outcomes that are encoded already, if any.
 func appendOutcomes(b, outcomes []byte, n int) []byte {

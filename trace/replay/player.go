@@ -1,0 +1,273 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/lmcache-go/lmcache/storage"
+	"github.com/lmcache-go/lmcache/storage/kv"
+	"github.com/lmcache-go/lmcache/trace"
+)
+
+// shared is the owner of all calls of a recording that names none.
+const shared = storage.NoCall
+
+// player makes recorded calls on a storage manager.
+type player struct {
+	o      *Options
+	r      *Result
+	owners map[int64]*owner
+}
+
+// owner is a recorded owner while it holds anything.
+type owner struct {
+	*storage.Owner
+	keys   []kv.Key   // of its reservation
+	missed [][]kv.Key // scopes that could not be entered and have not ended
+}
+
+func newPlayer(o *Options, r *Result) *player {
+	return &player{o: o, r: r, owners: make(map[int64]*owner)}
+}
+
+// errVerify is what is wrong with a read whose bytes are.
+var errVerify = errors.New("wrong bytes")
+
+// play makes one call and returns how long it took. An error is a failure of the
+// call, not a miss.
+func (p *player) play(ctx context.Context, c *trace.Call) (took time.Duration, err error) {
+	begin := time.Now()
+	defer func() {
+		if v := recover(); v != nil {
+			took, err = time.Since(begin), fmt.Errorf("panic: %v", v)
+		}
+	}()
+	switch c.Name {
+	case storage.CallReserveWrite:
+		return p.reserve(ctx, c)
+	case storage.CallSubmitPrefetch:
+		return p.prefetch(ctx, c)
+	case storage.CallReadEnter:
+		return p.enter(ctx, c)
+	}
+	w := p.find(c.Owner)
+	switch c.Name {
+	case storage.CallFinishWrite:
+		begin = time.Now()
+		p.r.FailedKeys += int64(w.FinishWrite(c.Keys))
+	case storage.CallReadExit:
+		begin = time.Now()
+		if !w.Exit(c.Keys) && !w.endMissed(c.Keys) {
+			p.r.Unmatched++
+			p.o.Logger.Warn(fmt.Sprintf("trace replay: read_prefetched_results.__exit__ with no matching __enter__ (keys=%d); ignoring", len(c.Keys)))
+		}
+	case storage.CallFinishRead:
+		begin = time.Now()
+		if c.Aborted {
+			p.r.FailedKeys += int64(w.AbortRead(c.Keys))
+		} else {
+			p.r.FailedKeys += int64(w.FinishRead(c.Keys, c.Readers, holders(c)))
+		}
+	default:
+		return 0, trace.ErrUnknownCall
+	}
+	took = time.Since(begin)
+	p.settle(c.Owner)
+	return took, nil
+}
+
+// holders are those that a release means: a plain recording does not tell.
+func holders(c *trace.Call) storage.Holders {
+	switch {
+	case c.N == storage.NoCall:
+		return storage.AnyHolders
+	case c.Unused:
+		return storage.Unclaimed
+	}
+	return storage.Claimed
+}
+
+// find is the owner of a recorded number. One that holds nothing is made anew, for
+// this call.
+func (p *player) find(n int64) *owner {
+	w := p.owners[n]
+	if w == nil {
+		w = &owner{Owner: p.o.Manager.NewOwner()}
+		p.owners[n] = w
+	}
+	return w
+}
+
+// settle forgets an owner that holds nothing.
+func (p *player) settle(n int64) {
+	w := p.owners[n]
+	if n == shared || w == nil || !w.Idle() || len(w.missed) > 0 {
+		return
+	}
+	w.Close()
+	delete(p.owners, n)
+}
+
+// close gives back everything that is left.
+func (p *player) close() {
+	for _, w := range p.owners {
+		if !w.Idle() {
+			p.r.LeftOpen++
+		}
+		w.Close()
+	}
+	clear(p.owners)
+}
+
+// number is the owner that a call begins: its own number, if it was recorded.
+func number(c *trace.Call) int64 {
+	if c.N == storage.NoCall {
+		return shared
+	}
+	return c.N
+}
+
+func (p *player) reserve(ctx context.Context, c *trace.Call) (time.Duration, error) {
+	w := p.find(number(c))
+	begin := time.Now()
+	l, err := w.ReserveWrite(ctx, c.Keys, c.Layout, c.Mode, storage.WriteOptions{})
+	took := time.Since(begin)
+	if err != nil {
+		p.settle(number(c))
+		return took, err
+	}
+	for i, b := range l.All() {
+		p.r.Reserved++
+		if p.o.Fill == FillKey {
+			patternOf(&c.Keys[i], p.o.Seed).fill(b)
+		} else {
+			clear(b)
+		}
+	}
+	if c.N != storage.NoCall {
+		w.keys = c.Keys
+	}
+	p.settle(number(c))
+	return took, nil
+}
+
+func (p *player) prefetch(ctx context.Context, c *trace.Call) (took time.Duration, err error) {
+	w := p.find(number(c))
+	rows := c.Rows
+	if rows == nil {
+		rows = []trace.Row{{Keys: c.Keys, Layout: c.Layout}}
+	}
+	for i := range rows {
+		begin := time.Now()
+		h, e := w.SubmitPrefetch(ctx, rows[i].Keys, rows[i].Layout, storage.PrefetchOptions{
+			Readers: c.Readers, RequestID: c.RequestID, Policy: c.Policy, SkipL2: c.SkipL2, Warm: c.Warm, Deadline: c.Deadline,
+		})
+		took += time.Since(begin)
+		if e != nil {
+			err = errors.Join(err, e)
+			continue
+		}
+		res, e := h.Wait(ctx) // at once, as there is one tier
+		if e != nil {
+			err = errors.Join(err, e)
+			continue
+		}
+		p.r.Lookups++
+		p.r.Requested += int64(len(rows[i].Keys))
+		p.r.Hits += int64(res.Found.Count())
+	}
+	p.settle(number(c))
+	return took, err
+}
+
+func (p *player) enter(ctx context.Context, c *trace.Call) (time.Duration, error) {
+	w := p.find(c.Owner)
+	begin := time.Now()
+	leases, err := w.Enter(ctx, c.Keys)
+	took := time.Since(begin)
+	if err != nil {
+		if ctx.Err() != nil {
+			return took, err
+		}
+		p.r.Misses++
+		w.missed = append(w.missed, c.Keys)
+		return took, nil
+	}
+	p.r.Reads++
+	if !p.o.Verify {
+		return took, nil
+	}
+	wrong := 0
+	for _, l := range leases {
+		keys := l.Keys()
+		for i, b := range l.All() {
+			at := patternOf(&keys[i], p.o.Seed).check(b)
+			if at < 0 {
+				continue
+			}
+			wrong++
+			p.r.VerifyFailures++
+			p.o.Logger.Error(fmt.Sprintf("trace replay: wrong byte at offset %d of %s", at, keys[i]))
+		}
+	}
+	if wrong > 0 {
+		return took, errVerify
+	}
+	return took, nil
+}
+
+// endMissed forgets a scope that could not be entered.
+func (w *owner) endMissed(keys []kv.Key) bool {
+	i := slices.IndexFunc(w.missed, func(k []kv.Key) bool { return slices.Equal(k, keys) })
+	if i < 0 {
+		return false
+	}
+	w.missed = slices.Delete(w.missed, i, i+1)
+	return true
+}
+
+// playOwn makes a call that only the extended format has.
+func (p *player) playOwn(c *trace.Call) error {
+	m := p.o.Manager
+	switch c.Name {
+	case storage.CallClear:
+		m.Clear(c.Force)
+	case storage.CallDelete:
+		if c.OuterTiers {
+			return nil // there is one tier
+		}
+		m.Delete(c.Keys, c.Force)
+	case storage.CallTouch:
+		m.Touch(c.Keys)
+	case storage.CallQuota:
+		if c.Bytes == storage.NoQuota {
+			m.DeleteQuota(c.Salt)
+			return nil
+		}
+		return m.SetQuota(c.Salt, c.Bytes)
+	}
+	return nil
+}
+
+// abort carries out what outcomes say was given up.
+func (p *player) abort(outcomes []trace.Outcome) {
+	for i := range outcomes {
+		o := &outcomes[i]
+		w := p.owners[o.N]
+		if o.Aborted == nil || w == nil {
+			continue
+		}
+		var keys []kv.Key
+		for j, k := range w.keys {
+			if j/8 < len(o.Aborted) && o.Aborted[j/8]&(1<<(j%8)) != 0 {
+				keys = append(keys, k)
+			}
+		}
+		w.AbortWrite(keys)
+		p.r.Aborts++
+		p.settle(o.N)
+	}
+}

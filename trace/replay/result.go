@@ -1,0 +1,89 @@
+package replay
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// Result is what a run did.
+type Result struct {
+	Replayed, Skipped, Failed int64 // calls of the plain format
+	Own                       int64 // calls that only the extended format has, carried out
+	Duration                  time.Duration
+	Ops                       map[string]*Op // by qualified name
+	Interrupted               bool           // the context ended before the recording did
+
+	Lookups, Requested, Hits int64 // prefetches, their keys, and those that were found
+	Reads, Misses            int64 // scopes that could be entered, and that could not
+	Reserved                 int64 // objects that got memory
+	FailedKeys               int64 // keys of a finish that were not held any more
+	Aborts                   int64 // recorded, carried out
+	VerifyFailures           int64 // objects with wrong bytes
+	LeftOpen                 int64 // owners that still held something at the end
+	Unmatched                int64 // ends of scopes without a beginning
+	Gaps, Lost               int64 // gap records, and the calls that they tell of
+	Malformed                int64 // frames that cannot be decoded
+	Late                     Late  // of Realtime
+
+	// Strict is the first thing that Options.Strict forbids; empty if there is none.
+	Strict string
+}
+
+// Late is how late calls were made.
+type Late struct{ Max, P99 time.Duration }
+
+// OK reports whether no call failed and nothing is wrong that Options.Strict forbids.
+func (r *Result) OK() bool { return r.Failed == 0 && r.Strict == "" }
+
+// HitRatio is the part of the requested keys that were found; NaN if there are none.
+func (r *Result) HitRatio() float64 { return float64(r.Hits) / float64(r.Requested) }
+
+// Op is the calls of one name.
+type Op struct {
+	Errors int64
+	took   []time.Duration // of those without an error
+	sorted bool
+}
+
+// Count is the number of calls without an error.
+func (o *Op) Count() int { return len(o.took) }
+
+// sort brings the latencies into order.
+func (o *Op) sort() []time.Duration {
+	if !o.sorted {
+		slices.Sort(o.took)
+		o.sorted = true
+	}
+	return o.took
+}
+
+// Milliseconds are figures of an Op; all 0 if no call went well.
+type Milliseconds struct{ Mean, P50, P90, P99, Min, Max float64 }
+
+// Milliseconds are the latencies.
+func (o *Op) Milliseconds() Milliseconds {
+	list := o.sort()
+	if len(list) == 0 {
+		return Milliseconds{}
+	}
+	sum := 0.0
+	for _, d := range list {
+		sum += ms(d)
+	}
+	return Milliseconds{
+		Mean: sum / float64(len(list)), P50: ms(rank(list, 50)), P90: ms(rank(list, 90)), P99: ms(rank(list, 99)),
+		Min: ms(list[0]), Max: ms(list[len(list)-1]),
+	}
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// rank is the percentile of a sorted list by nearest rank.
+func rank(list []time.Duration, percent int) time.Duration {
+	if len(list) == 0 {
+		return 0
+	}
+	i := int(math.Ceil(float64(percent) * float64(len(list)) / 100))
+	return list[max(i, 1)-1]
+}
