@@ -16,6 +16,7 @@ type grammar struct {
 		L1       benchL1Command  `cmd:"" name:"l1" help:"Measure the first tier, each figure beside a raw baseline."`
 		L2       benchL2Command  `cmd:"" name:"l2" help:"Measure an adapter of the second tier, files beside a plain program."`
 	} `cmd:"" help:"Measure parts of the cache."`
+	Trace   traceCommands   `cmd:"" help:"Look at recordings of the storage manager's calls, and replay them."`
 	Metrics metricsCommands `cmd:"" help:"Print the reference, the dashboard and the alert rules of the metrics, or compare them."`
 	Top     topCommand      `cmd:"" help:"Show a running server live."`
 	Version versionCommand  `cmd:"" help:"Print the version, the commit and the platform."`
@@ -38,7 +39,7 @@ func newApp(std *cli.IO) *cli.App {
 // groups are the titles of flags in the order of the help.
 func groups() []kong.Group {
 	var out []kong.Group
-	for _, title := range []string{"Server", "Workload", "Benchmark", "View", "L1 and eviction", "HTTP", "Observability", "Trace Recording", "Output", "General"} {
+	for _, title := range []string{"Server", "Workload", "Benchmark", "Replay", "View", "L1 and eviction", "HTTP", "Observability", "Trace Recording", "Output", "General"} {
 		out = append(out, kong.Group{Key: title, Title: title})
 	}
 	return out
@@ -56,7 +57,8 @@ func notes() cli.CommandNotes {
 		n[name] = foreign
 	}
 	for _, name := range []string{
-		"ping", "describe", "kvcache", "quota", "query", "trace", "bench server", "bench gpu",
+		"ping", "describe", "kvcache", "quota", "query", "trace mrc", "trace diff", "trace cut", "trace convert", "trace merge", "trace anonymise",
+		"bench server", "bench gpu",
 		"doctor", "config", "completion",
 	} {
 		n[name] = later

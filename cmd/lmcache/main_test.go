@@ -38,7 +38,7 @@ func TestREQ_C9_NearestNames(t *testing.T) {
 		{"coordinator", cli.ExitUsage, `"lmcache coordinator" is part of LMCache's Python package and not of lmcache-go`},
 		{"tool flamegraph --x", cli.ExitUsage, `"lmcache tool" is part of LMCache's Python package and not of lmcache-go`},
 		{"trace replay-events f", cli.ExitUsage, `"lmcache trace replay-events" is part of LMCache's Python package and not of lmcache-go`},
-		{"trace replay f", cli.ExitUsage, `"lmcache trace" is not available in this version yet`},
+		{"trace mrc f", cli.ExitUsage, `"lmcache trace mrc" is not available in this version yet`},
 		{"query coordinator", cli.ExitUsage, `"lmcache query coordinator" is part of LMCache's Python package and not of lmcache-go`},
 		{"ping kvcache", cli.ExitUsage, `"lmcache ping" is not available in this version yet`},
 		{"server", cli.ExitUsage, `--l1-size-gb and --eviction-policy are required`},
@@ -105,6 +105,7 @@ func TestREQ_C22_Examples(t *testing.T) {
 		r, _ := metrics(t, "docs", "--json")
 		write(t, name, r.stdout.String())
 	}
+	traced(t, cli.ExitOK, strings.Fields("bench workload --limit 5 -q --trace-level storage --trace-output run.lct --trace-max-bytes 20000")...)
 	commands, err := newRun(t, nil).app.Commands()
 	if err != nil {
 		t.Fatal(err)

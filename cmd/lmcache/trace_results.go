@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lmcache-go/lmcache/internal/cli"
+	"github.com/lmcache-go/lmcache/internal/cli/flags"
+	"github.com/lmcache-go/lmcache/storage"
+	"github.com/lmcache-go/lmcache/trace"
+	"github.com/lmcache-go/lmcache/trace/replay"
+)
+
+// replayFiles are the files that a replay writes. They are there before it begins.
+type replayFiles struct {
+	dir   string
+	jsonl *os.File // nil: none
+	w     *bufio.Writer
+	err   error // first one of a line
+}
+
+// openReplayFiles makes what can be made before the run, so that a run is not in
+// vain.
+func openReplayFiles(f *flags.Replay) (*replayFiles, error) {
+	out := &replayFiles{dir: f.Dir}
+	if !f.NoCSV || f.JSON {
+		if err := os.MkdirAll(f.Dir, 0o755); err != nil { //nolint:gosec // results are for everybody
+			return nil, fmt.Errorf("--output-dir: %w", err)
+		}
+		probe, err := os.CreateTemp(f.Dir, ".lmcache-*")
+		if err != nil {
+			return nil, fmt.Errorf("--output-dir: %w", err)
+		}
+		if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
+			return nil, fmt.Errorf("--output-dir: %w", err)
+		}
+	}
+	if f.JSONL != "" {
+		var err error
+		if out.jsonl, err = os.Create(f.JSONL); err != nil {
+			return nil, fmt.Errorf("--jsonl-out: %w", err)
+		}
+		out.w = bufio.NewWriter(out.jsonl)
+	}
+	return out, nil
+}
+
+// replayLine is one record in the JSONL file.
+type replayLine struct {
+	Name    string  `json:"qualname"`
+	Latency float64 `json:"latency_ms"`
+	Failed  bool    `json:"failed"`
+	Mono    float64 `json:"t_mono"`
+	Skipped bool    `json:"skipped"`
+	N       *int64  `json:"n,omitempty"`
+}
+
+// line writes one record.
+func (o *replayFiles) line(l *replay.Line) {
+	if o.w == nil || o.err != nil {
+		return
+	}
+	v := replayLine{Name: l.Name, Latency: float64(l.Latency.Nanoseconds()) / 1e6, Failed: l.Failed, Mono: l.Mono, Skipped: l.Skipped}
+	if l.N != storage.NoCall {
+		v.N = &l.N
+	}
+	data, err := json.Marshal(v)
+	if err == nil {
+		_, err = o.w.Write(append(data, '\n'))
+	}
+	if err != nil {
+		o.err = fmt.Errorf("--jsonl-out: %w", err)
+	}
+}
+
+func (o *replayFiles) close() error {
+	if o.jsonl == nil {
+		return nil
+	}
+	err := errors.Join(o.w.Flush(), o.jsonl.Close())
+	if err != nil {
+		err = fmt.Errorf("--jsonl-out: %w", err)
+	}
+	return err
+}
+
+// results writes the files of a run and prints its table.
+func (c *traceReplayCommand) results(std *cli.IO, log *slog.Logger, out *replayFiles, r *replay.Result, d configDigest) error {
+	if !c.NoCSV {
+		path := filepath.Join(out.dir, "trace_replay_ops.csv")
+		if err := cli.WriteFile(path, replayCSV(r)); err != nil {
+			return err
+		}
+		log.Info("CSV written to " + path)
+	}
+	if c.Replay.JSON {
+		path := filepath.Join(out.dir, "trace_replay_summary.json")
+		data, err := replayJSON(r, d)
+		if err != nil {
+			return err
+		}
+		if err := cli.WriteFile(path, data); err != nil {
+			return err
+		}
+		log.Info("JSON written to " + path)
+	}
+	if c.Replay.Quiet {
+		return nil
+	}
+	_, err := io.WriteString(std.Stdout, replayReport(r, d).Text())
+	return err
+}
+
+// opNames are the names of the calls in order.
+func opNames(r *replay.Result) (names []string) {
+	for name := range r.Ops {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func replayCSV(r *replay.Result) []byte {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	rows := [][]string{{"qualname", "count", "errors", "mean_ms", "p50_ms", "p90_ms", "p99_ms", "min_ms", "max_ms"}}
+	for _, name := range opNames(r) {
+		op := r.Ops[name]
+		row := []string{name, strconv.Itoa(op.Count()), strconv.FormatInt(op.Errors, 10)}
+		m := op.Milliseconds()
+		for _, v := range []float64{m.Mean, m.P50, m.P90, m.P99, m.Min, m.Max} {
+			row = append(row, strconv.FormatFloat(v, 'f', 6, 64))
+		}
+		rows = append(rows, row)
+	}
+	_ = w.WriteAll(rows) // a buffer takes everything
+	return b.Bytes()
+}
+
+// replayJSON is the summary; encoding/json sorts the keys of maps.
+func replayJSON(r *replay.Result, d configDigest) ([]byte, error) {
+	ops := make(map[string]any)
+	for _, name := range opNames(r) {
+		op := r.Ops[name]
+		m := op.Milliseconds()
+		ops[name] = map[string]any{
+			"count": op.Count(), "errors": op.Errors,
+			"mean_ms": m.Mean, "p50_ms": m.P50, "p90_ms": m.P90, "p99_ms": m.P99, "min_ms": m.Min, "max_ms": m.Max,
+		}
+	}
+	v := map[string]any{"duration_s": r.Duration.Seconds(), "ops": ops}
+	if r.Requested > 0 {
+		v["hits"] = map[string]any{
+			"lookups": r.Lookups, "requested_keys": r.Requested, "hit_keys": r.Hits, "hit_ratio": r.HitRatio(),
+			"reads": r.Reads, "read_misses": r.Misses,
+		}
+	}
+	if d.recorded != "" {
+		v["digest"] = map[string]any{"recorded": d.recorded, "run": d.here, "match": !d.mismatch()}
+	}
+	if r.Gaps > 0 {
+		v["gaps"] = map[string]any{"count": r.Gaps, "lost_calls": r.Lost}
+	}
+	data, err := json.MarshalIndent(v, "", "  ")
+	return append(data, '\n'), err
+}
+
+// shortName is the last part of a qualified name; the pair of a read scope keeps
+// what it belongs to.
+func shortName(qualname string) string {
+	switch strings.TrimPrefix(qualname, storage.NamePrefix) {
+	case storage.CallReadEnter:
+		return "read_prefetched_results.enter"
+	case storage.CallReadExit:
+		return "read_prefetched_results.exit"
+	}
+	return qualname[strings.LastIndexByte(qualname, '.')+1:]
+}
+
+// replayReport is the result for people.
+func replayReport(r *replay.Result, d configDigest) *cli.Report {
+	t := cli.NewReport("Trace Replay Result", cli.WidthWide)
+	t.Section("overall", "Overall")
+	t.Line("level", "Trace level", trace.LevelStorage)
+	t.Line("replayed", "Records replayed", r.Replayed)
+	t.Line("skipped", "Records skipped", r.Skipped)
+	t.Line("failed", "Records failed", r.Failed)
+	t.Line("duration_s", "Replay duration (s)", r.Duration.Seconds())
+	if text := d.text(); text != "" {
+		t.Line("digest", "Config digest", text)
+	}
+	t.Section("ops", "Per-Op Latency (ms)")
+	for _, name := range opNames(r) {
+		op, short := r.Ops[name], shortName(name)
+		m := op.Milliseconds()
+		t.Line(short+"_count", short+" count", op.Count())
+		t.Line(short+"_mean", short+" mean", m.Mean)
+		t.Line(short+"_p50", short+" p50", m.P50)
+		t.Line(short+"_p99", short+" p99", m.P99)
+	}
+	if r.Requested > 0 {
+		t.Section("hits", "Hits")
+		t.Line("lookups", "Lookups", r.Lookups)
+		t.Line("requested", "Requested keys", r.Requested)
+		t.Line("hits", "Hit keys", r.Hits)
+		t.LineText("hit_ratio", "Hit ratio", strconv.FormatFloat(r.HitRatio(), 'f', 4, 64), r.HitRatio())
+		if r.Misses > 0 {
+			t.Line("read_misses", "Reads that missed", r.Misses)
+		}
+	}
+	extra := []struct {
+		key, label string
+		n          int64
+	}{
+		{"own", "Other calls carried out", r.Own},
+		{"aborts", "Reservations given up", r.Aborts},
+		{"gaps", "Gaps", r.Gaps},
+		{"lost", "Calls lost in gaps", r.Lost},
+		{"malformed", "Malformed records", r.Malformed},
+		{"unmatched", "Ends of reads without beginning", r.Unmatched},
+		{"verify", "Objects with wrong bytes", r.VerifyFailures},
+	}
+	section := false
+	for _, e := range extra {
+		if e.n == 0 {
+			continue
+		}
+		if !section {
+			t.Section("recording", "Recording")
+			section = true
+		}
+		t.Line(e.key, e.label, e.n)
+	}
+	return t
+}

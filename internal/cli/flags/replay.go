@@ -1,0 +1,63 @@
+package flags
+
+import (
+	"math"
+
+	"github.com/lmcache-go/lmcache/internal/cli"
+)
+
+// Replay holds the flags of the replay of a recording, besides those of the tiers
+// and of observability.
+type Replay struct {
+	Files      []string `arg:"" name:"file" help:"Recording, or the files of one in any order"`
+	Pacing     string   `name:"pacing" group:"Replay" default:"realtime" choices:"realtime,fast" later:"virtual" help:"When calls are made: at the recorded times, or one after the other"`
+	Speed      float64  `name:"speed" group:"Replay" default:"1" above:"0" help:"Divides the recorded times of --pacing realtime"`
+	Fill       string   `name:"fill" group:"Replay" default:"zero" choices:"zero,key" help:"Bytes of stored objects: zero, or derived from the key"`
+	Verify     bool     `name:"verify" group:"Replay" help:"Check the bytes of every read; implies --fill key"`
+	Seed       uint64   `name:"seed" group:"Replay" default:"1" help:"Seed of the bytes of --fill key"`
+	From       float64  `name:"from" group:"Replay" default:"0" min:"0" help:"Begin at this second of the recording"`
+	To         float64  `name:"to" group:"Replay" above:"0" help:"End at this second of the recording"`
+	Strict     bool     `name:"strict" group:"Replay" help:"Marks of losses, skipped or damaged records and ends of reads without a beginning are errors"`
+	SameConfig bool     `name:"require-digest" group:"Replay" help:"Refuse a recording that was made under another configuration"`
+
+	Verbose    bool   `name:"verbose" group:"Output" help:"Print a line for each record"`
+	JSONL      string `name:"jsonl-out" group:"Output" placeholder:"PATH" help:"File that gets a JSON line for each record"`
+	Dir        string `name:"output-dir" group:"Output" default:"." help:"Directory of the files that are written; it is made before the run"`
+	NoCSV      bool   `name:"no-csv" group:"Output" help:"Write no trace_replay_ops.csv"`
+	JSON       bool   `name:"json" group:"Output" help:"Write trace_replay_summary.json"`
+	Quiet      bool   `name:"quiet" short:"q" group:"Output" help:"Print nothing on stdout, and no banner"`
+	NoProgress bool   `name:"no-progress" group:"Output" help:"Show no progress on stderr"`
+
+	// What a later version brings, and what has no meaning here.
+	Workers          string   `name:"workers" treat:"later" upstream:"1" numeric:""`
+	L2Model          []string `name:"l2-model" treat:"later" why:"there is no second tier"`
+	DivergenceOut    string   `name:"divergence-out" treat:"later"`
+	FailOnDivergence bool     `name:"fail-on-divergence" treat:"later" upstream:"false"`
+	Sweep            []string `name:"sweep" treat:"later"`
+	Parallel         string   `name:"parallel" treat:"later" numeric:""`
+	MRC              string   `name:"mrc" treat:"later"`
+	HTML             string   `name:"html" treat:"later"`
+	TraceLevel       string   `name:"trace-level" treat:"ignored" why:"a replay is not recorded"`
+	TraceOutput      string   `name:"trace-output" treat:"ignored" why:"a replay is not recorded"`
+}
+
+// Check reports values that do not fit each other.
+func (r *Replay) Check(p *cli.Problems) {
+	if r.To > 0 && r.To < r.From {
+		p.Flag("to", "must not be less than --from, got %v and %v", r.To, r.From)
+	}
+	if math.IsInf(r.Speed, 0) || math.IsNaN(r.Speed) {
+		p.Flag("speed", "must be a number, got %v", r.Speed)
+	}
+	if r.Pacing == "fast" && p.IsSet("speed") {
+		p.Flag("speed", "has no effect with --pacing fast")
+	}
+	if r.Verify && p.IsSet("fill") && r.Fill == "zero" {
+		p.Flag("verify", "needs --fill key, got zero")
+	}
+	for _, f := range r.Files {
+		if f == "-" {
+			p.Usage("- (stdin) cannot be replayed, as it is read twice")
+		}
+	}
+}
