@@ -8,6 +8,7 @@ BENCHTIME ?= 1s
 SOAK      ?= 10000000
 SEED      ?= 1
 DURATION  ?= 2m
+LMCACHE   ?= lmcache
 CRASHES   ?= 2000
 JAEGER    ?= v1.76.0
 # Where `make tools` puts programs and where they are looked for.
@@ -66,6 +67,16 @@ metamorphic: ## random operations under many sets of options, compared, for DURA
 .PHONY: crash
 crash: ## CRASHES (2000) processes killed while they store files, and as many from outside; every object that is left is verified
 	CRASH_POINTS=$(CRASHES) $(GO) test -count 1 -run 'Killed' -timeout 0 -v ./l2/fs
+
+.PHONY: soak-trace
+soak-trace: ## 10 GB of records are read in constant memory
+	$(GO) test -run '^$$' -bench 'SoakRead' -benchtime 10000x -timeout 1h -v ./trace
+
+# The program comes with LMCache's Python package: pip install lmcache==0.5.6.
+.PHONY: interop
+interop: ## recordings are read and replayed by LMCache's own program, if there is one. LMCACHE: where it is
+	@command -v $(LMCACHE) >/dev/null || echo 'interop: no program $(LMCACHE): LMCache itself is not asked'
+	LMCACHE="$$(command -v $(LMCACHE))" $(GO) test -count 1 -run 'Interop' -v ./trace/replay
 
 .PHONY: fmt
 fmt: ## format all files

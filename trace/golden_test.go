@@ -57,6 +57,15 @@ func read(t testing.TB, stream []byte) (trace.Header, []trace.Call, []trace.Reco
 }
 
 func TestREQ_T1_GoldenVectors(t *testing.T) {
+	doc, err := os.ReadFile("../docs/trace-format.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, vector := range []string{goldenHeader, goldenRecord, golden056} {
+		if !bytes.Contains(doc, []byte("\n"+vector+"\n")) {
+			t.Errorf("docs/trace-format.md does not have the vector %s", vector)
+		}
+	}
 	hash, err := kv.HashOf([]byte{1, 2})
 	if err != nil {
 		t.Fatal(err)
