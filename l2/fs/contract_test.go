@@ -1,6 +1,8 @@
 package fs_test
 
 import (
+	"os"
+	"strconv"
 	"testing"
 
 	"github.com/lmcache-go/lmcache/l2"
@@ -33,6 +35,20 @@ func TestContract(t *testing.T) {
 		"raw":        {Raw: true, ReadAhead: 10000},
 		"direct/raw": {Raw: true, DirectIO: true},
 	} {
-		t.Run(name, func(t *testing.T) { l2test.Run(t, opener(o), persistent(o), l2test.Calls(1000)) })
+		t.Run(name, func(t *testing.T) { l2test.Run(t, opener(o), persistent(o), l2test.Calls(400)) })
 	}
+}
+
+// Neither memory nor open files nor goroutines grow with the number of calls.
+// GROWTH_CALLS asks for more of them.
+func TestREQ_S62_NothingGrows(t *testing.T) {
+	calls := 8000
+	if text := os.Getenv("GROWTH_CALLS"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatalf("GROWTH_CALLS: %v", err)
+		}
+		calls = n
+	}
+	l2test.RunGrowth(t, opener(fs.Options{DirectIO: true}), calls)
 }
