@@ -124,7 +124,7 @@ func (m *Manager) checkResidentLocked(id uint32, e *entry, got *Stats, bad func(
 	if e.is(flagTemporary) && e.pins == 0 {
 		bad("temporary entry %d has no holder", id)
 	}
-	if blocked := m.mu.families.At(e.family).children > 0; blocked != e.is(flagBlocked) {
+	if blocked := e.is(flagHeld) || m.mu.families.At(e.family).children > 0; blocked != e.is(flagBlocked) {
 		bad("entry %d: blocked %v, want %v", id, e.is(flagBlocked), blocked)
 	}
 	if e.pins > 0 {

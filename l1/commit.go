@@ -23,7 +23,7 @@ func (m *Manager) commitLocked(id uint32, e *entry, at time.Time) {
 	e.flags |= flagTracked
 	m.mu.policy.Insert(id, phys, e.salt, at)
 	m.recognizeLocked(id, e)
-	if m.mu.families.At(e.family).children > 0 {
+	if e.is(flagHeld) || m.mu.families.At(e.family).children > 0 {
 		e.flags |= flagBlocked
 		m.mu.policy.Block(id)
 	}
@@ -68,7 +68,10 @@ func (m *Manager) finishLocked(l *lease, at time.Time, lo, hi int, origin Origin
 		}
 		it.result = Success
 		m.mu.bufs.At(e.staged).refs--
-		e.flags &^= flagTemporary // it has no holder with which it could vanish
+		e.flags &^= flagTemporary | flagPending | flagHeld // it has no holder with which it could vanish
+		if l.pending && origin == OriginNew {
+			e.flags |= flagPending | flagHeld
+		}
 		m.commitLocked(it.entry, e, at)
 		m.settleLocked(l, it)
 		done++

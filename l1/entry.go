@@ -36,6 +36,8 @@ const (
 	flagTracked               // known to the policy
 	flagPinned                // pinned in the policy
 	flagBlocked               // blocked in the policy
+	flagPending               // has to be stored in an outer tier and is not yet
+	flagHeld                  // blocked for that reason
 )
 
 // buffer is one piece of the arena. It is counted by the index or a staging

@@ -175,10 +175,7 @@ func (m *Manager) dropChildLocked(id uint32) {
 	}
 	for id := f.head; id != 0; {
 		e := m.mu.entries.At(id)
-		if e.is(flagBlocked) {
-			e.flags &^= flagBlocked
-			m.mu.policy.Unblock(id)
-		}
+		m.unblockLocked(id, e)
 		id = e.sibling
 	}
 }

@@ -15,6 +15,8 @@ type ReadOptions struct {
 	Owner   string // for events and logs
 	Readers int    // holders per object, 1 to MaxReaders; values outside are clipped
 	Promise bool   // the buffers are used through Take only: expiry lets go of them
+	Open    bool   // more may be leased through it later (Fill, FinishAndGrant), until Seal
+	Blind   bool   // of an open lease: lease nothing yet, as if nothing were resident
 	Look    bool   // lease nothing: the codes say what could be leased
 }
 
@@ -41,7 +43,7 @@ func (m *Manager) ReserveRead(at time.Time, keys []kv.Key, layout kv.Layout, o R
 	defer m.mu.Unlock()
 	l := m.newLeaseLocked(LeaseRead, keys, layout, o.Owner, at)
 	l.promise = o.Promise
-	r := lookup{m: m, l: l, readers: readers, look: o.Look, fp: fp}
+	r := lookup{m: m, l: l, readers: readers, look: o.Look, blind: o.Blind, fp: fp}
 	for lo := 0; lo < len(keys); lo += maxHold {
 		if lo > 0 {
 			m.mu.Unlock()
@@ -49,7 +51,7 @@ func (m *Manager) ReserveRead(at time.Time, keys []kv.Key, layout kv.Layout, o R
 		}
 		if m.mu.closed {
 			m.eachHoldLocked(0, len(keys), func(lo, hi int) {
-				m.releaseLocked(l, at, lo, hi, All(len(keys)).clip(len(keys)), readers, CauseAbort)
+				m.releaseLocked(l, at, lo, hi, All(len(keys)).clip(len(keys)), readers, CauseAbort, CauseTempRelease)
 			})
 			m.recycleLocked(l)
 			return ReadLease{}, ErrClosed
@@ -58,7 +60,10 @@ func (m *Manager) ReserveRead(at time.Time, keys []kv.Key, layout kv.Layout, o R
 		r.hold(lo, min(lo+maxHold, len(keys)), at)
 	}
 	gen := l.gen.Load()
-	if l.open == 0 {
+	switch {
+	case o.Open && !o.Look:
+		l.busy++ // until Seal
+	case l.open == 0:
 		m.discardLocked(l)
 	}
 	return ReadLease{l, gen}, nil
@@ -70,6 +75,7 @@ type lookup struct {
 	l       *lease
 	readers uint32
 	look    bool
+	blind   bool
 	fp      kv.Fingerprint
 	namer   namer
 	chain   chain
@@ -98,6 +104,10 @@ func (r *lookup) hold(lo, hi int, at time.Time) {
 
 func (r *lookup) grant(i int, id, fam uint32) {
 	m, it := r.m, &r.l.items[i]
+	if r.blind {
+		it.code, it.detail = KeyNotExist, DetailAbsent
+		return
+	}
 	it.code, it.detail = m.readableLocked(id, fam, r.fp)
 	if it.code != Success || r.look {
 		return

@@ -22,13 +22,23 @@ func (r ReadLease) Finish(at time.Time, cause ReadCause) ReleaseResult {
 // makes the objects the most recently used, the first key of the list last.
 // Temporary objects without holders vanish.
 func (r ReadLease) Release(at time.Time, s Select, holders int, cause ReadCause) (res ReleaseResult) {
+	return r.release(at, s, holders, cause, CauseTempRelease)
+}
+
+// Trim gives back all holders of the selected positions, which are outside of what
+// a load retains in the end.
+func (r ReadLease) Trim(at time.Time, s Select) {
+	r.release(at, s, MaxReaders, CauseTrim, CausePrefetchCleanup)
+}
+
+func (r ReadLease) release(at time.Time, s Select, holders int, cause ReadCause, gone RemoveCause) (res ReleaseResult) {
 	if r.l == nil || holders <= 0 {
 		return res
 	}
 	s = s.clip(math.MaxInt) // pieces knows the length of the list
 	l := r.l
 	pieces(l, r.gen, s.Lo, s.Hi, func(lo, hi int) {
-		l.m.releaseLocked(l, at, lo, hi, s, uint32(holders), cause)
+		l.m.releaseLocked(l, at, lo, hi, s, uint32(holders), cause, gone)
 	}, func(lo, hi int) {
 		in := func(c Code) func(int) bool {
 			return func(i int) bool {
@@ -47,7 +57,7 @@ const noResult Code = codes
 
 // releaseLocked gives back holders of the selected positions in [lo, hi), the
 // last first.
-func (m *Manager) releaseLocked(l *lease, at time.Time, lo, hi int, s Select, holders uint32, cause ReadCause) {
+func (m *Manager) releaseLocked(l *lease, at time.Time, lo, hi int, s Select, holders uint32, cause ReadCause, gone RemoveCause) {
 	m.enterLeaseLocked(l, at)
 	m.mu.coverLocked(hi - lo)
 	done, vanished := 0, 0
@@ -79,7 +89,7 @@ func (m *Manager) releaseLocked(l *lease, at time.Time, lo, hi int, s Select, ho
 		m.topics.readFinished.PublishAt(ReadFinished{Keys: keys, Cause: cause}, at)
 	}
 	if vanished > 0 {
-		m.publishRemovedLocked(CauseTempRelease, "", at)
+		m.publishRemovedLocked(gone, "", at)
 	}
 }
 

@@ -22,7 +22,7 @@ func (m *Manager) removeLocked(id uint32, e *entry) {
 			m.loseLocked(e)
 		}
 		m.mu.policy.Remove(id)
-		e.flags &^= flagTracked | flagPinned | flagBlocked
+		e.flags &^= flagTracked | flagPinned | flagBlocked | flagPending | flagHeld
 	}
 	m.mu.stats.Objects--
 	if e.pins > 0 {
@@ -113,15 +113,25 @@ func (m *Manager) touchHold(at time.Time, keys []kv.Key, lo, hi int, n *namer) {
 // or, unless forced, KeyIsLocked for what is leased or being written. A forced
 // delete also aborts stagings; readers keep their bytes until they let go.
 func (m *Manager) Delete(at time.Time, keys []kv.Key, force bool) []Code {
+	return m.remove(at, keys, force, CauseDelete)
+}
+
+// DropStored is a Delete, not forced, of what the store policy does not want to
+// keep.
+func (m *Manager) DropStored(at time.Time, keys []kv.Key) []Code {
+	return m.remove(at, keys, false, CausePolicyDelete)
+}
+
+func (m *Manager) remove(at time.Time, keys []kv.Key, force bool, cause RemoveCause) []Code {
 	out := make([]Code, len(keys))
 	var n namer
 	for lo := 0; lo < len(keys); lo += maxHold {
-		m.deleteHold(at, keys, out, lo, min(lo+maxHold, len(keys)), force, &n)
+		m.deleteHold(at, keys, out, lo, min(lo+maxHold, len(keys)), force, cause, &n)
 	}
 	return out
 }
 
-func (m *Manager) deleteHold(at time.Time, keys []kv.Key, out []Code, lo, hi int, force bool, n *namer) {
+func (m *Manager) deleteHold(at time.Time, keys []kv.Key, out []Code, lo, hi int, force bool, cause RemoveCause, n *namer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.mu.closed {
@@ -140,7 +150,7 @@ func (m *Manager) deleteHold(at time.Time, keys []kv.Key, out []Code, lo, hi int
 		}
 		out[i] = m.discardEntryLocked(id, at, force)
 	}
-	m.publishRemovedLocked(CauseDelete, "", at)
+	m.publishRemovedLocked(cause, "", at)
 }
 
 // discardEntryLocked removes what an entry has.

@@ -24,6 +24,7 @@ type Stats struct {
 	EvictedBytes     int64 // logical
 	EvictionRuns     int64 // reservations that had to look for victims
 	PrefixBreaks     int64 // evictions of chunks that had a successor
+	EvictedPending   int64 // evictions of objects that had to be stored in an outer tier before
 	LeasesExpired    int64
 	LastEviction     time.Time // zero: none yet
 	DeniedObjects    int64     // keys that reservations named and that got no memory

@@ -117,6 +117,9 @@ func (s *sweep) evict(e *entry) (more bool) {
 			s.left -= m.holdingLocked(o).owned
 			s.room--
 			s.taken++
+			if o.is(flagPending) {
+				m.mu.stats.EvictedPending++
+			}
 			m.removeLocked(member, o)
 		}
 		member = next

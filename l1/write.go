@@ -35,6 +35,10 @@ type WriteOptions struct {
 	Owner     string // for events and logs
 	Temporary []bool // per key: vanishes with its last reader; nil: none does
 	After     kv.Key // predecessor of the first key in the prompt; zero: unknown
+
+	// Pending says that what is committed as new has to be stored in an outer tier:
+	// it is not evicted while others can be, until StoresEnded or StoresLate.
+	Pending bool
 }
 
 // WriteLease is borrowed memory for objects that nobody can read yet. It is a
@@ -71,6 +75,7 @@ func (m *Manager) beginWrite(at time.Time, keys []kv.Key, layout kv.Layout, mode
 	}
 	m.mu.Lock()
 	l := m.newLeaseLocked(LeaseWrite, keys, layout, o.Owner, at)
+	l.pending = o.Pending
 	w := &l.res
 	*w = reservation{m: m, l: l, mode: mode, temporary: o.Temporary, at: at}
 	if o.After.Hash.Len() > 0 {
