@@ -84,8 +84,14 @@ var layers = []layer{
 	},
 	{2, "l2/fs/fstest", []string{"l2/fs"}, nil, "faults for tests of what is above the file system"},
 	{
+		2, "storage/internal/tier",
+		[]string{"internal/runtime", "l1/policy", "l2", "storage/kv"},
+		nil,
+		"a tier knows an adapter and what is decided about it; L1, events and the manager's controllers are above it",
+	},
+	{
 		2, "storage",
-		[]string{"eventbus", "internal/invariants", "internal/runtime", "l1", "storage/kv"},
+		[]string{"eventbus", "internal/invariants", "internal/runtime", "l1", "l2", "storage/internal/tier", "storage/kv"},
 		nil,
 		"objects, not tokens and not devices: those are the engine's; concrete adapters are handed in by the program",
 	},
@@ -409,10 +415,10 @@ func TestLayerTable(t *testing.T) {
 	}
 }
 
-// Who embeds the engine links the hash function, what that needs, and nothing
+// Who embeds the engine links the hash functions, what they need, and nothing
 // else from outside.
 func TestEmbedderLinksLittle(t *testing.T) {
-	allowed := []string{"github.com/zeebo/blake3/...", "github.com/klauspost/cpuid/v2/...", "golang.org/x/sys/..."}
+	allowed := []string{"github.com/zeebo/blake3/...", "github.com/zeebo/xxh3", "github.com/klauspost/cpuid/v2/...", "golang.org/x/sys/..."}
 	for _, p := range list(t, "-deps", ".", "./gpu/fake") {
 		if _, inside := relative(p.ImportPath); p.Standard || inside {
 			continue

@@ -1,6 +1,9 @@
 package storage
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // Bitmap is a set of positions [0, Len). The zero value is empty. It is not
 // changed after it was handed out.
@@ -40,6 +43,16 @@ func (b Bitmap) Count() int {
 		n += bits.OnesCount64(w)
 	}
 	return n
+}
+
+// last is the position behind the last one that is set.
+func (b Bitmap) last() int {
+	for i, w := range slices.Backward(b.words) {
+		if w != 0 {
+			return i*64 + 64 - bits.LeadingZeros64(w)
+		}
+	}
+	return 0
 }
 
 // Prefix is the number of leading positions that are set.

@@ -10,7 +10,7 @@ func errPolicy(p Policy) error {
 }
 
 // prefetchMessage is the log line of a prefetch that found something.
-func prefetchMessage(hits, total int, took time.Duration, external string, id int64) string {
+func prefetchMessage(hits, outer, total int, took time.Duration, external string, id int64) string {
 	return fmt.Sprintf("Prefetch request completed (L1+L2): %d/%d prefix hits (%d L1, %d L2) in %.1f ms (external_request_id=%s, prefetch_request_id=%d)",
-		hits, total, hits, 0, float64(took.Microseconds())/1000, external, id)
+		hits+outer, total, hits, outer, float64(took.Microseconds())/1000, external, id)
 }

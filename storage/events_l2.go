@@ -6,8 +6,7 @@ import (
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
-// The events of outer tiers, for whoever publishes them: this package has no outer
-// tier. AdapterIndex is the position in the list of adapters, L2Name the adapter's
+// The events of outer tiers. AdapterIndex is the position in the list of adapters, L2Name the adapter's
 // type. Maps are immutable, like key lists.
 
 // L2StoreSubmitted says that a store task was given to an adapter.

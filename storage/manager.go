@@ -12,6 +12,7 @@ import (
 	"github.com/lmcache-go/lmcache/eventbus"
 	"github.com/lmcache-go/lmcache/internal/runtime"
 	"github.com/lmcache-go/lmcache/l1"
+	"github.com/lmcache-go/lmcache/storage/internal/tier"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
@@ -28,6 +29,9 @@ type Manager struct {
 	rt          runtime.Runtime
 	live        *runtime.Live // rt, if this manager made it
 	l1          *l1.Manager
+	tiers       []*tier.Tier
+	stores      *storeControl // nil without tiers, like the next
+	fetches     *fetchControl
 	topics      topics
 	log         *slog.Logger
 	calls       atomic.Int64 // traced calls
@@ -80,7 +84,22 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 		writeFinished:          eventbus.TopicOf[WriteFinished](o.Bus),
 		prefetchResolved:       eventbus.TopicOf[PrefetchResolved](o.Bus),
 	}
+	if len(o.Tiers) > 0 {
+		if err := m.openTiers(ctx); err != nil {
+			err = errors.Join(err, m.l1.Close())
+			if m.live != nil {
+				m.live.Close()
+			}
+			return nil, err
+		}
+	}
 	return m, nil
+}
+
+// physical is what an object of so many bytes takes in L1.
+func (m *Manager) physical(bytes int64) int64 {
+	align := int64(m.o.L1.Align)
+	return (bytes + align - 1) / align * align
 }
 
 // Pin has the memory of L1 pinned by a device, piece by piece, what is there and
@@ -164,9 +183,14 @@ func (m *Manager) Delete(keys []kv.Key, force bool) []l1.Code {
 	return m.l1.Delete(at, keys, force)
 }
 
-// Flush returns when every object committed before the call is in all of its
-// tiers. L1 is the only one, so that is at once.
-func (m *Manager) Flush(ctx context.Context) error { return ctx.Err() }
+// Flush returns when every object committed before the call is in each of its
+// tiers, or was refused by it or given up. In virtual time it steps the queue.
+func (m *Manager) Flush(ctx context.Context) error {
+	if m.stores == nil {
+		return ctx.Err()
+	}
+	return m.stores.flush(ctx)
+}
 
 // LoopStats is a background loop at one moment; see l1.LoopStats.
 type LoopStats = l1.LoopStats
@@ -183,20 +207,33 @@ type Stats struct {
 // Stats returns the current state in bounded time.
 func (m *Manager) Stats() Stats {
 	mem := m.l1.Stats()
-	return Stats{L1: mem, Loops: mem.Loops, Prefetches: m.outstanding.Load(), Closed: m.closed.Load()}
+	return Stats{L1: mem, Tiers: m.tierStats(), Loops: mem.Loops, Prefetches: m.outstanding.Load(), Closed: m.closed.Load()}
 }
 
-// Check verifies the invariants of L1; for tests and diagnosis.
-func (m *Manager) Check() error { return m.l1.Check() }
+// Check verifies the invariants of L1 and the tiers; for tests and diagnosis.
+func (m *Manager) Check() error {
+	err := m.l1.Check()
+	for _, t := range m.tiers {
+		err = errors.Join(err, t.Check())
+	}
+	return err
+}
 
 // Close refuses new calls and frees the memory; leases keep working until they
 // are released, and then an error says who still holds memory. It is idempotent.
-func (m *Manager) Close(_ context.Context) error {
+func (m *Manager) Close(ctx context.Context) error {
 	if m.closed.Swap(true) {
 		return nil
 	}
-	err := m.l1.Close()
-	if m.live != nil {
+	var err error
+	if m.stores != nil {
+		m.fetches.close()
+		m.stores.close(ctx, m.o.DrainTimeout)
+		err = m.closeTiers(ctx)
+	}
+	stuck := err != nil
+	err = errors.Join(err, m.l1.Close())
+	if m.live != nil && !stuck {
 		m.live.Close()
 	}
 	return err

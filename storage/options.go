@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,12 +18,24 @@ type Options struct {
 	Bus     *eventbus.Bus   // gets the events of this package; nil: nobody does
 	Logger  *slog.Logger    // nil: no logs
 	Runtime runtime.Runtime // time and timers; nil: live
+
+	Tiers    []Tier          // outer tiers, in order of preference; at most MaxTiers
+	Store    StoreOptions    // what goes to them
+	Prefetch PrefetchControl // what comes from them
+
+	// DrainTimeout is how long Close waits for stores that are queued or run (30 s);
+	// negative: not at all.
+	DrainTimeout time.Duration
+
+	modelled bool // tiers without an adapter are models
 }
 
 func (o Options) withDefaults() Options {
+	o.L1.Align = cmp.Or(o.L1.Align, l1.DefaultAlign)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	o = o.withTierDefaults()
 	if o.L1.Bus == nil {
 		o.L1.Bus = o.Bus
 	}
@@ -44,6 +57,7 @@ func (o Options) Validate() error {
 	if o.L1.Runtime != nil && o.Runtime != o.L1.Runtime {
 		errs = append(errs, errors.New("storage: L1.Runtime: must be Runtime or nil"))
 	}
+	errs = append(errs, o.validateTiers())
 	return errors.Join(errs...)
 }
 

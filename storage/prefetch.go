@@ -23,6 +23,7 @@ type Prefetch struct {
 	layout   kv.Layout
 	result   PrefetchResult
 	at       time.Time
+	f        *fetch // what the outer tiers are asked for; nil: nothing
 	released atomic.Bool
 }
 
@@ -35,8 +36,8 @@ type PrefetchResult struct {
 	Miss   []MissReason // per position; nil when nothing was missed
 }
 
-// SubmitPrefetch leases the keys that are resident with this layout and returns
-// at once. With Prefix it keeps the longest run of found keys from the first one,
+// SubmitPrefetch leases the keys that are resident with this layout, asks the outer
+// tiers for the others, unless o.SkipL2 says otherwise, and returns at once. With Prefix it keeps the longest run of found keys from the first one,
 // with Sparse all of them. The keys are copied; consecutive ones are taken to be
 // consecutive chunks of a prompt.
 //
@@ -58,7 +59,11 @@ func (m *Manager) SubmitPrefetch(ctx context.Context, keys []kv.Key, layout kv.L
 			Policy: o.Policy, SkipL2: o.SkipL2, Warm: o.Warm, Deadline: o.Deadline, Owner: NoCall,
 		})
 	}
-	l, err := m.l1.ReserveRead(at, keys, layout, l1.ReadOptions{Owner: o.Owner, Readers: o.Readers, Promise: true, Look: o.Warm})
+	outer := len(m.tiers) > 0 && !o.SkipL2
+	l, err := m.l1.ReserveRead(at, keys, layout, l1.ReadOptions{
+		Owner: o.Owner, Readers: o.Readers, Promise: true, Look: o.Warm,
+		Open: outer, Blind: outer && m.o.Prefetch.IgnoreL1,
+	})
 	if err != nil {
 		if n != NoCall {
 			m.done(CallDone{Name: CallSubmitPrefetch, N: n, OK: NewBitmap(len(keys)), Bad: len(keys), Resolved: true}, at)
@@ -71,6 +76,13 @@ func (m *Manager) SubmitPrefetch(ctx context.Context, keys []kv.Key, layout kv.L
 	for hits < len(keys) && l.Code(hits) == l1.Success {
 		hits++
 	}
+	if outer {
+		if p.missing() {
+			p.fetch(ctx, hits)
+			return p, nil
+		}
+		l.Seal()
+	}
 	p.resolve(hits)
 	switch {
 	case o.Warm:
@@ -80,6 +92,42 @@ func (m *Manager) SubmitPrefetch(ctx context.Context, keys []kv.Key, layout kv.L
 	}
 	p.announce(ctx)
 	return p, nil
+}
+
+// missing reports whether something is to be asked of the outer tiers.
+func (p *Prefetch) missing() bool {
+	for i := range p.keys {
+		if p.l.Code(i) != l1.Success {
+			return true
+		}
+	}
+	return false
+}
+
+// fetch announces what L1 has and hands the rest to the outer tiers.
+func (p *Prefetch) fetch(ctx context.Context, hits int) {
+	m := p.m
+	f := m.fetches.newFetch(ctx, p)
+	p.f = f
+	retained := f.inL1
+	if f.hits = f.inL1.Count(); p.o.Policy == Prefix {
+		retained = NewBitmap(len(p.keys))
+		retained.SetPrefix(hits)
+		f.hits = hits
+	}
+	if p.o.Warm {
+		if found, _ := partition(p.keys, f.inL1.Count(), f.inL1.Has); len(found) > 0 {
+			m.l1.Touch(p.at, found)
+		}
+	}
+	if m.topics.readPrefetched.Active() {
+		ok, failed := partition(p.keys, f.hits, retained.Has)
+		m.topics.readPrefetched.PublishAt(ReadPrefetched{SucceededKeys: ok, FailedKeys: failed}, p.at)
+	}
+	if p.n != NoCall {
+		m.done(CallDone{N: p.n, Name: CallSubmitPrefetch, OK: retained, Bad: len(p.keys) - f.hits, L1Hits: f.hits}, p.at)
+	}
+	m.fetches.submit(f)
 }
 
 // readers clips the number of readers, as the wire protocol does.
@@ -117,7 +165,7 @@ func (p *Prefetch) resolve(hits int) {
 			r.L1++
 		}
 	}
-	r.InL1 = r.Found // L1 is the only tier
+	r.InL1 = r.Found // nothing was asked of another tier
 	p.result = r
 }
 
@@ -159,7 +207,7 @@ func (p *Prefetch) announce(ctx context.Context) {
 		m.topics.prefetchResolved.PublishAt(e, p.at)
 	}
 	if r.L1 > 0 && m.log.Enabled(ctx, slog.LevelInfo) {
-		m.log.InfoContext(ctx, prefetchMessage(r.L1, len(p.keys), m.rt.Now().Sub(p.at), p.o.RequestID, p.id),
+		m.log.InfoContext(ctx, prefetchMessage(r.L1, 0, len(p.keys), m.rt.Now().Sub(p.at), p.o.RequestID, p.id),
 			slog.String("external_request_id", p.o.RequestID), slog.Int("l1_hits", r.L1), slog.Int("keys", len(p.keys)))
 	}
 	if p.n != NoCall {
@@ -176,26 +224,62 @@ func (p *Prefetch) ID() int64 { return p.id }
 // Keys are the requested keys, which must not be changed.
 func (p *Prefetch) Keys() []kv.Key { return p.keys }
 
-// LookupHits is the length of the planned prefix, and whether it is known yet.
-func (p *Prefetch) LookupHits() (n int, known bool) { return p.result.Prefix, true }
+// LookupHits is the length of the planned prefix, and whether it is known yet. It is
+// a plan, not a promise.
+func (p *Prefetch) LookupHits() (n int, known bool) {
+	if p.f == nil {
+		return p.result.Prefix, true
+	}
+	select {
+	case <-p.f.planned:
+		return p.f.plan, true
+	default:
+		return 0, false
+	}
+}
 
-// WaitPlan waits until LookupHits is known, and returns it.
+// WaitPlan waits until LookupHits is known, and returns it. In virtual time it steps
+// the queue; in a callback it panics.
 func (p *Prefetch) WaitPlan(ctx context.Context) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	return p.result.Prefix, nil
+	if p.f == nil {
+		return p.result.Prefix, nil
+	}
+	if err := p.m.wait(ctx, p.f.planned); err != nil {
+		return 0, err
+	}
+	return p.f.plan, nil
 }
 
 // Status is the result, if it is known yet.
-func (p *Prefetch) Status() (PrefetchResult, bool) { return p.result, true }
+func (p *Prefetch) Status() (PrefetchResult, bool) {
+	if p.f == nil {
+		return p.result, true
+	}
+	select {
+	case <-p.f.done:
+		return p.f.result, true
+	default:
+		return PrefetchResult{}, false
+	}
+}
 
-// Wait waits until the prefetch has resolved, which it does exactly once.
+// Wait waits until the prefetch has resolved, which it does exactly once: at its
+// deadline and with the end of the manager, too. In virtual time it steps the queue;
+// in a callback it panics.
 func (p *Prefetch) Wait(ctx context.Context) (PrefetchResult, error) {
 	if err := ctx.Err(); err != nil {
 		return PrefetchResult{}, err
 	}
-	return p.result, nil
+	if p.f == nil {
+		return p.result, nil
+	}
+	if err := p.m.wait(ctx, p.f.done); err != nil {
+		return PrefetchResult{}, err
+	}
+	return p.f.result, nil
 }
 
 // Renew starts the time of the unclaimed holders anew; false: they are no longer live.
@@ -206,12 +290,16 @@ func (p *Prefetch) ReleaseRange(s Select, holders int) {
 	p.release(s, holders)
 }
 
-// Release gives back every unclaimed holder. It is idempotent.
+// Release gives back every unclaimed holder. A prefetch that has not resolved is
+// given up: it resolves with nothing. It is idempotent.
 func (p *Prefetch) Release() {
 	if p.released.Swap(true) {
 		return
 	}
 	p.m.outstanding.Add(-1)
+	if p.f != nil {
+		p.m.fetches.cancel(p.f)
+	}
 	p.release(l1.All(len(p.keys)), l1.MaxReaders)
 }
 

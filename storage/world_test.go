@@ -30,6 +30,11 @@ const objectBytes = 4096
 // newWorld opens a manager for so many objects of objectBytes, with bytes.
 func newWorld(t *testing.T, objects int64, change ...func(*storage.Options)) *world {
 	t.Helper()
+	return openWorld(t, objects, &storage.VirtualOptions{}, change...)
+}
+
+func openWorld(t *testing.T, objects int64, v *storage.VirtualOptions, change ...func(*storage.Options)) *world {
+	t.Helper()
 	w := &world{t: t, bus: eventbus.New(eventbus.Options{Manual: true}), layout: rawLayout(t, objectBytes)}
 	if _, err := w.bus.Subscribe(&w.seen); err != nil {
 		t.Fatal(err)
@@ -39,7 +44,7 @@ func newWorld(t *testing.T, objects int64, change ...func(*storage.Options)) *wo
 		f(&o)
 	}
 	var err error
-	if w.m, w.v, err = storage.OpenVirtual(o, storage.VirtualOptions{}); err != nil {
+	if w.m, w.v, err = storage.OpenVirtual(o, *v); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -205,6 +210,7 @@ func (r *transcript) Subscribe(s *eventbus.Subscription) {
 	note(r, s, func(e l1.ReadFinished) string { return named(e.Keys) + " " + string(e.Cause) })
 	note(r, s, func(e l1.WriteReserved) string { return named(e.Keys) })
 	note(r, s, func(e l1.WriteFinished) string { return named(e.Keys) + " " + string(e.Origin) })
+	note(r, s, func(e l1.WriteFinishedAndReadReserved) string { return named(e.Keys) })
 	note(r, s, func(e l1.WriteAborted) string { return named(e.Keys) + " " + string(e.Cause) })
 	note(r, s, func(e l1.KeysEvicted) string {
 		return fmt.Sprintf("%s %s %d %q", named(e.Keys), e.Cause, e.Bytes, e.Owner)
@@ -223,6 +229,46 @@ func (r *transcript) Subscribe(s *eventbus.Subscription) {
 	})
 	note(r, s, func(e storage.WriteReserved) string { return named(e.SucceededKeys) + " " + named(e.FailedKeys) })
 	note(r, s, func(e storage.WriteFinished) string { return named(e.SucceededKeys) + " " + named(e.FailedKeys) })
+	note(r, s, func(e storage.L2StoreSubmitted) string {
+		return fmt.Sprintf("%d/%d %s keys=%d bytes=%d", e.AdapterIndex, e.TaskID, e.L2Name, e.KeyCount, e.TotalBytes)
+	})
+	note(r, s, func(e storage.L2StoreCompleted) string {
+		return fmt.Sprintf("%d/%d ok=%d failed=%d bytes=%d attempts=%d", e.AdapterIndex, e.TaskID, e.SucceededCount, e.FailedCount, e.BytesTransferred, e.Attempts)
+	})
+	note(r, s, func(e storage.L2StoreDropped) string {
+		return fmt.Sprintf("%d keys=%d %s", e.AdapterIndex, e.KeyCount, e.Reason)
+	})
+	note(r, s, func(e storage.L2LookupSubmitted) string {
+		return fmt.Sprintf("%d keys=%d adapters=%d", e.RequestID, e.KeyCount, e.AdapterCount)
+	})
+	note(r, s, func(e storage.L2LookupCompleted) string {
+		return fmt.Sprintf("%d hits=%d", e.RequestID, e.PrefixHitCount)
+	})
+	note(r, s, func(e storage.L2LoadSubmitted) string {
+		return fmt.Sprintf("%d keys=%d adapters=%d joined=%d", e.RequestID, e.KeyCount, e.AdapterCount, e.JoinedCount)
+	})
+	note(r, s, func(e storage.L2LoadCompleted) string {
+		return fmt.Sprintf("%d loaded=%d failed=%d joined=%d", e.RequestID, e.LoadedCount, e.FailedCount, e.JoinedCount)
+	})
+	note(r, s, func(e storage.L2LoadTaskSubmitted) string {
+		return fmt.Sprintf("%d: %d/%d keys=%d bytes=%d", e.RequestID, e.AdapterIndex, e.TaskID, e.KeyCount, e.TotalBytes)
+	})
+	note(r, s, func(e storage.L2LoadTaskCompleted) string {
+		return fmt.Sprintf("%d: %d/%d %v ok=%d bytes=%d", e.RequestID, e.AdapterIndex, e.TaskID, e.Success, e.SucceededCount, e.BytesTransferred)
+	})
+	note(r, s, func(e storage.L2PrefetchFailed) string { return e.Reason + " " + named(e.Keys) })
+	note(r, s, func(e storage.L2PrefetchDeadline) string {
+		return fmt.Sprintf("%d %s %v of %v: %d/%d", e.RequestID, e.Phase, e.Elapsed, e.Budget, e.RetainedCount, e.MissedCount)
+	})
+	note(r, s, func(e storage.L2KeysEvicted) string {
+		return fmt.Sprintf("%d keys=%d bytes=%d", e.AdapterIndex, e.KeyCount, e.Bytes)
+	})
+	note(r, s, func(e storage.L2AdapterState) string {
+		return fmt.Sprintf("%d %s -> %s %s", e.AdapterIndex, e.From, e.To, e.Reason)
+	})
+	note(r, s, func(e storage.L2ObjectCorrupt) string {
+		return fmt.Sprintf("%d %s %s", e.AdapterIndex, named(e.Keys), e.Check)
+	})
 	note(r, s, func(e storage.PrefetchResolved) string {
 		return fmt.Sprintf("id=%d/%s total=%d l1=%d l2=%d prefix=%d %v",
 			e.RequestID, e.ExternalRequestID, e.Total, e.L1Hits, e.L2Hits, e.PrefixLen, e.Misses.Map())

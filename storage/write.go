@@ -35,7 +35,9 @@ func (m *Manager) ReserveWrite(ctx context.Context, keys []kv.Key, layout kv.Lay
 	if m.tracing() {
 		n = m.call(at, Call{Name: CallReserveWrite, Keys: keys, Layout: layout, Mode: mode, Owner: NoCall})
 	}
-	l, err := m.l1.ReserveWriteWithin(ctx, at, o.Wait, keys, layout, mode, l1.WriteOptions{Owner: o.Owner, After: o.After})
+	l, err := m.l1.ReserveWriteWithin(ctx, at, o.Wait, keys, layout, mode, l1.WriteOptions{
+		Owner: o.Owner, After: o.After, Pending: m.stores != nil,
+	})
 	if err != nil {
 		if n != NoCall {
 			m.done(CallDone{Name: CallReserveWrite, N: n, OK: NewBitmap(len(keys)), OutOfMemory: NewBitmap(len(keys)), Bad: len(keys)}, at)
@@ -152,8 +154,16 @@ func (w WriteLease) FinishRange(lo, hi int) FinishResult {
 		keys = w.granted(lo, hi)
 		n = m.call(at, Call{Name: CallFinishWrite, Keys: keys, Owner: w.n})
 	}
+	layout := kv.Layout{}
+	if m.stores != nil {
+		layout = w.l.Layout() // the lease may end
+	}
 	r := w.l.FinishRange(at, lo, hi, l1.OriginNew)
 	m.topics.writeFinished.PublishAt(WriteFinished{SucceededKeys: r.Finished, FailedKeys: r.Failed}, at)
+	if m.stores != nil {
+		m.stores.committed(at, r.Finished, layout)
+		m.fetches.committed(at)
+	}
 	if n != NoCall {
 		m.done(CallDone{Name: CallFinishWrite, N: n, OK: positions(keys, r.Finished), Bad: len(r.Failed)}, at)
 	}

@@ -1,0 +1,290 @@
+package storage
+
+import (
+	"time"
+
+	"github.com/lmcache-go/lmcache/l1"
+	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/storage/internal/tier"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// load is what one prefetch loads from one tier.
+type load struct {
+	f        *fetch
+	tier     int
+	id       int64
+	pos      []int  // by object: position of the request
+	at       []int  // and of the write lease
+	admitted []bool // by object: it has its outcome
+	bytes    int64
+	job      tier.Job
+}
+
+func (l *load) add(pos, at int) {
+	l.pos, l.at = append(l.pos, pos), append(l.at, at)
+}
+
+func (l *load) keys() []kv.Key {
+	keys := make([]kv.Key, len(l.pos))
+	for n, i := range l.pos {
+		keys[n] = l.f.p.keys[i]
+	}
+	return keys
+}
+
+// beginLoadLocked hands a load to its tier.
+func (c *fetchControl) beginLoadLocked(l *load, at time.Time) {
+	f := l.f
+	layout := f.p.layout
+	fp := layout.Fingerprint()
+	l.admitted = make([]bool, len(l.pos))
+	l.bytes = int64(len(l.pos)) * layout.Size()
+	l.job.Deadline = f.deadline
+	l.job.Objects = make([]tier.Object, len(l.pos))
+	for n, i := range l.pos {
+		l.job.Objects[n] = tier.Object{Key: f.p.keys[i], Layout: layout, Data: c.m.tierBytes(l.tier, f.write.Buffer(l.at[n]))}
+		c.mu.flights[flightKey{f.p.keys[i], fp}] = &flight{owner: f, keep: c.keeps(f, i)}
+	}
+	l.job.Done = func(*tier.Job) { c.loadDone(l) }
+	l.job.Returned = func(*tier.Job) { c.loadReturned(l) }
+	l.id = c.mu.nextTask[l.tier]
+	c.mu.nextTask[l.tier]++
+	c.mu.inflight[l.tier]++
+	c.mu.planned[l.tier] += l.bytes
+	c.topics.taskSubmitted.PublishAt(L2LoadTaskSubmitted{
+		RequestID: f.p.id, AdapterIndex: l.tier, TaskID: l.id, L2Name: c.m.tiers[l.tier].Name(), KeyCount: len(l.pos), TotalBytes: l.bytes,
+	}, at)
+	c.later(func() { c.m.tiers[l.tier].Load(&l.job) })
+}
+
+// loadDone takes over what became of a load.
+func (c *fetchControl) loadDone(l *load) {
+	c.mu.Lock()
+	defer c.unlock()
+	f, at := l.f, c.m.rt.Now()
+	c.mu.inflight[l.tier]--
+	c.mu.planned[l.tier] -= l.bytes
+	c.mu.lately = at
+	succeeded := 0
+	for n := range l.job.Objects {
+		if l.job.Objects[n].Err == nil {
+			succeeded++
+		}
+	}
+	c.topics.taskCompleted.PublishAt(L2LoadTaskCompleted{
+		RequestID: f.p.id, AdapterIndex: l.tier, TaskID: l.id, L2Name: c.m.tiers[l.tier].Name(),
+		Success: succeeded == len(l.job.Objects), SucceededCount: succeeded,
+		BytesKnown: true, BytesTransferred: l.job.Moved, StartedAt: l.job.Began,
+	}, at)
+	c.admitLocked(l, at, false)
+	if p := f.pins[l.tier]; p != nil {
+		f.pins[l.tier] = nil
+		c.later(p.Release)
+	}
+	c.finishLocked(f, at)
+}
+
+// loadReturned frees the memory of calls that were given up.
+func (c *fetchControl) loadReturned(l *load) {
+	at := c.m.rt.Now()
+	for n := range l.job.Objects {
+		if l.job.Objects[n].Late > 0 {
+			l.f.write.AbortRange(at, l.at[n], l.at[n]+1, l1.AbortLoadFailed)
+		}
+	}
+}
+
+// admitLocked makes what is loaded readable, and gives its readers their holders;
+// what failed is discarded. With early, the load still runs: only what is finished
+// counts.
+func (c *fetchControl) admitLocked(l *load, at time.Time, early bool) {
+	f := l.f
+	outcome := make([]bool, len(l.pos)) // has one
+	if early {
+		for _, n := range l.job.Finished() {
+			outcome[n] = true
+		}
+	} else {
+		for n := range outcome {
+			outcome[n] = true
+		}
+	}
+	var commits []l1.Commit
+	var objects, failed, late []int
+	for n := range l.pos {
+		switch o := &l.job.Objects[n]; {
+		case l.admitted[n] || !outcome[n]:
+		case o.Err == nil && c.wantedLocked(l, n):
+			objects = append(objects, n)
+			commits = append(commits, c.commitLocked(l, n))
+		case o.Err != nil && o.Late > 0:
+			late = append(late, n)
+		default:
+			failed = append(failed, n)
+		}
+	}
+	f.write.FinishAndGrant(at, commits)
+	for k, n := range objects {
+		if !commits[k].Done {
+			l.job.Objects[n].Err = errLeaseGone
+		}
+		c.landLocked(l, n)
+	}
+	c.abortLocked(l, failed, at)
+	if len(late) > 0 {
+		c.orphanLocked(l, late, at)
+	}
+}
+
+// errLeaseGone says that the reservation of a load has expired meanwhile.
+var errLeaseGone = l2.ErrTimeout
+
+// wantedLocked reports whether a loaded object has a place in L1: not if its handle
+// was released, nobody joined, and it would not stay.
+func (c *fetchControl) wantedLocked(l *load, n int) bool {
+	f := l.f
+	if !f.p.released.Load() || c.keeps(f, l.pos[n]) {
+		return true
+	}
+	for _, j := range c.flightOf(l, n).joins {
+		if !j.f.resolved {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *fetchControl) flightOf(l *load, n int) *flight {
+	return c.mu.flights[flightKey{l.f.p.keys[l.pos[n]], l.f.p.layout.Fingerprint()}]
+}
+
+// commitLocked says who reads a loaded object.
+func (c *fetchControl) commitLocked(l *load, n int) l1.Commit {
+	f := l.f
+	fl := c.flightOf(l, n)
+	k := l1.Commit{Pos: l.at[n], Permanent: fl.keep || f.resolved}
+	if !f.resolved && !f.p.o.Warm {
+		k.Grants = append(k.Grants, l1.Grant{Lease: f.p.l, Pos: l.pos[n], Readers: f.p.o.Readers})
+	}
+	for _, j := range fl.joins {
+		if !j.f.resolved && !j.f.p.o.Warm {
+			k.Grants = append(k.Grants, l1.Grant{Lease: j.f.p.l, Pos: j.pos, Readers: j.f.p.o.Readers})
+		}
+	}
+	return k
+}
+
+// landLocked ends the flight of an object: those who wait for it hear of its
+// outcome.
+func (c *fetchControl) landLocked(l *load, n int) {
+	f, i := l.f, l.pos[n]
+	fl := c.flightOf(l, n)
+	delete(c.mu.flights, flightKey{f.p.keys[i], f.p.layout.Fingerprint()})
+	l.admitted[n] = true
+	err := l.job.Objects[n].Err
+	why := missOf(err)
+	f.own--
+	if err == nil {
+		f.loaded++
+	} else {
+		f.failed++
+		if reason := lostReason(err); reason != "" {
+			f.lost[reason] = append(f.lost[reason], f.p.keys[i])
+		}
+	}
+	c.suppliedLocked(f, i, err == nil, why)
+	for _, j := range fl.joins {
+		j.f.joins--
+		if err == nil {
+			j.f.shared++
+		}
+		c.suppliedLocked(j.f, j.pos, err == nil, why)
+		c.mu.check = append(c.mu.check, j.f)
+	}
+}
+
+// suppliedLocked notes the outcome of a position.
+func (c *fetchControl) suppliedLocked(f *fetch, i int, ok bool, why MissReason) {
+	if ok {
+		f.got[i], f.why[i] = true, MissNone
+		return
+	}
+	f.source[i], f.why[i] = fromNowhere, why
+}
+
+// abortLocked discards what could not be loaded.
+func (c *fetchControl) abortLocked(l *load, failed []int, at time.Time) {
+	for k := 0; k < len(failed); {
+		lo := k
+		for k++; k < len(failed) && l.at[failed[k]] == l.at[failed[k-1]]+1; k++ {
+		}
+		cause := l1.AbortLoadFailed
+		if l.job.Objects[failed[lo]].Err == nil {
+			cause = l1.AbortTrimmed
+		}
+		l.f.write.AbortRange(at, l.at[failed[lo]], l.at[failed[k-1]]+1, cause)
+	}
+	for _, n := range failed {
+		c.landLocked(l, n)
+	}
+}
+
+// orphanLocked discards what calls that were given up still write to: the memory
+// comes back when they return.
+func (c *fetchControl) orphanLocked(l *load, late []int, at time.Time) {
+	positions := make([]int, len(late))
+	for k, n := range late {
+		positions[k] = l.at[n]
+	}
+	l.f.write.OrphanAt(at, positions, l1.AbortLoadFailed)
+	for _, n := range late {
+		c.landLocked(l, n)
+	}
+}
+
+// missOf is why a key is missed whose load ended with err.
+func missOf(err error) MissReason {
+	if err == tier.ErrOpen { //nolint:errorlint // it is returned as it is
+		return MissAdapterOpen
+	}
+	switch l2.ReasonOf(err) {
+	case l2.ReasonNone:
+		return MissNone
+	case l2.ReasonNotFound:
+		return MissL2
+	case l2.ReasonCorrupt, l2.ReasonSerde:
+		return MissL2Corrupt
+	case l2.ReasonTimeout:
+		return MissL2Timeout
+	case l2.ReasonLayout:
+		return MissLayout
+	case l2.ReasonClosed:
+		return MissClosed
+	default:
+		return MissL2IO
+	}
+}
+
+// lostReason is err in L2PrefetchFailed.
+func lostReason(err error) string {
+	if err == tier.ErrOpen { //nolint:errorlint // it is returned as it is
+		return ReasonIOError
+	}
+	switch l2.ReasonOf(err) {
+	case l2.ReasonNone:
+		return ""
+	case l2.ReasonNotFound:
+		return ReasonNotFound
+	case l2.ReasonCorrupt:
+		return ReasonCorrupt
+	case l2.ReasonSerde:
+		return ReasonSerdeFailure
+	case l2.ReasonTimeout:
+		return ReasonTimeout
+	case l2.ReasonLayout:
+		return ReasonLayoutMismatch
+	default:
+		return ReasonIOError
+	}
+}

@@ -1,0 +1,154 @@
+package tier
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/lmcache-go/lmcache/internal/runtime"
+	"github.com/lmcache-go/lmcache/l2"
+)
+
+// op is what a call does.
+type op string
+
+const (
+	opStore  op = "store"
+	opLoad   op = "load"
+	opLookup op = "lookup"
+	opDelete op = "delete"
+	opScan   op = "scan"
+	opList   op = "list"
+)
+
+// call is one call of the adapter that has not returned.
+type call struct {
+	op       op
+	keys     int
+	bytes    int64
+	began    time.Time
+	deadline time.Time // zero: none
+	named    time.Duration
+	givenUp  bool
+	round    uint64 // of the breaker when it began
+
+	do   func(ctx context.Context) error // runs without the mutex
+	done func(err error)                 // its outcome; under the mutex; not of one that was given up
+	lost func()                          // it is given up; under the mutex
+	back func()                          // one that was given up has returned; under the mutex
+}
+
+// startLocked begins a call.
+func (t *Tier) startLocked(c *call, now time.Time) {
+	c.began, c.round, c.named = now, t.mu.breaker.round, patience
+	t.mu.calls = append(t.mu.calls, c)
+	t.armLocked(now)
+	t.rt.Start(runtime.Call{
+		Do:       func(ctx context.Context) error { return t.run(ctx, c) },
+		Deadline: c.deadline, Tier: t.o.Index, Items: c.keys, Bytes: c.bytes,
+	}, func(r runtime.Result) { t.returned(c, r.Err) })
+}
+
+// run is the call itself. A panic of the adapter is an error of it.
+func (t *Tier) run(ctx context.Context, c *call) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(t.ctx, cancel)()
+	defer func() {
+		if r := recover(); r != nil {
+			t.log.ErrorContext(ctx, "an adapter of the cache panicked", slog.String("operation", string(c.op)),
+				slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
+			err = fmt.Errorf("%w: panic: %v", l2.ErrIO, r)
+		}
+	}()
+	return c.do(ctx)
+}
+
+// returned ends a call.
+func (t *Tier) returned(c *call, err error) {
+	t.lock()
+	defer t.unlock()
+	now := t.rt.Now()
+	t.mu.calls = slices.DeleteFunc(t.mu.calls, func(o *call) bool { return o == c })
+	t.mu.counts.progress = now
+	if c.givenUp {
+		c.back()
+	} else {
+		c.done(err)
+	}
+	t.dispatchLocked(now)
+	if len(t.mu.calls) == 0 && t.mu.idle != nil {
+		close(t.mu.idle)
+		t.mu.idle = nil
+	}
+}
+
+// armLocked sets the alarm for the call that is the first to be given up or named.
+// One that is set earlier stays: it is a look at what there is then.
+func (t *Tier) armLocked(now time.Time) {
+	var due time.Time
+	for _, c := range t.mu.calls {
+		next := c.began.Add(c.named)
+		if !c.givenUp && !c.deadline.IsZero() && c.deadline.Add(grace).Before(next) {
+			next = c.deadline.Add(grace)
+		}
+		if due.IsZero() || next.Before(due) {
+			due = next
+		}
+	}
+	if due.IsZero() || t.mu.alarm != nil && !due.Before(t.mu.due) {
+		return
+	}
+	if t.mu.alarm != nil && !t.mu.alarm.Stop() {
+		return // it is going off
+	}
+	if due.Before(now) {
+		due = now
+	}
+	t.mu.due = due
+	t.mu.alarm = t.rt.At(due, t.look)
+}
+
+// look gives up calls whose time is over and names those that take long.
+func (t *Tier) look() {
+	t.lock()
+	defer t.unlock()
+	now := t.rt.Now()
+	t.mu.alarm = nil
+	for _, c := range t.mu.calls {
+		age := now.Sub(c.began)
+		if !c.givenUp && !c.deadline.IsZero() && !now.Before(c.deadline.Add(grace)) {
+			c.givenUp = true
+			t.mu.breaker.failure(t, c.round, l2.ErrTimeout, now)
+			c.lost()
+		}
+		if age >= c.named {
+			for c.named <= age {
+				c.named *= 2
+			}
+			t.nameLocked(c, age)
+		}
+	}
+	t.dispatchLocked(now)
+	t.armLocked(now)
+}
+
+// nameLocked logs a call that takes long.
+func (t *Tier) nameLocked(c *call, age time.Duration) {
+	attrs := []any{
+		slog.String("operation", string(c.op)), slog.Int("keys", c.keys), slog.Int64("bytes", c.bytes),
+		slog.Duration("age", age), slog.Bool("given_up", c.givenUp),
+	}
+	t.later(func() { t.log.Warn("a call of an adapter of the cache takes long", attrs...) })
+}
+
+// oldestLocked is the age of the oldest call that has not returned.
+func (t *Tier) oldestLocked(now time.Time) time.Duration {
+	if len(t.mu.calls) == 0 {
+		return 0
+	}
+	return now.Sub(t.mu.calls[0].began)
+}

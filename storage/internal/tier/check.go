@@ -1,0 +1,50 @@
+package tier
+
+import (
+	"errors"
+	"fmt"
+)
+
+// check verifies the sums of the index.
+func (t *Tier) check() error {
+	t.lock()
+	defer t.unlock()
+	x := &t.mu.index
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("tier "+t.o.Name+": "+format, args...))
+	}
+	var bytes, erasing, objects int64
+	pins := 0
+	salts := make(map[uint32]int64)
+	for id := range x.entries {
+		e := &x.entries[id]
+		if !e.live {
+			continue
+		}
+		objects++
+		bytes += e.size
+		salts[e.salt] += e.size
+		if e.erasing {
+			erasing += e.size
+		}
+		if e.pins > 0 {
+			pins++
+		}
+		if x.ids[e.key] != uint32(id) {
+			bad("entry %d is not found under its key", id)
+		}
+	}
+	if bytes != x.bytes || erasing != x.erasing || objects != x.objects || pins != x.pins || len(x.ids) != int(objects) {
+		bad("there are %d objects of %d bytes, %d being deleted, %d pinned; counted %d, %d, %d, %d", objects, bytes, erasing, pins, x.objects, x.bytes, x.erasing, x.pins)
+	}
+	for id := range x.tenants {
+		if n := &x.tenants[id]; n.bytes != salts[uint32(id)] {
+			bad("tenant %q has %d bytes, counted %d", n.salt, salts[uint32(id)], n.bytes)
+		}
+	}
+	if x.reserved < 0 || len(t.mu.calls) == 0 && x.reserved != 0 {
+		bad("%d bytes are reserved with %d calls under way", x.reserved, len(t.mu.calls))
+	}
+	return errors.Join(errs...)
+}

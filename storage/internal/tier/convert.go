@@ -1,0 +1,112 @@
+package tier
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/lmcache-go/lmcache/l2"
+)
+
+// scratch is memory for what a serde converts: one piece for each conversion that
+// may run. It is none of L1's.
+type scratch struct{ pieces chan []byte }
+
+func newScratch(n int) scratch {
+	s := scratch{pieces: make(chan []byte, n)}
+	for range n {
+		s.pieces <- nil
+	}
+	return s
+}
+
+// take waits for a piece of n bytes.
+func (s *scratch) take(ctx context.Context, n int64) ([]byte, error) {
+	select {
+	case b := <-s.pieces:
+		if int64(cap(b)) < n {
+			b = aligned(n)
+		}
+		return b[:n], nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (s *scratch) give(b []byte) { s.pieces <- b }
+
+// aligned is n bytes that begin at a page, and end at one with their capacity.
+func aligned(n int64) []byte {
+	size := max((n+alignment-1)&^(alignment-1), slabBytes)
+	return make([]byte, n, size)
+}
+
+// each moves the objects of a call one by one, so that a call needs one piece of
+// scratch at a time.
+func (x *transfer) each(ctx context.Context, move func(context.Context, *Object, *l2.Item, []byte) error) error {
+	t := x.t
+	for n, i := range x.list {
+		o, it := &x.j.Objects[i], &x.items[n]
+		it.Key = o.Key
+		buf, err := t.scratch.take(ctx, t.serde.Bound(o.Layout))
+		if err != nil {
+			return err
+		}
+		err = move(ctx, o, it, buf)
+		t.scratch.give(buf)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *transfer) storeConverted(ctx context.Context, o *Object, it *l2.Item, buf []byte) error {
+	t := x.t
+	n, failure := t.serde.Serialize(buf, o.Data, o.Layout, o.Key)
+	if failure == nil && (n < 0 || n > len(buf)) {
+		failure = fmt.Errorf("it wrote %d bytes into %d", n, len(buf))
+	}
+	if failure != nil {
+		it.Err = fmt.Errorf("%w: %s: %w", l2.ErrSerde, t.serde.Name(), failure)
+		return nil
+	}
+	it.Data = buf[:n]
+	if pad := t.format.StoredSize(0, int64(n)); pad > int64(n) && pad <= int64(cap(buf)) {
+		clear(buf[n:pad]) // the adapter may write it out
+	}
+	if !t.format.Raw {
+		x.head(o, it, t.format.Checksum.Sum(it.Data))
+	}
+	if it.Err == nil {
+		return t.adapter.Store(ctx, one(it, x.items))
+	}
+	return nil
+}
+
+func (x *transfer) loadConverted(ctx context.Context, o *Object, it *l2.Item, buf []byte) error {
+	t := x.t
+	it.Data = buf
+	it.Head = t.heads.take(t.format.HeadLen(o.Key, t.serde.Name()))
+	if err := t.adapter.Load(ctx, one(it, x.items)); err != nil {
+		return err
+	}
+	if it.Err == nil {
+		it.Err = x.verify(o, it, buf)
+	}
+	if it.Err == nil {
+		if failure := t.serde.Deserialize(o.Data, buf[:it.N], o.Layout, o.Key); failure != nil {
+			it.Err = fmt.Errorf("%w: %s: %w", l2.ErrSerde, t.serde.Name(), failure)
+		}
+	}
+	return nil
+}
+
+// one is the part of a list that has one of its items only.
+func one(it *l2.Item, items []l2.Item) []l2.Item {
+	for n := range items {
+		if &items[n] == it {
+			return items[n : n+1 : n+1]
+		}
+	}
+	return nil
+}

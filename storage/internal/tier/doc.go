@@ -1,0 +1,35 @@
+// Package tier puts around an adapter what the storage manager needs of an outer
+// tier: slots and queues, deadlines, retries, a circuit breaker, pins, capacity,
+// accounting and eviction. The adapter is only ever asked to move bytes.
+//
+// A [Tier] is a state machine under one mutex. It is driven by its methods, by
+// completions of calls and by timers of the runtime; it starts no goroutine, reads no
+// clock and depends on no order of a map. The same code runs live and in virtual
+// time, where a model that keeps keys and sizes stands in for the adapter.
+//
+// # Calls
+//
+// A [Job] is a batch of loads or stores. It is cut into calls of the adapter, as many
+// as there are free slots, and is done when every object has its outcome. Loads go
+// before stores: while one waits, no store begins. Lookups run beside the slots, and
+// so does one deletion at a time.
+//
+// Each call has a deadline. A call that has not returned soon after it is given up:
+// its objects fail with a timeout and its slot is free, but it is still counted and
+// its buffers still belong to it until it returns. Job.Done tells of outcomes,
+// Job.Returned of buffers that come back after that.
+//
+// # Accounting
+//
+// The index knows each stored object once, with its bytes, whether a store, a lookup,
+// a load or the scan at the start brought it up. A store reserves its bytes before
+// its call begins, so that the capacity is a bound; what is in the way is evicted
+// first. An object that is being deleted counts until it is gone.
+//
+// # Locks
+//
+// Methods of the sink run under the mutex, except Room, and only append to queues.
+// Callbacks of jobs and logs run without it. No lock is held over calls of the
+// adapter. The caller may hold locks of its own over methods of a Tier: lock order is
+// controller, tier, queue of the bus.
+package tier

@@ -1,0 +1,220 @@
+package tier
+
+import (
+	"time"
+
+	"github.com/lmcache-go/lmcache/l1/policy"
+	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// index is what a tier is known to hold.
+type index struct {
+	ids      map[kv.Key]uint32
+	entries  []entry // by id; 0 is not used
+	free     []uint32
+	salts    map[string]uint32
+	tenants  []tenant // by id of the salt; 0 is not used
+	policy   policy.Policy
+	isolates bool
+	bytes    int64 // of all entries
+	erasing  int64 // of those that are being deleted
+	reserved int64 // for stores under way
+	objects  int64
+	pins     int  // entries that are pinned
+	complete bool // what was there at the start is known
+}
+
+// entry is one stored object.
+type entry struct {
+	key     kv.Key
+	size    int64
+	since   time.Time // stored or found
+	used    time.Time // before this process, as the scan tells
+	salt    uint32
+	gen     uint32 // raised when the record is used again
+	pins    uint32
+	used1   bool // used by this process
+	erasing bool // a deletion is under way: neither found nor evicted
+	live    bool
+	own     bool // this process has stored it
+}
+
+// tenant is what the objects of one salt take.
+type tenant struct {
+	salt     string
+	bytes    int64
+	quota    int64
+	limited  bool
+	isolated bool
+}
+
+func newIndex(e *l2.Eviction) index {
+	x := index{
+		ids: make(map[kv.Key]uint32), entries: make([]entry, 1),
+		salts: make(map[string]uint32), tenants: make([]tenant, 1),
+	}
+	switch {
+	case e == nil || e.Policy == l2.PolicyLRU:
+		x.policy = policy.NewLRU()
+	case e.Policy == l2.PolicyIsolatedLRU:
+		x.policy, x.isolates = policy.NewIsolatedLRU(), true
+	default:
+		x.policy = policy.Noop{}
+	}
+	return x
+}
+
+func (x *index) at(id uint32) *entry { return &x.entries[id] }
+
+// find is the id of a key, or 0.
+func (x *index) find(k kv.Key) uint32 { return x.ids[k] }
+
+// tenant is the id of a salt.
+func (x *index) tenant(salt string) uint32 {
+	id, ok := x.salts[salt]
+	if !ok {
+		id = uint32(len(x.tenants))
+		x.salts[salt] = id
+		x.tenants = append(x.tenants, tenant{salt: salt})
+		if x.isolates {
+			x.tenants[id].isolated = x.policy.(policy.Isolating).Isolate(id)
+		}
+	}
+	return id
+}
+
+// add makes an entry, the most recently used one.
+func (x *index) add(k kv.Key, size int64, now time.Time) uint32 {
+	var id uint32
+	if n := len(x.free); n > 0 {
+		id, x.free = x.free[n-1], x.free[:n-1]
+	} else {
+		id = uint32(len(x.entries))
+		x.entries = append(x.entries, entry{})
+	}
+	salt := x.tenant(k.Salt)
+	x.entries[id] = entry{key: k, size: size, since: now, salt: salt, gen: x.entries[id].gen + 1, live: true}
+	x.ids[k] = id
+	x.bytes += size
+	x.tenants[salt].bytes += size
+	x.objects++
+	x.policy.Insert(id, size, salt, now)
+	return id
+}
+
+// remove forgets an entry.
+func (x *index) remove(id uint32) {
+	e := x.at(id)
+	x.bytes -= e.size
+	x.tenants[e.salt].bytes -= e.size
+	x.objects--
+	if e.erasing {
+		x.erasing -= e.size
+	} else {
+		x.policy.Remove(id)
+	}
+	if e.pins > 0 {
+		x.pins--
+	}
+	delete(x.ids, e.key)
+	*e = entry{gen: e.gen + 1}
+	x.free = append(x.free, id)
+}
+
+// resize corrects what an entry takes.
+func (x *index) resize(id uint32, size int64) {
+	e := x.at(id)
+	d := size - e.size
+	e.size = size
+	x.bytes += d
+	x.tenants[e.salt].bytes += d
+	if e.erasing {
+		x.erasing += d
+	}
+}
+
+// touch makes an entry the most recently used one.
+func (x *index) touch(id uint32, now time.Time) {
+	e := x.at(id)
+	e.used1 = true
+	if !e.erasing {
+		x.policy.Touch(id, now)
+	}
+}
+
+func (x *index) pin(id uint32) {
+	e := x.at(id)
+	if e.pins++; e.pins == 1 {
+		x.pins++
+		x.policy.Pin(id)
+	}
+}
+
+func (x *index) unpin(id uint32) {
+	e := x.at(id)
+	if e.pins--; e.pins == 0 {
+		x.pins--
+		if !e.erasing {
+			x.policy.Unpin(id, false, e.since)
+		}
+	}
+}
+
+// erase marks an entry as being deleted.
+func (x *index) erase(id uint32) {
+	e := x.at(id)
+	e.erasing = true
+	x.erasing += e.size
+	x.policy.Remove(id)
+}
+
+// keep ends erase of an entry that could not be deleted. It is the newest now, so
+// that others are tried first.
+func (x *index) keep(id uint32, now time.Time) {
+	e := x.at(id)
+	e.erasing = false
+	x.erasing -= e.size
+	x.policy.Insert(id, e.size, e.salt, now)
+	if e.pins > 0 {
+		x.policy.Pin(id)
+	}
+}
+
+// addLocked notes that an object is stored, and announces it if it was not known.
+func (t *Tier) addLocked(k kv.Key, size int64, now time.Time, own bool) uint32 {
+	x := &t.mu.index
+	id := x.find(k)
+	if id == 0 {
+		id = x.add(k, size, now)
+		t.o.Sink.Stored(keysOf(k), []int64{size}, now)
+	} else {
+		if x.at(id).size != size {
+			x.resize(id, size)
+		}
+		x.touch(id, now)
+	}
+	e := x.at(id)
+	e.since = now
+	e.used1 = true
+	e.own = e.own || own
+	return id
+}
+
+// touchLocked notes that an object was used.
+func (t *Tier) touchLocked(k kv.Key) {
+	if id := t.mu.index.find(k); id != 0 {
+		t.mu.index.touch(id, t.rt.Now())
+	}
+}
+
+// forgetLocked notes that an object is not there any more.
+func (t *Tier) forgetLocked(k kv.Key, now time.Time) {
+	id := t.mu.index.find(k)
+	if id == 0 || t.mu.index.at(id).erasing {
+		return
+	}
+	size := t.mu.index.at(id).size
+	t.mu.index.remove(id)
+	t.o.Sink.Deleted(keysOf(k), []int64{size}, CauseDelete, now)
+}

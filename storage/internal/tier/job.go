@@ -1,0 +1,115 @@
+package tier
+
+import (
+	"time"
+
+	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// Object is one object of a Job.
+type Object struct {
+	Key    kv.Key
+	Layout kv.Layout
+	Data   []byte // logical length, physical capacity; nil where objects have no bytes
+	Sum    *Sum   // of a store: remembers the checksum for other tiers; may be nil
+
+	// What became of it, to be read in Done.
+	N     int64 // bytes of payload that were moved
+	Err   error // nil: it is stored, or loaded and verified
+	Late  int   // calls that were given up and still have the buffer
+	state objectState
+	tries int
+	again bool // the store was full, and room was made
+}
+
+type objectState uint8
+
+const (
+	objectWaiting objectState = iota
+	objectRunning
+	objectDone
+)
+
+// Job is a batch of loads or stores of one tier.
+type Job struct {
+	Objects  []Object
+	Deadline time.Time // of a load, after which nobody waits for it; zero: none
+
+	// Done is called once, when every object has its outcome. Returned is called once
+	// after it if objects were Late, when no call has a buffer any more.
+	Done     func(*Job)
+	Returned func(*Job)
+
+	Began    time.Time // when the first call began; zero: none did
+	Attempts int       // most calls that one object took
+	Moved    int64     // bytes of payload that were moved, in all
+
+	t      *Tier
+	store  bool
+	todo   []int // objects that wait, in order
+	queued bool
+	open   int // objects without an outcome
+	late   int // calls that were given up and have not returned
+	closed bool
+}
+
+// Finished lists the objects of a job that are loaded and verified so far.
+func (j *Job) Finished() (list []int) {
+	if j.t == nil {
+		return nil
+	}
+	j.t.mu.Lock()
+	defer j.t.mu.Unlock()
+	for i := range j.Objects {
+		if o := &j.Objects[i]; o.state == objectDone && o.Err == nil {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// settleLocked gives an object its outcome. The job's end is told with the others
+// that wait for the mutex to be free.
+func (t *Tier) settleLocked(j *Job, i int, err error) {
+	o := &j.Objects[i]
+	if o.state == objectDone {
+		return
+	}
+	o.state, o.Err = objectDone, err
+	if err != nil {
+		t.failedLocked(reasonOf(err), 1)
+	}
+	if j.open--; j.open == 0 {
+		j.closed = true
+		t.later(func() { j.Done(j) })
+		t.returnLocked(j)
+	}
+}
+
+// returnLocked tells of a closed job's late buffers when the last has come back.
+func (t *Tier) returnLocked(j *Job) {
+	if j.closed && j.late == 0 && j.Returned != nil && j.anyLate() {
+		t.later(func() { j.Returned(j) })
+		j.Returned = nil
+	}
+}
+
+func (j *Job) anyLate() bool {
+	for i := range j.Objects {
+		if j.Objects[i].Late > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// reasonOf is the reason as counters spell it.
+func reasonOf(err error) l2.Reason {
+	if err == ErrOpen { //nolint:errorlint // it is returned as it is
+		return reasonOpen
+	}
+	return l2.ReasonOf(err)
+}
+
+const reasonOpen l2.Reason = "adapter_open"

@@ -1,0 +1,106 @@
+package tier
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/lmcache-go/lmcache/internal/runtime"
+	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// canaryKey is the key of the object that the start writes, reads and deletes, and
+// that a probe of the breaker asks for.
+var canaryKey = kv.Key{Hash: kv.Hash32([32]byte{'c', 'a', 'n', 'a', 'r', 'y'}), Model: "lmcache-canary", Rank: 0x01000100}
+
+const canaryBytes = 4096
+
+// Probe writes, looks up, reads, compares and deletes a test object. A store that
+// cannot be reached opens the breaker, with a warning; one that answers with
+// anything else but the object is an error.
+func (t *Tier) Probe(ctx context.Context) error {
+	if t.s.NoStartProbe || t.o.Adapter == nil {
+		return nil
+	}
+	now := t.rt.Now()
+	var result error
+	done := make(chan struct{})
+	t.lock()
+	t.startLocked(&call{
+		op: opStore, keys: 1, bytes: canaryBytes, deadline: now.Add(canaryTime),
+		do:   t.canary,
+		done: func(err error) { result = err; close(done) },
+		lost: func() { result = l2.ErrTimeout; close(done) },
+		back: func() {},
+	}, now)
+	t.unlock()
+	for waited := t.rt.Now(); !t.rt.Wait(ctx, done, waited.Add(time.Hour)); {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if t.rt.Now().Before(waited.Add(time.Hour)) {
+			return runtime.ErrClosed
+		}
+	}
+	t.lock()
+	defer t.unlock()
+	err, at := result, t.rt.Now()
+	switch why := l2.ReasonOf(err); {
+	case err == nil:
+		t.mu.counts.lastSuccess = at
+		return nil
+	case l2.Unreachable(err):
+		t.mu.breaker.open(t, string(why), err, at)
+		return nil
+	case why == l2.ReasonNoSpace || why == l2.ReasonThrottled:
+		t.later(func() {
+			t.log.WarnContext(ctx, "the test object of a tier could not be stored", slog.String("reason", string(why)), slog.Any("error", err))
+		})
+		return nil
+	}
+	return fmt.Errorf("storage: tier %d (%s): start probe: %w", t.o.Index, t.o.Name, err)
+}
+
+// canary is the test, without the mutex.
+func (t *Tier) canary(ctx context.Context) error {
+	layout, err := kv.RawLayout(canaryBytes)
+	if err != nil {
+		return err
+	}
+	data := aligned(canaryBytes)
+	for i := range data {
+		data[i] = byte(i * 7)
+	}
+	o := &Object{Key: canaryKey, Layout: layout, Data: data}
+	x := &transfer{t: t, j: &Job{Objects: []Object{*o}}, list: []int{0}, items: make([]l2.Item, 1)}
+	keys, freed := []kv.Key{canaryKey}, make([]int64, 1)
+	if err := t.adapter.Delete(ctx, keys, freed); err != nil {
+		return fmt.Errorf("delete: %w", err)
+	}
+	if err := errors.Join(x.store(ctx), x.items[0].Err); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	found := make([]l2.Found, 1)
+	if err := t.adapter.Lookup(ctx, keys, found); err != nil {
+		return fmt.Errorf("lookup: %w", err)
+	}
+	if !found[0].OK {
+		return errors.New("lookup: what was stored is not found")
+	}
+	back := aligned(canaryBytes)
+	x.j.Objects[0].Data, x.items[0] = back, l2.Item{}
+	if err := errors.Join(x.load(ctx), x.items[0].Err); err != nil {
+		return fmt.Errorf("load: %w", err)
+	}
+	if !bytes.Equal(back, data) {
+		return fmt.Errorf("load: %w: other bytes than were stored", l2.ErrCorrupt)
+	}
+	if err := t.adapter.Delete(ctx, keys, freed); err != nil {
+		return fmt.Errorf("delete: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,241 @@
+package tier
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/lmcache-go/lmcache/internal/runtime"
+	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// Tier is one adapter and what is decided about it. Its methods are safe for
+// concurrent use, do not wait for the adapter and call nothing back, except where
+// they say so.
+type Tier struct {
+	o       Options
+	s       l2.Settings
+	adapter l2.Adapter
+	format  l2.Format
+	serde   l2.Serde
+	log     *slog.Logger
+	rt      runtime.Runtime
+	heads   heads
+	scratch scratch
+	ctx     context.Context //nolint:containedctx // the life of all calls, ended by Stop
+	cancel  context.CancelFunc
+	mu      struct {
+		sync.Mutex
+		state
+	}
+}
+
+// state is everything that the mutex guards.
+type state struct {
+	stopped bool // nothing new is accepted
+	loads   jobQueue
+	stores  jobQueue
+	lookups []*lookupJob // that wait
+	deletes []*deletion  // that wait
+	paused  []*pause     // stores that are tried again later
+	running int          // slots in use
+	asking  int          // lookups under way
+	erasing bool         // a deletion is under way
+	calls   []*call      // that have not returned
+	after   []func()     // to be done without the mutex
+	alarm   runtime.Timer
+	due     time.Time // of alarm
+	breaker breaker
+	index   index
+	pins    []*Pins // by expiry
+	limit   int64   // of the store itself; negative: none
+	full    bool    // the last deletion for room failed
+	counts  counts
+	idle    chan struct{} // closed when no call is under way; nil: nobody waits
+}
+
+// counts is what has happened since the start.
+type counts struct {
+	failures    map[l2.Reason]int64
+	written     int64
+	read        int64
+	corrupt     int64
+	retries     int64
+	evicted     int64
+	lastSuccess time.Time
+	lastFailure time.Time
+	progress    time.Time // of the last call that returned
+}
+
+// New makes a Tier. Its adapter is not asked anything yet.
+func New(o Options) *Tier {
+	o.Settings = o.Settings.WithDefaults()
+	t := &Tier{o: o, s: o.Settings, adapter: o.Adapter, log: o.Logger, rt: o.Runtime}
+	if t.adapter == nil {
+		t.adapter = newModel()
+	} else {
+		t.serde = t.s.Serde
+	}
+	t.format = l2.FormatOf(t.adapter)
+	t.log = t.log.With(slog.Int("adapter_index", o.Index), slog.String("l2_name", o.Name))
+	t.heads.bound = t.s.Workers * t.s.PerOpWorkers
+	t.scratch = newScratch(t.s.SerdeWorkers)
+	t.ctx, t.cancel = context.WithCancel(context.Background()) //nolint:forbidigo // the root of all calls, ended by Stop
+	t.mu.breaker = breaker{s: t.s.Breaker, state: StateClosed}
+	t.mu.index = newIndex(t.s.Eviction)
+	t.mu.limit = -1
+	t.mu.counts.failures = make(map[l2.Reason]int64)
+	if _, ok := l2.AbilityOf[l2.Scanner](t.adapter); !ok {
+		t.mu.index.complete = true
+	}
+	return t
+}
+
+// Name is the type of the adapter as it was configured.
+func (t *Tier) Name() string { return t.o.Name }
+
+// Index is the position among the tiers.
+func (t *Tier) Index() int { return t.o.Index }
+
+// lock takes the mutex; unlock gives it back and does what was put off until then.
+func (t *Tier) lock() { t.mu.Lock() }
+
+func (t *Tier) unlock() {
+	after := t.mu.after
+	t.mu.after = nil
+	t.mu.Unlock()
+	for _, f := range after {
+		f()
+	}
+}
+
+// later puts f off until the mutex is free.
+func (t *Tier) later(f func()) { t.mu.after = append(t.mu.after, f) }
+
+// StoredSize is what an object takes in the store if no serde changes its length.
+func (t *Tier) StoredSize(key kv.Key, layout kv.Layout) int64 {
+	return t.format.StoredSize(t.format.HeadLen(key, t.serdeName()), layout.Size())
+}
+
+func (t *Tier) serdeName() string {
+	if t.serde == nil {
+		return ""
+	}
+	return t.serde.Name()
+}
+
+// Submit queues a job, which must not be used again. Its callbacks may run before
+// Submit returns.
+func (t *Tier) submit(j *Job, store bool) {
+	t.lock()
+	defer t.unlock()
+	j.t, j.store, j.open = t, store, len(j.Objects)
+	err := error(nil)
+	switch {
+	case t.mu.stopped:
+		err = l2.ErrClosed
+	case t.mu.breaker.state != StateClosed:
+		err = ErrOpen
+	}
+	if err != nil {
+		for i := range j.Objects {
+			t.settleLocked(j, i, err)
+		}
+		return
+	}
+	j.todo = make([]int, len(j.Objects))
+	for i := range j.todo {
+		j.todo[i] = i
+	}
+	t.enqueueLocked(j)
+	t.dispatchLocked(t.rt.Now())
+}
+
+// Load queues the loads of a job.
+func (t *Tier) Load(j *Job) { t.submit(j, false) }
+
+// Store queues the stores of a job.
+func (t *Tier) Store(j *Job) { t.submit(j, true) }
+
+// Live reports whether the tier can be asked now.
+func (t *Tier) Live() bool {
+	t.lock()
+	defer t.unlock()
+	return !t.mu.stopped && t.mu.breaker.state == StateClosed
+}
+
+// StoreRoom is how many stores could begin at once.
+func (t *Tier) StoreRoom() int {
+	t.lock()
+	defer t.unlock()
+	if t.mu.stopped || t.mu.breaker.state != StateClosed || len(t.mu.loads.jobs) > 0 {
+		return 0
+	}
+	return max(0, (t.s.Workers-t.mu.running)*t.s.PerOpWorkers-t.mu.stores.objects())
+}
+
+// failedLocked counts failures of objects.
+func (t *Tier) failedLocked(why l2.Reason, n int64) {
+	t.mu.counts.failures[why] += n
+}
+
+// Stop refuses what is new, fails what is queued and, with cancel, ends the contexts
+// of the calls under way.
+func (t *Tier) Stop(cancel bool) {
+	t.lock()
+	t.mu.stopped = true
+	t.failQueuedLocked(l2.ErrClosed)
+	t.mu.breaker.stop()
+	t.unlock()
+	if cancel {
+		t.cancel()
+	}
+}
+
+// Close waits until all calls have returned, or ctx ends, and then closes the
+// adapter. Stop comes first.
+func (t *Tier) Close(ctx context.Context) error {
+	t.cancel()
+	if err := t.wait(ctx); err != nil {
+		t.lock()
+		n, oldest := len(t.mu.calls), t.oldestLocked(t.rt.Now())
+		t.unlock()
+		return fmt.Errorf("storage: close: tier %s has %d calls that have not returned, the oldest for %v: %w", t.o.Name, n, oldest, err)
+	}
+	if err := t.adapter.Close(); err != nil {
+		return fmt.Errorf("storage: close: tier %s: %w", t.o.Name, err)
+	}
+	return nil
+}
+
+// wait returns when no call is under way.
+func (t *Tier) wait(ctx context.Context) error {
+	for {
+		t.lock()
+		if len(t.mu.calls) == 0 {
+			if t.mu.alarm != nil {
+				t.mu.alarm.Stop()
+				t.mu.alarm = nil
+			}
+			t.unlock()
+			return nil
+		}
+		if t.mu.idle == nil {
+			t.mu.idle = make(chan struct{})
+		}
+		idle := t.mu.idle
+		t.unlock()
+		now := t.rt.Now()
+		if !t.rt.Wait(ctx, idle, now.Add(time.Hour)) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if t.rt.Now().Before(now.Add(time.Hour)) {
+				return runtime.ErrClosed
+			}
+		}
+	}
+}

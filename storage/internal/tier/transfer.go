@@ -1,0 +1,247 @@
+package tier
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// dispatchLocked begins what can begin: loads first, and stores only if no load
+// waits.
+func (t *Tier) dispatchLocked(now time.Time) {
+	if t.mu.stopped && len(t.mu.loads.jobs)+len(t.mu.stores.jobs) == 0 {
+		return
+	}
+	for t.mu.running < t.s.Workers {
+		if j := t.mu.loads.head(); j != nil {
+			t.beginLocked(j, t.takeLocked(j), now)
+			continue
+		}
+		j := t.mu.stores.head()
+		if j == nil {
+			break
+		}
+		list := t.admitLocked(j, now)
+		if len(list) == 0 {
+			if t.mu.stores.head() == j && len(j.todo) > 0 {
+				break // it waits for room
+			}
+			continue
+		}
+		t.beginLocked(j, list, now)
+	}
+	t.roundLocked(now)
+	t.eraseLocked(now)
+	if t.mu.running < t.s.Workers && len(t.mu.loads.jobs) == 0 && t.mu.stores.head() == nil && t.mu.breaker.state == StateClosed {
+		t.later(t.o.Sink.Room)
+	}
+}
+
+// share is how many of n objects one call gets: they are spread over the free slots.
+func (t *Tier) share(n int) int {
+	free := max(1, t.s.Workers-t.mu.running)
+	return min((n+free-1)/free, t.s.PerOpWorkers)
+}
+
+// takeLocked takes the objects of the next call of a load.
+func (t *Tier) takeLocked(j *Job) []int {
+	n := t.share(len(j.todo))
+	list := j.todo[:n:n]
+	j.todo = j.todo[n:]
+	return list
+}
+
+// beginLocked begins one call for objects of a job.
+func (t *Tier) beginLocked(j *Job, list []int, now time.Time) {
+	x := &transfer{t: t, j: j, list: list, items: make([]l2.Item, len(list))}
+	c := &call{op: opLoad, keys: len(list), deadline: now.Add(t.s.Timeouts.Load)}
+	if j.store {
+		c.op, c.deadline = opStore, now.Add(t.s.Timeouts.Store)
+	} else if end := j.Deadline.Add(drain); !j.Deadline.IsZero() && end.Before(c.deadline) {
+		c.deadline = end
+	}
+	for _, i := range list {
+		o := &j.Objects[i]
+		o.state = objectRunning
+		o.tries++
+		j.Attempts = max(j.Attempts, o.tries)
+		c.bytes += o.Layout.Size()
+	}
+	if j.Began.IsZero() {
+		j.Began = now
+	}
+	t.mu.running++
+	x.c = c
+	c.do, c.done, c.lost, c.back = x.do, x.done, x.lost, x.back
+	t.startLocked(c, now)
+}
+
+// transfer is one call that moves objects.
+type transfer struct {
+	t     *Tier
+	j     *Job
+	c     *call
+	list  []int // objects of the job
+	items []l2.Item
+	limit int64 // of the store itself, after the call
+	asked bool  // limit is set
+}
+
+// do runs the call, without the mutex. It only reads what the job's objects ask for.
+func (x *transfer) do(ctx context.Context) error {
+	t := x.t
+	var err error
+	if x.j.store {
+		err = x.store(ctx)
+	} else {
+		err = x.load(ctx)
+	}
+	if !x.j.store {
+		x.touch(ctx)
+	}
+	if l, ok := l2.AbilityOf[l2.Limiter](t.adapter); ok && x.j.store {
+		x.limit, x.asked = l.Limit(t.held()), true
+	}
+	return err
+}
+
+// touch tells a store that keeps the order of use what was read.
+func (x *transfer) touch(ctx context.Context) {
+	toucher, ok := l2.AbilityOf[l2.Toucher](x.t.adapter)
+	if !ok {
+		return
+	}
+	var keys []kv.Key
+	for i := range x.items {
+		if x.items[i].Err == nil {
+			keys = append(keys, x.items[i].Key)
+		}
+	}
+	if len(keys) > 0 {
+		toucher.Touch(ctx, keys, x.t.rt.Now())
+	}
+}
+
+// held is the bytes that the store holds as far as is known.
+func (t *Tier) held() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.mu.index.bytes
+}
+
+// done takes the outcomes over.
+func (x *transfer) done(err error) {
+	t, j, now := x.t, x.j, x.t.rt.Now()
+	t.mu.running--
+	if x.asked {
+		t.mu.limit = x.limit
+	}
+	t.mu.breaker.outcome(t, x.c.round, err, x.items, now)
+	if t.ctx.Err() != nil && err != nil {
+		err = fmt.Errorf("%w: %w", l2.ErrClosed, err)
+	}
+	for n, i := range x.list {
+		o, it := &j.Objects[i], &x.items[n]
+		why := it.Err
+		if err != nil {
+			why = err
+		}
+		o.state = objectWaiting
+		if j.store {
+			t.storedLocked(j, i, it, why, now)
+		} else {
+			t.loadedLocked(j, i, it, why, now)
+		}
+	}
+}
+
+// lost gives the call up: its slot is free, its objects have timed out, and their
+// buffers stay with it.
+func (x *transfer) lost() {
+	t, j := x.t, x.j
+	t.mu.running--
+	j.late++
+	for _, i := range x.list {
+		o := &j.Objects[i]
+		o.Late++
+		o.state = objectWaiting
+		err := fmt.Errorf("%w: the call did not end at its deadline", l2.ErrTimeout)
+		if j.store {
+			t.unreserveLocked(o)
+			t.failStoreLocked(j, i, err, t.rt.Now())
+		} else {
+			t.settleLocked(j, i, err)
+		}
+	}
+}
+
+// back says that a call that was given up has returned.
+func (x *transfer) back() {
+	x.j.late--
+	x.t.returnLocked(x.j)
+}
+
+// storedLocked takes over the outcome of a store.
+func (t *Tier) storedLocked(j *Job, i int, it *l2.Item, err error, now time.Time) {
+	o := &j.Objects[i]
+	t.unreserveLocked(o)
+	if err != nil {
+		if l2.ReasonOf(err) == l2.ReasonNoSpace && !o.again && t.makeRoomLocked(t.sizeOf(o), now) {
+			o.again = true
+			o.tries--
+			j.todo = append([]int{i}, j.todo...)
+			t.enqueueLocked(j)
+			return
+		}
+		t.failStoreLocked(j, i, err, now)
+		return
+	}
+	o.N = it.N
+	j.Moved += it.N
+	t.mu.counts.written += it.N
+	size := t.sizeOf(o)
+	if t.serde != nil && it.N > 0 {
+		size = t.format.StoredSize(len(it.Head), it.N)
+	}
+	t.addLocked(o.Key, size, now, true)
+	t.settleLocked(j, i, nil)
+}
+
+// failStoreLocked lets an object wait for its next attempt, or gives it up.
+func (t *Tier) failStoreLocked(j *Job, i int, err error, now time.Time) {
+	o := &j.Objects[i]
+	switch {
+	case t.mu.stopped:
+		t.settleLocked(j, i, fmt.Errorf("%w: %w", l2.ErrClosed, err))
+	case t.mu.breaker.state != StateClosed:
+		t.settleLocked(j, i, ErrOpen)
+	case !l2.ReasonOf(err).Transient() || o.tries >= t.s.Retry.Attempts:
+		t.settleLocked(j, i, err)
+	default:
+		t.mu.counts.retries++
+		t.pauseLocked(j, i, now)
+	}
+}
+
+// loadedLocked takes over the outcome of a load.
+func (t *Tier) loadedLocked(j *Job, i int, it *l2.Item, err error, now time.Time) {
+	o := &j.Objects[i]
+	switch l2.ReasonOf(err) {
+	case l2.ReasonNone:
+		o.N = it.N
+		j.Moved += it.N
+		t.mu.counts.read += it.N
+		t.touchLocked(o.Key)
+	case l2.ReasonNotFound:
+		t.forgetLocked(o.Key, now)
+	case l2.ReasonCorrupt:
+		t.corruptLocked(o, err, now)
+	case l2.ReasonLayout:
+		t.deleteLocked(&deletion{keys: keysOf(o.Key), cause: CauseLayout, force: true})
+	default:
+	}
+	t.settleLocked(j, i, err)
+}
