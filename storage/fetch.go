@@ -123,13 +123,14 @@ type fetch struct {
 	shared   int    // objects that others' loads supplied
 	lost     map[string][]kv.Key
 
-	resolved bool
-	planned  chan struct{} // closed when plan is known
-	plan     int
-	known    bool
-	done     chan struct{} // closed when it is resolved
-	result   PrefetchResult
-	then     []func() // once it is resolved
+	resolved  bool
+	cancelled bool          // by the release of its handle
+	planned   chan struct{} // closed when plan is known
+	plan      int
+	known     bool
+	done      chan struct{} // closed when it is resolved
+	result    PrefetchResult
+	then      []func() // once it is resolved
 }
 
 // source says where a position is to come from.
@@ -310,7 +311,7 @@ func (c *fetchControl) cancel(f *fetch) {
 		return
 	}
 	at := c.m.rt.Now()
-	f.p.released.Store(true)
+	f.cancelled = true
 	c.resolveLocked(f, at, MissClosed)
 	c.mu.completed--
 	c.leaveLocked(f, at)

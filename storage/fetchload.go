@@ -144,7 +144,7 @@ var errLeaseGone = l2.ErrTimeout
 // was released, nobody joined, and it would not stay.
 func (c *fetchControl) wantedLocked(l *load, n int) bool {
 	f := l.f
-	if !f.p.released.Load() || c.keeps(f, l.pos[n]) {
+	if !f.cancelled || c.keeps(f, l.pos[n]) {
 		return true
 	}
 	for _, j := range c.flightOf(l, n).joins {

@@ -32,6 +32,7 @@ type Manager struct {
 	tiers       []*tier.Tier
 	stores      *storeControl // nil without tiers, like the next
 	fetches     *fetchControl
+	quotas      tierQuotas
 	topics      topics
 	log         *slog.Logger
 	calls       atomic.Int64 // traced calls

@@ -45,8 +45,7 @@ func (c *storeControl) pumpLocked(at time.Time) {
 			if len(batch) == 0 {
 				break
 			}
-			room -= len(batch)
-			c.beginLocked(i, batch, at)
+			room -= c.beginLocked(i, batch, at)
 		}
 	}
 }
@@ -79,8 +78,9 @@ func (c *storeControl) batchLocked(i, n int) (batch []*storeEntry) {
 	return batch
 }
 
-// beginLocked leases a batch and hands it to its tier.
-func (c *storeControl) beginLocked(i int, batch []*storeEntry, at time.Time) {
+// beginLocked leases a batch and hands it to its tier. It returns how many objects
+// are still there.
+func (c *storeControl) beginLocked(i int, batch []*storeEntry, at time.Time) int {
 	keys := make([]kv.Key, len(batch))
 	for n, e := range batch {
 		keys[n] = e.key
@@ -112,7 +112,7 @@ func (c *storeControl) beginLocked(i int, batch []*storeEntry, at time.Time) {
 	}
 	c.dropLocked(i, len(missing)+len(locked), "evicted", at)
 	if len(t.entries) == 0 {
-		return
+		return 0
 	}
 	s := &c.mu.tiers[i]
 	s.tasks++
@@ -130,6 +130,7 @@ func (c *storeControl) beginLocked(i int, batch []*storeEntry, at time.Time) {
 	}, at)
 	t.job.Done, t.job.Returned = t.done, t.returned
 	c.later(func() { c.m.tiers[i].Store(&t.job) })
+	return len(t.entries)
 }
 
 // done takes over what became of a task.

@@ -140,6 +140,11 @@ func (m *Manager) openTiers(ctx context.Context) error {
 			PinTTL: m.l1.Stats().ReadTTL, Sink: s,
 		}))
 	}
+	for salt, bytes := range m.o.L1.Quotas {
+		for _, t := range m.tiers {
+			t.SetQuota(salt, bytes)
+		}
+	}
 	m.stores = newStoreControl(m)
 	m.fetches = newFetchControl(m)
 	for _, t := range m.tiers {

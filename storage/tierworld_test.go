@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lmcache-go/lmcache/l1"
 	"github.com/lmcache-go/lmcache/l2"
 	"github.com/lmcache-go/lmcache/storage"
 	"github.com/lmcache-go/lmcache/storage/kv"
@@ -26,6 +27,7 @@ type shelf struct {
 	before func(ctx context.Context, op string, keys []kv.Key) error
 	item   func(op string, it *l2.Item) // may set Err, or change what was loaded
 	closed bool
+	given  string // names of what was to be stored
 }
 
 type stored struct{ head, data []byte }
@@ -38,6 +40,9 @@ func (s *shelf) enter(ctx context.Context, op string, keys []kv.Key) error {
 	s.mu.Lock()
 	s.calls[op]++
 	s.moved[op] += len(keys)
+	if op == "store" {
+		s.given += named(keys)
+	}
 	s.mu.Unlock()
 	if s.before != nil {
 		return s.before(ctx, op, keys)
@@ -175,6 +180,9 @@ func (s *shelf) keep(t *testing.T, layout kv.Layout, names string) {
 	}
 }
 
+// l1Bytes is an L1 for so many objects.
+func l1Bytes(objects int64) l1.Options { return l1.Options{Bytes: objects * objectBytes} }
+
 // withTiers adds tiers to a world. They take a millisecond for a call.
 func withTiers(w *storage.VirtualOptions, shelves ...*shelf) func(*storage.Options) {
 	return func(o *storage.Options) {
@@ -210,4 +218,11 @@ func (w *world) flush() {
 	if err := w.m.Flush(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// stores is the names of all objects that the tier was given, in order.
+func (s *shelf) stores() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.given
 }

@@ -159,7 +159,7 @@ func (w *world) read(p *storage.Prefetch, n int) storage.ReadLease {
 // resident are those of the keys that a lookup finds.
 func (w *world) resident(names string) string {
 	w.t.Helper()
-	p := w.prefetch(names, storage.PrefetchOptions{Policy: storage.Sparse, Warm: true})
+	p := w.prefetch(names, storage.PrefetchOptions{Policy: storage.Sparse, Warm: true, SkipL2: true})
 	defer p.Release()
 	r, _ := p.Status()
 	var found []kv.Key
@@ -176,7 +176,7 @@ func (w *world) after(d time.Duration) { w.v.RunUntil(w.v.Now().Add(d)) }
 
 // events are the events since the last call, one text each.
 func (w *world) events() []string {
-	w.bus.Drain(w.v.Now())
+	w.bus.Drain(w.m.Now())
 	got := w.seen.lines
 	w.seen.lines, w.seen.times = nil, nil
 	return got
@@ -186,7 +186,7 @@ func (w *world) events() []string {
 // present time.
 func (w *world) expect(want ...string) {
 	w.t.Helper()
-	w.bus.Drain(w.v.Now())
+	w.bus.Drain(w.m.Now())
 	for _, at := range w.seen.times {
 		if !at.Equal(w.v.Now()) {
 			w.t.Errorf("an event has the time %v, want that of the call, %v", at, w.v.Now())

@@ -33,6 +33,7 @@ type call struct {
 	deadline time.Time // zero: none
 	named    time.Duration
 	givenUp  bool
+	over     bool   // it has returned
 	round    uint64 // of the breaker when it began
 
 	do   func(ctx context.Context) error // runs without the mutex
@@ -70,9 +71,8 @@ func (t *Tier) run(ctx context.Context, c *call) (err error) {
 // returned ends a call.
 func (t *Tier) returned(c *call, err error) {
 	t.lock()
-	defer t.unlock()
 	now := t.rt.Now()
-	t.mu.calls = slices.DeleteFunc(t.mu.calls, func(o *call) bool { return o == c })
+	c.over = true
 	t.mu.counts.progress = now
 	if c.givenUp {
 		c.back()
@@ -80,6 +80,11 @@ func (t *Tier) returned(c *call, err error) {
 		c.done(err)
 	}
 	t.dispatchLocked(now)
+	t.unlock() // those who wait for the outcome hear of it before the call is gone
+
+	t.lock()
+	defer t.unlock()
+	t.mu.calls = slices.DeleteFunc(t.mu.calls, func(o *call) bool { return o == c })
 	if len(t.mu.calls) == 0 && t.mu.idle != nil {
 		close(t.mu.idle)
 		t.mu.idle = nil
@@ -91,6 +96,9 @@ func (t *Tier) returned(c *call, err error) {
 func (t *Tier) armLocked(now time.Time) {
 	var due time.Time
 	for _, c := range t.mu.calls {
+		if c.over {
+			continue
+		}
 		next := c.began.Add(c.named)
 		if !c.givenUp && !c.deadline.IsZero() && c.deadline.Add(grace).Before(next) {
 			next = c.deadline.Add(grace)
@@ -120,6 +128,9 @@ func (t *Tier) look() {
 	t.mu.alarm = nil
 	for _, c := range t.mu.calls {
 		age := now.Sub(c.began)
+		if c.over {
+			continue
+		}
 		if !c.givenUp && !c.deadline.IsZero() && !now.Before(c.deadline.Add(grace)) {
 			c.givenUp = true
 			t.mu.breaker.failure(t, c.round, l2.ErrTimeout, now)

@@ -90,8 +90,9 @@ func (t *Tier) settleLocked(j *Job, i int, err error) {
 // returnLocked tells of a closed job's late buffers when the last has come back.
 func (t *Tier) returnLocked(j *Job) {
 	if j.closed && j.late == 0 && j.Returned != nil && j.anyLate() {
-		t.later(func() { j.Returned(j) })
+		back := j.Returned
 		j.Returned = nil
+		t.later(func() { back(j) })
 	}
 }
 

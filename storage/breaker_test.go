@@ -1,0 +1,120 @@
+package storage_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/storage"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// REQ-S56: after an outage the tier is back with the next probe, by itself, and
+// what could not be stored meanwhile is.
+func TestREQ_S56_BreakerRecovers(t *testing.T) {
+	a, b := newShelf(), newShelf()
+	w := newTierWorld(t, 16, []*shelf{a, b})
+	down := true
+	a.before = func(context.Context, string, []kv.Key) error {
+		if down {
+			return fmt.Errorf("%w: %w", l2.ErrIO, l2.ErrConnection)
+		}
+		return nil
+	}
+	b.keep(t, w.layout, "x")
+	for range 3 {
+		p := w.prefetch("x", storage.PrefetchOptions{})
+		if r := w.wait(p); r.Prefix != 1 {
+			t.Fatalf("the other tier does not serve: %+v", r)
+		}
+		p.Release()
+	}
+	w.put("ab")
+	w.after(10 * time.Second)
+	if a.has() != "" || b.has() != "abx" {
+		t.Errorf("during the outage: %q and %q", a.has(), b.has())
+	}
+	p := w.prefetch("y", storage.PrefetchOptions{})
+	if r := w.wait(p); r.Miss[0] != storage.MissAdapterOpen {
+		t.Errorf("missed because of %v", r.Miss)
+	}
+	p.Release()
+	down = false
+	w.after(15 * time.Second)
+	if s := w.m.Stats().Tiers[0]; s.Breaker != storage.BreakerClosed || !s.Healthy || a.has() != "ab" {
+		t.Errorf("after the outage: %+v; it has %q", s, a.has())
+	}
+	var states []string
+	for _, e := range w.events() {
+		if strings.HasPrefix(e, "l2.adapter.state") {
+			states = append(states, strings.TrimPrefix(e, "l2.adapter.state "))
+		}
+	}
+	want := []string{
+		"0 closed -> open io", "0 open -> half_open probe", "0 half_open -> open io",
+		"0 open -> half_open probe", "0 half_open -> closed answered",
+	}
+	if diff := cmp.Diff(want, states); diff != "" {
+		t.Errorf("states (-want +got):\n%s", diff)
+	}
+}
+
+// REQ-S57: what an adapter remembers does not say that its store answers.
+func TestREQ_S57_CachedHitsProveNothing(t *testing.T) {
+	s := newShelf()
+	w := newTierWorld(t, 16, []*shelf{s})
+	s.keep(t, w.layout, "abc")
+	s.before = func(_ context.Context, op string, _ []kv.Key) error {
+		if op != "lookup" { // those it knows by heart
+			return l2.ErrConnection
+		}
+		return nil
+	}
+	for range 3 {
+		p := w.prefetch("a", storage.PrefetchOptions{})
+		w.wait(p)
+		p.Release()
+	}
+	if st := w.m.Stats().Tiers[0]; st.Breaker != storage.BreakerOpen {
+		t.Errorf("the breaker is %s", st.Breaker)
+	}
+}
+
+// The start asks each tier for a test object: one that cannot be reached starts
+// with an open breaker, one that answers with something else is an error.
+func TestStartProbe(t *testing.T) {
+	open := func(s *shelf) (storage.Stats, error) {
+		v := storage.VirtualOptions{Models: []storage.Model{{}}}
+		m, _, err := storage.OpenVirtual(storage.Options{
+			L1: l1Bytes(8), Tiers: []storage.Tier{{Name: "shelf", Adapter: s}},
+		}, v)
+		if err != nil {
+			return storage.Stats{}, err
+		}
+		st := m.Stats()
+		return st, m.Close(t.Context())
+	}
+	s := newShelf()
+	if st, err := open(s); err != nil || st.Tiers[0].Breaker != storage.BreakerClosed || s.has() != "" || s.count("store") != 1 {
+		t.Errorf("good: %v, %+v, %d stores", err, st.Tiers, s.count("store"))
+	}
+	s = newShelf()
+	s.before = func(context.Context, string, []kv.Key) error { return l2.ErrConnection }
+	if st, err := open(s); err != nil || st.Tiers[0].Breaker != storage.BreakerOpen {
+		t.Errorf("unreachable: %v, %+v", err, st.Tiers)
+	}
+	s = newShelf()
+	s.item = func(op string, it *l2.Item) {
+		if op == "load" {
+			it.Data[3] ^= 1
+		}
+	}
+	if _, err := open(s); err == nil || !strings.Contains(err.Error(), "start probe") || !s.closed {
+		t.Errorf("corrupting: %v, closed %v", err, s.closed)
+	}
+}
