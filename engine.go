@@ -174,6 +174,15 @@ func (e *Engine) Clear(ctx context.Context, force bool) (int, error) {
 	return e.sm.Clear(force), nil
 }
 
+// Flush returns when everything stored before the call is in each outer tier, or was
+// refused by it or given up.
+func (e *Engine) Flush(ctx context.Context) error {
+	if e.isClosed() {
+		return ErrClosed
+	}
+	return closedError(e.sm.Flush(ctx))
+}
+
 // ReportBlocks passes on what the host's scheduler did with its own blocks. It is
 // dropped unless somebody listens. The records are kept and must not change.
 func (e *Engine) ReportBlocks(instance int64, model string, records []BlockAllocation) {
@@ -251,9 +260,10 @@ func (e *Engine) Close(ctx context.Context) error {
 	// lease; an Attach that has begun unpins what it has pinned.
 	e.lookups.Lock()
 	e.lookups.Unlock() //nolint:staticcheck // it waits for them
-	errs = append(errs, e.sm.Close(ctx))
+	err := e.sm.Close(ctx)
+	errs = append(errs, err)
 	e.rounds.Wait() // the storage has resolved what they wait for
-	if e.live != nil {
+	if e.live != nil && !errors.Is(err, storage.ErrTierBusy) {
 		e.live.Close() // waits for what its timers do
 	}
 	return errors.Join(errs...)

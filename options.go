@@ -33,6 +33,11 @@ type Options struct {
 	HashSeed      string     // seed text of sha256_cbor
 	L1            l1.Options // host memory
 
+	Tiers        []storage.Tier          // outer tiers behind L1, in order of preference; the engine closes their adapters
+	Store        storage.StoreOptions    // what goes to them
+	Prefetch     storage.PrefetchControl // what comes from them, and how long a lookup waits for it
+	DrainTimeout time.Duration           // how long Close waits for stores that are queued or run (30 s); negative: not at all
+
 	// SeparateObjectGroups makes layers with different attention windows different
 	// objects, so that a retrieve loads of each only what its window needs.
 	SeparateObjectGroups bool
@@ -106,5 +111,8 @@ func (o Options) Validate() error {
 }
 
 func (o Options) storage() storage.Options {
-	return storage.Options{L1: o.L1, Bus: o.Bus, Logger: o.Logger, Runtime: o.Runtime}
+	return storage.Options{
+		L1: o.L1, Bus: o.Bus, Logger: o.Logger, Runtime: o.Runtime,
+		Tiers: o.Tiers, Store: o.Store, Prefetch: o.Prefetch, DrainTimeout: o.DrainTimeout,
+	}
 }

@@ -1,26 +1,6 @@
 package storage
 
-import (
-	"time"
-
-	"github.com/lmcache-go/lmcache/storage/kv"
-)
-
-// L2PrefetchDeadline says that a prefetch was resolved by its deadline.
-type L2PrefetchDeadline struct {
-	RequestID     int64
-	Phase         string        // "queued", "lookup" or "load"
-	Budget        time.Duration // that it had
-	Elapsed       time.Duration
-	RetainedCount int // keys that it has all the same
-	MissedCount   int
-}
-
-// EventName is the wire name.
-func (L2PrefetchDeadline) EventName() string { return "l2.prefetch.deadline" }
-
-// EventReserved puts the event into the reserved admission class.
-func (L2PrefetchDeadline) EventReserved() bool { return true }
+import "github.com/lmcache-go/lmcache/storage/kv"
 
 // L2KeysStored says that a tier has objects that it was not known to have.
 type L2KeysStored struct {

@@ -200,6 +200,8 @@ type LoopStats = l1.LoopStats
 type Stats struct {
 	L1         l1.Stats
 	Tiers      []TierStats // in order of preference; nil: there are none
+	Stores     StoreStats  // to outer tiers
+	Fetches    PrefetchStats
 	Loops      []LoopStats // in the background, those of L1 included
 	Prefetches int64       // handles not released
 	Closed     bool
@@ -208,7 +210,10 @@ type Stats struct {
 // Stats returns the current state in bounded time.
 func (m *Manager) Stats() Stats {
 	mem := m.l1.Stats()
-	return Stats{L1: mem, Tiers: m.tierStats(), Loops: mem.Loops, Prefetches: m.outstanding.Load(), Closed: m.closed.Load()}
+	return Stats{
+		L1: mem, Tiers: m.tierStats(), Stores: m.storeStats(), Fetches: m.prefetchStats(),
+		Loops: mem.Loops, Prefetches: m.outstanding.Load(), Closed: m.closed.Load(),
+	}
 }
 
 // Check verifies the invariants of L1 and the tiers; for tests and diagnosis.
@@ -232,9 +237,9 @@ func (m *Manager) Close(ctx context.Context) error {
 		m.stores.close(ctx, m.o.DrainTimeout)
 		err = m.closeTiers(ctx)
 	}
-	stuck := err != nil
+	stuck := errors.Is(err, ErrTierBusy)
 	err = errors.Join(err, m.l1.Close())
-	if m.live != nil && !stuck {
+	if m.live != nil && !stuck { // else it would wait for the calls
 		m.live.Close()
 	}
 	return err

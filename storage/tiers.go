@@ -12,6 +12,10 @@ import (
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
+// ErrTierBusy is wrapped by the error of Close if calls of an adapter have not
+// returned when its context ended. What they use stays where it is.
+var ErrTierBusy = tier.ErrBusy
+
 // MaxTiers is the most outer tiers of a manager.
 const MaxTiers = 64
 

@@ -13,6 +13,9 @@ import (
 // ErrOpen is the outcome of what a tier was asked for while its breaker is open.
 var ErrOpen = errors.New("the circuit breaker of the tier is open")
 
+// ErrBusy says that calls of the adapter have not returned.
+var ErrBusy = errors.New("they have not returned")
+
 // Options configures a Tier.
 type Options struct {
 	Index    int

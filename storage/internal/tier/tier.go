@@ -203,7 +203,7 @@ func (t *Tier) Close(ctx context.Context) error {
 		t.lock()
 		n, oldest := len(t.mu.calls), t.oldestLocked(t.rt.Now())
 		t.unlock()
-		return fmt.Errorf("storage: close: tier %s has %d calls that have not returned, the oldest for %v: %w", t.o.Name, n, oldest, err)
+		return fmt.Errorf("storage: close: tier %s has %d calls, the oldest for %v: %w: %w", t.o.Name, n, oldest, ErrBusy, err)
 	}
 	if err := t.adapter.Close(); err != nil {
 		return fmt.Errorf("storage: close: tier %s: %w", t.o.Name, err)
