@@ -62,7 +62,7 @@ func replayTiers(t *testing.T, seed uint64) (digest string, hits int) {
 			v.When(p, func() {
 				r, _ := p.Status()
 				hits += r.Prefix
-				fmt.Fprintln(&out, n, r.Prefix, r.L1, r.Miss)
+				fmt.Fprintf(&out, "%d %d %d %v\n", n, r.Prefix, r.L1, r.Miss)
 				if r.Prefix > 0 {
 					l, err := p.Read(context.Background(), storage.Select{Hi: r.Prefix})
 					if err != nil {
