@@ -32,7 +32,7 @@ func (c *fetchControl) askLocked(f *fetch, at time.Time) {
 	}
 	live := 0
 	for i, t := range c.m.tiers {
-		list, at := part(keys, want, i, f.missing)
+		list, at := partFor(keys, want, i, f.missing)
 		switch {
 		case len(list) == 0:
 			f.ended[i] = true
@@ -57,8 +57,8 @@ func (c *fetchControl) askLocked(f *fetch, at time.Time) {
 	}
 }
 
-// part is the keys that tier i is asked for, and their positions.
-func part(keys []kv.Key, want []uint64, i int, positions []int) ([]kv.Key, []int) {
+// partFor is the keys that tier i is asked for, and their positions.
+func partFor(keys []kv.Key, want []uint64, i int, positions []int) ([]kv.Key, []int) {
 	n := 0
 	for _, w := range want {
 		if w&(1<<i) != 0 {
