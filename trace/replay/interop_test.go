@@ -96,7 +96,7 @@ func upstream(t *testing.T, program string, args ...string) string {
 	if err != nil {
 		t.Fatalf("%s %s: %v\n%s\n%s", filepath.Base(program), strings.Join(args, " "), err, out, stderr.String())
 	}
-	for _, line := range strings.Split(stderr.String(), "\n") {
+	for line := range strings.SplitSeq(stderr.String(), "\n") {
 		if strings.Contains(line, "raised") || strings.Contains(line, "failed to decode") || strings.Contains(line, "malformed") {
 			t.Errorf("LMCache: %s", line)
 		}
