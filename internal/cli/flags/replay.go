@@ -22,7 +22,7 @@ type Replay struct {
 
 	Verbose    bool   `name:"verbose" group:"Output" help:"Print a line for each record"`
 	JSONL      string `name:"jsonl-out" group:"Output" placeholder:"PATH" help:"File that gets a JSON line for each record"`
-	Dir        string `name:"output-dir" group:"Output" default:"." help:"Directory of the files that are written; it is made before the run"`
+	Dir        string `name:"output-dir" group:"Output" placeholder:"DIR" default:"." help:"Directory of the files that are written; it is made before the run"`
 	NoCSV      bool   `name:"no-csv" group:"Output" help:"Write no trace_replay_ops.csv"`
 	JSON       bool   `name:"json" group:"Output" help:"Write trace_replay_summary.json"`
 	Quiet      bool   `name:"quiet" short:"q" group:"Output" help:"Print nothing on stdout, and no banner"`
