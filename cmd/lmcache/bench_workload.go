@@ -50,9 +50,15 @@ func (c *workloadCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 	}
 	log = obs.log
 	o.Engine.Bus, o.Engine.Logger = obs.bus, log
+	if err = c.tiers.open(ctx, log, &o.Engine); err != nil {
+		return err
+	}
 	end := showMemory(&c.Output, std, &o.Engine.L1)
 	d, err := workload.Open(ctx, o)
 	end()
+	if err != nil {
+		err = errors.Join(err, closeTiers(o.Engine.Tiers))
+	}
 	if signal, ok := errors.AsType[*cli.InterruptedError](err); ok { // while the memory was made ready
 		return &cli.ExitError{Code: signal.ExitCode()}
 	}
@@ -76,7 +82,7 @@ func (c *workloadCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := c.Emit(std.Stdout, workloadReport(&result), &result); err != nil {
+	if err := c.Emit(std.Stdout, workloadReport(&result, len(c.Configs) > 0), &result); err != nil {
 		return err
 	}
 	return c.verdict(ctx, &result)
@@ -175,8 +181,8 @@ func (c *workloadCommand) listen(ctx context.Context, obs *observability, eng *l
 	return nil
 }
 
-// workloadReport is the result for people.
-func workloadReport(r *workload.Result) *cli.Report {
+// workloadReport is the result for people; tiers: with what outer tiers did.
+func workloadReport(r *workload.Result, tiers bool) *cli.Report {
 	t := cli.NewReport("Workload Result", 64)
 	t.Section("workload", "Workload")
 	t.Line("workload", "Workload", r.Workload)
@@ -190,6 +196,9 @@ func workloadReport(r *workload.Result) *cli.Report {
 	t.Section("hits", "Hits")
 	t.Line("hit_chunks", "Hit chunks", r.HitChunks)
 	t.Line("l1_hit_chunks", "L1 hit chunks", r.L1HitChunks)
+	if tiers {
+		t.Line("l2_hit_chunks", "L2 hit chunks", r.L2HitChunks)
+	}
 	ratio := fmt.Sprintf("%.4f", r.HitRatio)
 	if best := r.OptimalHitRatio; best != nil && *best > 0 {
 		ratio += fmt.Sprintf(" (optimal %.4f, %.1f %%)", *best, 100*r.HitRatio / *best)
@@ -201,6 +210,10 @@ func workloadReport(r *workload.Result) *cli.Report {
 	t.Line("dropped_chunks", "Dropped chunks (no memory)", r.DroppedChunks)
 	t.Line("retrieved_bytes", "Retrieved (bytes)", r.RetrievedBytes)
 	t.Line("stored_bytes", "Stored (bytes)", r.StoredBytes)
+	if tiers {
+		t.Line("l2_read_bytes", "Read from L2 (bytes)", r.L2ReadBytes)
+		t.Line("l2_written_bytes", "Written to L2 (bytes)", r.L2WrittenBytes)
+	}
 	t.Line("wall_seconds", "Wall time (s)", r.WallSeconds)
 	t.Line("requests_per_second", "Requests per second", r.RequestsPerSecond)
 	t.Section("latency", "Latency")

@@ -17,10 +17,6 @@ import (
 // its default, as they are written and as they are printed; fewer of flags
 // that have not that many.
 func samples(s cli.Setting) (written, printed []string) {
-	if s.Name == "l2-adapter" && !s.Foreign {
-		texts := []string{`{"a":1}`, `{"b":2}`, `{"c":3}`}
-		return texts, texts
-	}
 	switch s.Kind {
 	case "BOOL":
 		other := strconv.FormatBool(s.Default != "true")
@@ -30,9 +26,12 @@ func samples(s cli.Setting) (written, printed []string) {
 	case "F":
 		return []string{"0.25", "0.75", "0.125"}, []string{"0.25", "0.75", "0.125"}
 	case "SIZE":
-		return []string{"2", "512MiB", "3"}, []string{"2 GiB", "512 MiB", "3 GiB"}
+		return []string{"2GiB", "512MiB", "3GiB"}, []string{"2 GiB", "512 MiB", "3 GiB"} // the unit of plain numbers differs
 	case "SECONDS":
 		return []string{"20", "3m", "1h"}, []string{"20s", "3m0s", "1h0m0s"}
+	case "JSON":
+		texts := []string{`{"a":1}`, `{"b":2}`, `{"c":3}`}
+		return texts, texts
 	case "LIST":
 		return []string{"a", "b", "c"}, []string{"[a]", "[b]", "[c]"}
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"github.com/lmcache-go/lmcache/internal/cli"
 	"github.com/lmcache-go/lmcache/internal/cli/flags"
 	"github.com/lmcache-go/lmcache/l1"
@@ -53,4 +55,13 @@ func memoryText(f *flags.L1) string {
 		return "private, lazy"
 	}
 	return "private"
+}
+
+// drainTimeout is how long a clean stop waits for stores to outer tiers; 0 on the
+// command line is not at all.
+func drainTimeout(f *flags.L1) time.Duration {
+	if f.ShutdownTimeout == 0 {
+		return -1
+	}
+	return f.ShutdownTimeout.Duration()
 }

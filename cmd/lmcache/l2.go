@@ -41,7 +41,7 @@ func l2Configs(p *cli.Problems, texts []string) []l2.Config {
 	}
 	for i, c := range configs {
 		for _, text := range c.Warnings {
-			p.Warn("--%s %d: %s", flag, i+1, text)
+			p.Warn("--%s %d (%s): %s", flag, i+1, c.Type, text)
 		}
 	}
 	return configs

@@ -46,7 +46,7 @@ func TestREQ_C9_NearestNames(t *testing.T) {
 		{"server --l1-size-gb 64MiB --eviction-policy LRU --http-port 9090", cli.ExitUsage, `--prometheus-port: port 9090 is also that of`},
 		{"bench workload --chunk-size 100", cli.ExitUsage, `--block-tokens: must be a multiple or a divisor of the chunk size 100, got 512`},
 		{"bench workload --format json --json", cli.ExitUsage, `--json: excludes --format`},
-		{"bench workload --l2-adapter {}", cli.ExitUsage, `--l2-adapter is not available in this version yet: there is no second tier`},
+		{"bench workload --l2-adapter {}", cli.ExitUsage, `--l2-adapter 1: type: is required`},
 	} {
 		r := newRun(t, nil)
 		code := r.app.Check(strings.Fields(c.args))

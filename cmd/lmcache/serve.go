@@ -51,6 +51,7 @@ func (c *serverCommand) Run(ctx context.Context, io *cli.IO) error {
 func (c *serverCommand) options(log *slog.Logger) lmcache.Options {
 	o := lmcache.Options{
 		ChunkTokens: c.ChunkSize, HashAlgorithm: c.HashAlgorithm, L1: l1Options(&c.L1), Logger: log,
+		DrainTimeout: drainTimeout(&c.L1),
 	}
 	if c.HashSeed != nil {
 		o.HashSeed = *c.HashSeed
@@ -81,8 +82,11 @@ func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options
 		return err
 	}
 	o.Bus = s.obs.bus
-	if s.engine, err = lmcache.Open(ctx, o); err != nil {
+	if err = c.tiers.open(ctx, s.log, &o); err != nil {
 		return err
+	}
+	if s.engine, err = lmcache.Open(ctx, o); err != nil {
+		return errors.Join(err, closeTiers(o.Tiers))
 	}
 	if err = s.obs.record(&c.Trace, storageConfig(o.ChunkTokens, o.L1), s.log); err != nil {
 		return err
@@ -162,6 +166,7 @@ func (c *serverCommand) plan(io *cli.IO) error {
 	r.Line("l1_memory", "L1 memory", memoryText(&c.L1))
 	r.Line("eviction_policy", "Eviction policy", c.L1.Policy)
 	r.Line("eviction_mode", "Eviction mode", c.L1.Mode)
+	c.tiers.describe(r)
 	at := func(on bool, host string, port int) any {
 		if !on {
 			return nil

@@ -9,6 +9,7 @@ import (
 type serverCommand struct {
 	flags.Server
 	flags.L1 `kong:"embed,set='l1_size_note=(required)',set='policy_note=(required)'"`
+	tiers
 	flags.HTTP
 	flags.Observability
 	flags.Trace
@@ -21,6 +22,7 @@ type serverCommand struct {
 func (*serverCommand) Examples() []string {
 	return []string{
 		"lmcache server --l1-size-gb 1 --eviction-policy LRU",
+		`lmcache server --l1-size-gb 1 --eviction-policy LRU --l2-adapter '{"type":"fs","base_path":"/tmp/kv","max_capacity_gb":10}'`,
 		"lmcache server --l1-size-gb 512MiB --eviction-policy LRU --http-port 0 --prometheus-port 0 --dry-run",
 	}
 }
@@ -30,7 +32,10 @@ func (c *serverCommand) Check(p *cli.Problems) {
 	c.Server.Check(p)
 	c.L1.Require(p)
 	c.L1.Check(p)
-	c.L1.WarnFull(p)
+	if c.L2.Keeps() {
+		c.L1.WarnFull(p)
+	}
+	c.tiers.check(p, &c.L1)
 	c.Observability.Check(p)
 	c.Trace.Check(p, &c.Observability)
 	checkEndpoint(p, &c.Observability.Spans)

@@ -9,6 +9,7 @@ import (
 type workloadCommand struct {
 	flags.Workload
 	flags.L1 `kong:"embed,set='l1_size_note=(1 GiB by default)',set='policy_note=(LRU by default)'"`
+	tiers
 	flags.Observability
 	flags.Trace
 	flags.Log
@@ -38,6 +39,7 @@ func (c *workloadCommand) Check(p *cli.Problems) {
 	if !p.IsBad("l1-capacity-chunks") && c.CapacityChunks > 0 {
 		flags.CheckMemory(p, "l1-capacity-chunks", c.options(nil).L1Bytes())
 	}
+	c.tiers.check(p, &c.L1)
 	c.Observability.Check(p)
 	if c.RequestLog == "-" {
 		p.Flag("request-log", "must be a file: stdout holds the result")

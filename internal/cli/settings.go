@@ -12,7 +12,7 @@ import (
 type Setting struct {
 	Name    string // of the flag, without dashes
 	Group   string // title under which the help lists it; may be empty
-	Kind    string // BOOL, TEXT, LIST, N, F, SIZE or SECONDS
+	Kind    string // BOOL, TEXT, LIST, JSON, N, F, SIZE or SECONDS
 	Allowed string // choices or bounds in words; may be empty
 	Default string // as the help shows it; may be empty
 	Help    string
@@ -65,7 +65,8 @@ func setting(flag *kong.Flag, from origin) Setting {
 	if flag.IsBool() {
 		s.Kind = "BOOL"
 	}
-	if list, ok := flag.Target.Interface().([]string); ok && flag.Tag.Has("json") {
+	if list, ok := reflect.TypeAssert[[]string](flag.Target); ok && flag.Tag.Has("json") {
+		s.Kind = "JSON"
 		for i, text := range list {
 			list[i] = maskJSON(text)
 		}

@@ -87,6 +87,9 @@ func (o Options) withDefaults() Options {
 	if o.Engine.L1.Policy == "" {
 		o.Engine.L1.Policy = l1.DefaultPolicy
 	}
+	if len(o.Engine.Tiers) > 0 {
+		o.NoOptimal = true // the bound is one of L1 alone
+	}
 	if o.Engine.L1.Align == 0 {
 		o.Engine.L1.Align = l1.DefaultAlign
 	}

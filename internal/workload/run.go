@@ -124,7 +124,12 @@ func (d *Driver) sum(reports []report) Result {
 	r.LookupMS, r.RetrieveMS, r.StoreMS = latencyOf(lookups), latencyOf(retrieves), latencyOf(stores)
 	d.tally.add(&r, o.Engine.ChunkTokens)
 	r.L1HitChunks = r.HitChunks - r.L2HitChunks
-	stats := d.engine.Stats().Storage.L1
+	all := d.engine.Stats().Storage
+	for i := range all.Tiers {
+		r.L2ReadBytes += all.Tiers[i].ReadBytes
+		r.L2WrittenBytes += all.Tiers[i].WrittenBytes
+	}
+	stats := all.L1
 	r.EvictedChunks = stats.EvictedObjects
 	r.CapacityChunks = stats.CapacityBytes / o.physicalBytes()
 	r.EventsDropped = d.bus.Stats().Dropped

@@ -85,16 +85,7 @@ type UpstreamShared struct {
 	GDSL1Backend     string   `name:"gds-l1-backend" treat:"refused" why:"host memory is the only first tier" upstream:"auto"`
 
 	// L2.
-	L2Adapter                  []string `name:"l2-adapter" treat:"later" why:"there is no second tier" upstream:""`
-	L2StorePolicy              string   `name:"l2-store-policy" treat:"later" why:"there is no second tier" upstream:"default"`
-	L2PrefetchPolicy           string   `name:"l2-prefetch-policy" treat:"later" why:"there is no second tier" upstream:"default"`
-	L2PrefetchMaxInFlight      string   `name:"l2-prefetch-max-in-flight" treat:"later" why:"there is no second tier" upstream:"8" numeric:""`
-	L2PrefetchLoadTimeout      string   `name:"l2-prefetch-load-timeout" treat:"later" why:"there is no second tier" numeric:""`
-	L2PrefetchMaxInflightBytes string   `name:"l2-prefetch-max-inflight-bytes" treat:"later" why:"there is no second tier" numeric:""`
-	L2StoreMaxInflightBytes    string   `name:"l2-store-max-inflight-bytes" treat:"later" why:"there is no second tier" numeric:""`
-	L2StoreMaxBacklog          string   `name:"l2-store-max-backlog" treat:"later" why:"there is no second tier" numeric:""`
-	DisableL1Retrieval         bool     `name:"disable-l1-retrieval" treat:"later" why:"there is no second tier" upstream:"false"`
-	PeriodicNotifierIntervalMS string   `name:"periodic-notifier-interval-ms" treat:"silent" why:"nothing is polled" upstream:"5" numeric:""`
+	PeriodicNotifierIntervalMS string `name:"periodic-notifier-interval-ms" treat:"silent" why:"nothing is polled" upstream:"5" numeric:""`
 
 	// Observability.
 	DisableGRPCMetrics            bool   `name:"disable-grpc-metrics" treat:"silent" why:"there is no gRPC listener" upstream:"false"`

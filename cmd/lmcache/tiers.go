@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/lmcache-go/lmcache"
+	"github.com/lmcache-go/lmcache/internal/cli"
+	"github.com/lmcache-go/lmcache/internal/cli/flags"
+	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/storage"
+)
+
+// tiers are the outer tiers of a command, as its flags describe them.
+type tiers struct {
+	flags.L2
+	Configs []l2.Config `kong:"-"`
+}
+
+// check reads the adapters and reports everything that is wrong with them.
+func (t *tiers) check(p *cli.Problems, l1 *flags.L1) {
+	t.L2.Check(p, l1)
+	t.Configs = l2Configs(p, t.Adapters)
+	for i := range t.Configs {
+		warnTimeouts(p, i, &t.Configs[i], l1.ReadTTL.Duration())
+	}
+}
+
+// warnTimeouts tells of calls that outlive the leases of what they move.
+func warnTimeouts(p *cli.Problems, i int, c *l2.Config, ttl time.Duration) {
+	d := c.Settings.WithDefaults().Timeouts
+	if longest := max(d.Store, d.Load); longest > ttl {
+		p.Warn("--l2-adapter %d (%s): a call may take %v, longer than --l1-read-ttl-seconds, %v", i+1, c.Type, longest, ttl)
+	}
+}
+
+// open opens the adapters, all or none, and sets the options of the engine that gets
+// them and closes them.
+func (t *tiers) open(ctx context.Context, log *slog.Logger, o *lmcache.Options) error {
+	if len(t.Configs) == 0 {
+		return nil
+	}
+	store, err := storage.StorePolicies().New(t.StorePolicy)
+	if err != nil {
+		return err
+	}
+	prefetch, err := storage.PrefetchPolicies().New(t.PrefetchPolicy)
+	if err != nil {
+		return err
+	}
+	var list []storage.Tier
+	for i := range t.Configs {
+		c := &t.Configs[i]
+		a, err := c.Open(ctx, log.With("l2_adapter", i, "l2_name", c.Type))
+		if err != nil {
+			return errors.Join(fmt.Errorf("--l2-adapter %d: %w", i+1, err), closeTiers(list))
+		}
+		list = append(list, storage.Tier{Adapter: a, Settings: c.Settings})
+	}
+	o.Tiers = list
+	o.Store = storage.StoreOptions{Policy: store, MaxInflight: int64(t.StoreBytes), MaxBacklog: t.StoreBacklog}
+	o.Prefetch = storage.PrefetchControl{
+		Policy: prefetch, MaxInflight: t.PrefetchInFlight, MaxBytes: int64(t.PrefetchBytes), Timeout: t.Timeout(), IgnoreL1: t.DisableL1,
+	}
+	return nil
+}
+
+// closeTiers closes the adapters of tiers that no engine has taken over. An adapter
+// may be closed twice.
+func closeTiers(list []storage.Tier) error {
+	var errs []error
+	for _, t := range list {
+		errs = append(errs, t.Adapter.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// describe adds a line for each tier to a plan.
+func (t *tiers) describe(r *cli.Report) {
+	for i, c := range t.Configs {
+		text, err := json.Marshal(c.Shown)
+		if err != nil {
+			text = []byte(c.Type)
+		}
+		r.Line(fmt.Sprintf("l2_adapter_%d", i), fmt.Sprintf("L2 adapter %d", i+1), string(text))
+	}
+}
