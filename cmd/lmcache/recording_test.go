@@ -130,6 +130,27 @@ func TestREQ_T19_Refusals(t *testing.T) {
 	}
 }
 
+// TestREQ_T15_Interrupted: a signal in the middle of the load closes the file in
+// order, with everything that was called.
+func TestREQ_T15_Interrupted(t *testing.T) {
+	leak.Check(t)
+	path := filepath.Join(t.TempDir(), "run.lct")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan int, 1)
+	r := newRun(t, nil)
+	go func() {
+		ended <- r.app.Run(ctx, strings.Fields("bench workload --l1-size-gb 64MiB --no-optimal --no-verify -q --trace-level storage --trace-output "+path))
+	}()
+	waitForSize(t, path, 50_000)
+	cancel(&cli.InterruptedError{Signal: syscall.SIGTERM})
+	if code := <-ended; code != cli.ExitTerminate {
+		t.Errorf("exit code %d:\n%s", code, r.stderr.String())
+	}
+	if calls, end, damage := recorded(t, path); calls < 20 || end == nil || end.Records != calls || end.Dropped != 0 || damage != "" {
+		t.Errorf("%d calls, end %v, %s", calls, end, damage)
+	}
+}
+
 // killedEnv makes the test binary record until it is killed.
 const killedEnv = "LMCACHE_TEST_RECORD_TO"
 
