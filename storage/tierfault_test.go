@@ -231,7 +231,7 @@ func TestREQ_S2_BuffersOfCallsThatIgnoreTheirContext(t *testing.T) {
 		for _, by := range []string{"ttl", "delete", "clear", "close"} {
 			t.Run(op+" "+by, func(t *testing.T) {
 				s := newShelf()
-				var hold chan struct{} // of the bubble
+				var hold chan struct{}        // of the bubble
 				var held atomic.Pointer[byte] // first byte of the buffer of the first call
 				s.item = func(what string, it *l2.Item) {
 					if what == op && held.CompareAndSwap(nil, &it.Data[0]) {

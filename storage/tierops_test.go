@@ -149,8 +149,8 @@ func TestREQ_S80_StuckCallsAreNamed(t *testing.T) {
 	}, func(o *storage.Options) { o.Logger = log })
 	var got []string
 	for _, l := range lines {
-		if strings.Contains(l, "takes long") {
-			got = append(got, l[strings.Index(l, "operation"):])
+		if rest, ok := strings.CutPrefix(l, "a call of an adapter of the cache takes long "); ok {
+			got = append(got, rest)
 		}
 	}
 	want := []string{
@@ -236,5 +236,68 @@ func TestTierOptions(t *testing.T) {
 	}
 	if err := (storage.Options{L1: l1Bytes(8), Store: storage.StoreOptions{Policy: storage.StoreSkipL1()}}).Validate(); err == nil {
 		t.Error("skip_l1 without a tier is valid")
+	}
+}
+
+// REQ-S59: an adapter whose stores always fail is unhealthy within a minute, and well
+// again when they do not.
+func TestREQ_S59_FailingStoresShow(t *testing.T) {
+	s := newShelf()
+	s.item = func(op string, it *l2.Item) {
+		if op == "store" {
+			it.Err = l2.ErrIO
+		}
+	}
+	w := newTierWorld(t, 32, []*shelf{s})
+	w.put("a")
+	w.flush()
+	if st := w.m.Stats().Tiers[0]; st.Healthy || st.FailuresByReason["io"] != 1 || st.Retries != 2 {
+		t.Errorf("got %+v", st)
+	}
+	s.item = nil
+	w.put("b")
+	w.flush()
+	if st := w.m.Stats().Tiers[0]; !st.Healthy {
+		t.Errorf("got %+v", st)
+	}
+}
+
+// A prefetch in a hurry does not open the breaker of a store that is only slower.
+func TestHurryIsNoOutage(t *testing.T) {
+	s := newShelf()
+	w := newTierWorld(t, 32, []*shelf{s})
+	s.keep(t, w.layout, "a")
+	for range 10 {
+		p := w.prefetch("a", storage.PrefetchOptions{Deadline: 100 * time.Microsecond})
+		if r := w.wait(p); r.Miss[0] != storage.MissDeadline {
+			t.Errorf("got %+v", r)
+		}
+		p.Release()
+	}
+	w.after(time.Second)
+	if st := w.m.Stats().Tiers[0]; st.Breaker != storage.BreakerClosed || st.Pins != 0 {
+		t.Errorf("got %+v", st)
+	}
+}
+
+// Quotas that the options name reach the tiers.
+func TestTierQuotasOfOptions(t *testing.T) {
+	s := newShelf()
+	w := newTierWorld(t, 64, []*shelf{s}, capped(16, &l2.Eviction{
+		Policy: l2.PolicyIsolatedLRU, Watermark: 1, Ratio: 1, DefaultQuota: 100 * storedBytes(),
+	}), func(o *storage.Options) {
+		o.L1.Policy, o.L1.Quotas = "IsolatedLRU", map[string]int64{"t1": 0, "t2": 1 << 20}
+	})
+	k := key("a")
+	k.Salt = "t2"
+	l, err := w.m.ReserveWrite(t.Context(), []kv.Key{k}, w.layout, storage.New, storage.WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Finish()
+	w.flush()
+	w.v.Run()
+	if got := w.m.Stats().Tiers[0].BytesBySalt["t2"]; got != storedBytes() {
+		t.Errorf("%d bytes", got)
 	}
 }
