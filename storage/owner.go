@@ -157,6 +157,28 @@ func (o *Owner) SubmitPrefetch(ctx context.Context, keys []kv.Key, layout kv.Lay
 	return p, nil
 }
 
+// Resolved tells that a prefetch of the owner has resolved: what it did not find, the
+// owner does not hold.
+func (o *Owner) Resolved(p *Prefetch) {
+	r, known := p.Status()
+	if !known || p.o.Warm {
+		return
+	}
+	for i, k := range p.keys {
+		if r.Found.Has(i) {
+			continue
+		}
+		list := o.unread[k]
+		kept := slices.DeleteFunc(list, func(h *unreadHold) bool { return h.p == p && h.pos == i })
+		o.open -= len(list) - len(kept)
+		if len(kept) == 0 {
+			delete(o.unread, k)
+		} else {
+			o.unread[k] = kept
+		}
+	}
+}
+
 // Enter claims a holder of each key, all or none, and opens a scope over them. The
 // leases are for their buffers only. Keys that the owner cannot read make an error,
 // a *ReadError if the manager was asked.

@@ -20,6 +20,20 @@ type player struct {
 	o      *Options
 	r      *Result
 	owners map[int64]*owner
+
+	// Of a replay in virtual time, in which nothing waits.
+	virtual    *storage.Virtual
+	verdict    *verdict
+	unresolved []*storage.Prefetch // by the call that was just made
+	waiting    map[int64]waiting   // by owner: its call whose prefetches are not resolved
+}
+
+// waiting is a lookup that is not resolved.
+type waiting struct {
+	call    *trace.Call
+	mono    float64
+	at      time.Time // virtual
+	handles []*storage.Prefetch
 }
 
 // owner is a recorded owner while it holds anything.
@@ -30,7 +44,7 @@ type owner struct {
 }
 
 func newPlayer(o *Options, r *Result) *player {
-	return &player{o: o, r: r, owners: make(map[int64]*owner)}
+	return &player{o: o, r: r, owners: make(map[int64]*owner), waiting: make(map[int64]waiting)}
 }
 
 // errVerify is what is wrong with a read whose bytes are.
@@ -57,9 +71,10 @@ func (p *player) play(ctx context.Context, c *trace.Call) (took time.Duration, e
 	switch c.Name {
 	case storage.CallFinishWrite:
 		begin = time.Now()
-		p.r.FailedKeys += int64(w.FinishWrite(c.Keys))
+		p.failed(w.FinishWrite(c.Keys))
 	case storage.CallReadExit:
 		begin = time.Now()
+		p.verdict.decided(nil)
 		if !w.Exit(c.Keys) && !w.endMissed(c.Keys) {
 			p.r.Unmatched++
 			p.o.Logger.Warn(fmt.Sprintf("trace replay: read_prefetched_results.__exit__ with no matching __enter__ (keys=%d); ignoring", len(c.Keys)))
@@ -67,9 +82,9 @@ func (p *player) play(ctx context.Context, c *trace.Call) (took time.Duration, e
 	case storage.CallFinishRead:
 		begin = time.Now()
 		if c.Aborted {
-			p.r.FailedKeys += int64(w.AbortRead(c.Keys))
+			p.failed(w.AbortRead(c.Keys))
 		} else {
-			p.r.FailedKeys += int64(w.FinishRead(c.Keys, c.Readers, holders(c)))
+			p.failed(w.FinishRead(c.Keys, c.Readers, holders(c)))
 		}
 	default:
 		return 0, trace.ErrUnknownCall
@@ -77,6 +92,12 @@ func (p *player) play(ctx context.Context, c *trace.Call) (took time.Duration, e
 	took = time.Since(begin)
 	p.settle(c.Owner)
 	return took, nil
+}
+
+// failed counts the keys of a finish that were not held any more.
+func (p *player) failed(n int) {
+	p.r.FailedKeys += int64(n)
+	p.verdict.decided(nil, value{valFailed, int64(n)})
 }
 
 // holders are those that a release means: a plain recording does not tell.
@@ -139,14 +160,18 @@ func (p *player) reserve(ctx context.Context, c *trace.Call) (time.Duration, err
 		p.settle(number(c))
 		return took, err
 	}
+	granted, n := make([]byte, (len(c.Keys)+7)/8), int64(0)
 	for i, b := range l.All() {
-		p.r.Reserved++
+		n++
+		granted[i/8] |= 1 << (i % 8)
 		if p.o.Fill == FillKey {
 			patternOf(&c.Keys[i], p.o.Seed).fill(b)
 		} else {
 			clear(b)
 		}
 	}
+	p.r.Reserved += n
+	p.verdict.decided(granted, value{valGranted, n})
 	if c.N != storage.NoCall {
 		w.keys = c.Keys
 	}
@@ -156,6 +181,7 @@ func (p *player) reserve(ctx context.Context, c *trace.Call) (time.Duration, err
 
 func (p *player) prefetch(ctx context.Context, c *trace.Call) (took time.Duration, err error) {
 	w := p.find(number(c))
+	var handles []*storage.Prefetch
 	rows := c.Rows
 	if rows == nil {
 		rows = []trace.Row{{Keys: c.Keys, Layout: c.Layout}}
@@ -170,17 +196,66 @@ func (p *player) prefetch(ctx context.Context, c *trace.Call) (took time.Duratio
 			err = errors.Join(err, e)
 			continue
 		}
-		res, e := h.Wait(ctx) // at once, as there is one tier
-		if e != nil {
-			err = errors.Join(err, e)
+		handles = append(handles, h)
+		if p.virtual != nil {
+			if _, known := h.Status(); !known {
+				p.unresolved = append(p.unresolved, h)
+			}
 			continue
 		}
-		p.r.Lookups++
-		p.r.Requested += int64(len(rows[i].Keys))
-		p.r.Hits += int64(res.Found.Count())
+		if _, e := h.Wait(ctx); e != nil { // at once, as there is one tier
+			err = errors.Join(err, e)
+		}
 	}
+	x := waiting{call: c, handles: handles}
+	if p.virtual != nil {
+		x.at, x.mono = p.virtual.Now(), p.verdict.mono
+	}
+	if len(p.unresolved) > 0 {
+		p.waiting[number(c)] = x
+		return took, err
+	}
+	p.found(w, x)
 	p.settle(number(c))
 	return took, err
+}
+
+// arrived takes up the lookup of an owner that has resolved.
+func (p *player) arrived(n int64) {
+	x := p.waiting[n]
+	delete(p.waiting, n)
+	p.verdict.calling(x.call, x.mono)
+	p.found(p.find(n), x)
+	p.settle(n)
+}
+
+// found counts what a lookup came to.
+func (p *player) found(w *owner, x waiting) {
+	var hits, inL1 int64
+	for _, h := range x.handles {
+		res, known := h.Status()
+		if !known {
+			continue // its wait has failed
+		}
+		if h.ID() >= 0 {
+			w.Resolved(h)
+		}
+		found := int64(res.Found.Count())
+		l1 := int64(res.L1)
+		if h.ID() >= 0 { // as far as it was leased at once
+			for l1 = 0; int(l1) < len(h.Keys()) && res.InL1.Has(int(l1)); l1++ {
+			}
+		}
+		hits, inL1 = hits+found, inL1+l1
+		p.r.Lookups++
+		p.r.Requested += int64(len(h.Keys()))
+		p.r.L1Hits += int64(res.L1)
+	}
+	p.r.Hits += hits
+	if p.virtual != nil {
+		p.r.waits = append(p.r.waits, p.virtual.Now().Sub(x.at))
+	}
+	p.verdict.decided(nil, value{valL1, inL1}, value{valHits, hits}, value{valL2, hits - inL1})
 }
 
 func (p *player) enter(ctx context.Context, c *trace.Call) (time.Duration, error) {
@@ -194,9 +269,11 @@ func (p *player) enter(ctx context.Context, c *trace.Call) (time.Duration, error
 		}
 		p.r.Misses++
 		w.missed = append(w.missed, c.Keys)
+		p.verdict.decided(nil, value{valReadable, 0})
 		return took, nil
 	}
 	p.r.Reads++
+	p.verdict.decided(nil, value{valReadable, 1})
 	if !p.o.Verify {
 		return took, nil
 	}

@@ -25,6 +25,21 @@ type Result struct {
 	Gaps, Lost               int64 // gap records, and the calls that they tell of
 	Malformed                int64 // frames that cannot be decoded
 	Late                     Late  // of Realtime
+	waits                    []time.Duration
+
+	// Of a replay in virtual time.
+	Virtual       bool
+	VirtualTime   time.Duration    // that has passed
+	L1Hits        int64            // of Hits, those that L1 had at submission
+	Evicted       int64            // objects that left L1 as memory was needed
+	L2Written     int64            // bytes
+	L2Read        int64            // bytes
+	OutcomeDigest string           // of everything that was decided, in order; hexadecimal
+	Compared      int64            // recorded values that were compared
+	Diverged      int64            // of these, not equal
+	Divergences   map[string]int64 // the same by what it was about
+	First         *Divergence      // nil: there is none
+	Unmet         int64            // recorded outcomes of calls that were not replayed
 
 	// Strict is the first thing that Options.Strict forbids; empty if there is none.
 	Strict string
@@ -38,6 +53,10 @@ func (r *Result) OK() bool { return r.Failed == 0 && r.Strict == "" }
 
 // HitRatio is the part of the requested keys that were found; NaN if there are none.
 func (r *Result) HitRatio() float64 { return float64(r.Hits) / float64(r.Requested) }
+
+// Wait is the percentile of the virtual times until lookups were resolved, by nearest
+// rank.
+func (r *Result) Wait(percent int) time.Duration { return rank(r.waits, percent) }
 
 // Op is the calls of one name.
 type Op struct {

@@ -1,0 +1,97 @@
+package replay
+
+import (
+	"errors"
+	"iter"
+
+	"github.com/lmcache-go/lmcache/storage"
+	"github.com/lmcache-go/lmcache/trace"
+)
+
+// Tape is a recording that has been decoded, so that it can be replayed many times, by
+// several goroutines at a time.
+type Tape struct {
+	entries []entry
+	damaged int64
+	gaps    int64
+	lost    int64
+
+	outcomes bool // some were recorded
+}
+
+// entry is one record of a Tape.
+type entry struct {
+	mono     float64 // seconds; never less than that of the entry before
+	name     string
+	call     *trace.Call // nil: there is no handler, or the arguments do not decode
+	own      bool        // a call that only the extended format has
+	outcomes []trace.Outcome
+}
+
+// ReadTape decodes records. Damage and gaps are counted; an error is one of reading.
+func ReadTape(records iter.Seq2[trace.Record, error]) (*Tape, error) {
+	t := &Tape{}
+	for rec, err := range records {
+		if _, damaged := errors.AsType[*trace.DamageError](err); damaged {
+			t.damaged++
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		t.add(&rec)
+	}
+	return t, nil
+}
+
+func (t *Tape) add(rec *trace.Record) {
+	e := entry{mono: rec.Mono, name: rec.Name, own: rec.Own()}
+	if n := len(t.entries); n > 0 {
+		e.mono = max(e.mono, t.entries[n-1].mono)
+	}
+	if g, ok, err := rec.Gap(); ok && err == nil {
+		t.gaps, t.lost = t.gaps+1, t.lost+g.Count
+	}
+	var err error
+	if e.outcomes, err = rec.Outcomes(); err != nil {
+		t.damaged++
+	}
+	t.outcomes = t.outcomes || len(e.outcomes) > 0
+	call, err := rec.Call()
+	switch {
+	case err == nil:
+		e.call = &call
+	case e.own && len(e.outcomes) == 0:
+		return // a gap, the end, or what a later version adds
+	}
+	t.entries = append(t.entries, e)
+}
+
+// Calls is how many records of the plain format there are.
+func (t *Tape) Calls() (n int64) {
+	for i := range t.entries {
+		if !t.entries[i].own {
+			n++
+		}
+	}
+	return n
+}
+
+// Bytes is the most that objects of the recording need at the same time, if nothing is
+// ever evicted: those of all keys that were reserved, once each.
+func (t *Tape) Bytes() (n int64) {
+	seen := make(map[storage.Key]bool)
+	for i := range t.entries {
+		c := t.entries[i].call
+		if c == nil || c.Name != storage.CallReserveWrite {
+			continue
+		}
+		for _, k := range c.Keys {
+			if !seen[k] {
+				seen[k] = true
+				n += c.Layout.Size()
+			}
+		}
+	}
+	return n
+}
