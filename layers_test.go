@@ -99,7 +99,7 @@ var layers = []layer{
 	// 3: the engine.
 	{
 		3, ".",
-		[]string{"eventbus", "gpu", "internal/invariants", "internal/runtime", "l1", "storage", "storage/kv"},
+		[]string{"eventbus", "gpu", "internal/invariants", "internal/runtime", "l1", "l2", "storage", "storage/kv"},
 		nil,
 		"the product links no concrete device, no adapter, no exporter and no command line that its user did not name",
 	},
@@ -142,7 +142,7 @@ var layers = []layer{
 	},
 	{
 		5, "server/http",
-		[]string{".", "gpu", "internal/loglevel", "internal/serving", "l1", "storage", "storage/kv"},
+		[]string{".", "gpu", "internal/loglevel", "internal/serving", "l1", "l2", "storage", "storage/kv"},
 		nil,
 		"a front end of one engine; the metrics handler is handed in",
 	},

@@ -21,6 +21,9 @@ type TierResult struct {
 	Tier int
 	Name string
 	Err  error
+
+	Deleted int // keys that were there and are gone, as far as the store knows
+	Skipped int // keys that stay: a prefetch is about to load them, or the store could not remove them
 }
 
 // DeleteL2 removes keys from a tier, or from AllTiers, and waits for the result of
@@ -38,8 +41,17 @@ func (m *Manager) DeleteL2(ctx context.Context, keys []kv.Key, index int) ([]Tie
 		t := m.tiers[i]
 		end := make(chan struct{})
 		done[n] = end
-		t.Delete(keys, func(_ []int64, err error) {
-			out[n] = TierResult{Tier: i, Name: t.Name(), Err: err}
+		t.Delete(keys, func(freed []int64, err error) {
+			r := TierResult{Tier: i, Name: t.Name(), Err: err}
+			for _, bytes := range freed {
+				switch {
+				case bytes > 0:
+					r.Deleted++
+				case bytes < 0:
+					r.Skipped++
+				}
+			}
+			out[n] = r
 			close(end)
 		})
 	}

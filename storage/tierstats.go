@@ -1,6 +1,11 @@
 package storage
 
-import "time"
+import (
+	"cmp"
+	"time"
+
+	"github.com/lmcache-go/lmcache/l2"
+)
 
 // BreakerState says whether calls reach an adapter.
 type BreakerState string
@@ -16,8 +21,14 @@ const (
 // are the reader's own.
 type TierStats struct {
 	Index   int    // position among the tiers
-	Name    string // registered type of the adapter
+	Name    string // in events, metrics and logs
+	Type    string // registered type of the adapter
 	Healthy bool
+
+	EvictionPolicy string         // empty: exact LRU when a store needs room
+	Watermark      float64        // of the capacity or of a quota, at which eviction begins
+	EvictionRatio  float64        // of the bytes, that one round takes
+	Info           map[string]any // what the adapter found out about itself; nil: nothing
 
 	Breaker        BreakerState
 	BreakerRetryIn time.Duration // open: until the next probe
@@ -39,15 +50,6 @@ type TierStats struct {
 	ReadBytes        int64 // from the adapter, since the start
 	Corrupt          int64 // objects that failed verification
 	FailuresByReason map[string]int64
-
-	BreakerReason string // why it is not closed
-	QueuedLoads   int    // objects that wait for a slot
-	QueuedStores  int
-	ReservedBytes int64          // for stores under way
-	Retries       int64          // of stores of single objects
-	Evicted       int64          // objects
-	Raw           bool           // objects are stored without a header: only their length can be verified
-	Details       map[string]any // what the adapter says of itself
 }
 
 // UsageFraction is the used part of the capacity; -1 if that is unknown or unlimited.
@@ -56,4 +58,18 @@ func (t *TierStats) UsageFraction() float64 {
 		return -1
 	}
 	return float64(t.UsedBytes) / float64(t.CapacityBytes)
+}
+
+// describe adds what is known of a tier's adapter.
+func (t *TierStats) describe(from *Tier) {
+	t.Type = cmp.Or(from.Settings.Type, from.Name)
+	if e := from.Settings.Eviction; e != nil {
+		t.EvictionPolicy, t.Watermark, t.EvictionRatio = e.Policy, e.Watermark, e.Ratio
+	}
+	if from.Adapter == nil {
+		return // a model
+	}
+	if d, ok := l2.AbilityOf[l2.Describer](from.Adapter); ok {
+		t.Info = d.Describe()
+	}
 }

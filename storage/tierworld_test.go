@@ -226,10 +226,3 @@ func (s *shelf) stores() string {
 	defer s.mu.Unlock()
 	return s.given
 }
-
-// lose takes an object away.
-func (s *shelf) lose(k kv.Key) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.objects, k)
-}

@@ -10,11 +10,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"strconv"
 	"syscall"
 
 	"github.com/lmcache-go/lmcache"
 	"github.com/lmcache-go/lmcache/internal/cli"
+	"github.com/lmcache-go/lmcache/internal/cli/flags"
 	httpserver "github.com/lmcache-go/lmcache/server/http"
 )
 
@@ -36,7 +38,7 @@ func (c *serverCommand) Run(ctx context.Context, io *cli.IO) error {
 	end()
 	switch {
 	case err == nil:
-		<-ctx.Done()
+		s.wait(ctx, c)
 		log.Info("Shutting down server...")
 	case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)): // a signal during the start
 		err = nil
@@ -107,8 +109,10 @@ func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options
 	if !c.HTTP.Disable {
 		build := readBuild()
 		s.front, err = httpserver.Listen(ctx, httpserver.Options{
-			Addr: net.JoinHostPort(c.HTTP.Host, strconv.Itoa(c.HTTP.Port)), Engine: s.engine, Metrics: metrics, Level: s.level, LevelChanged: s.levelChanged,
+			Addr: net.JoinHostPort(c.HTTP.Host, strconv.Itoa(c.HTTP.Port)), Engine: s.engine, Cache: s.engine, Metrics: metrics, Level: s.level, LevelChanged: s.levelChanged,
 			Logger: s.log, Version: build.Version, Commit: build.Commit, Listeners: listeners, Loops: s.obs.loops,
+			AdminToken: c.HTTP.AdminToken(), AuthAll: c.HTTP.AuthAll, InsecureAdmin: c.HTTP.Insecure,
+			AllowedHosts: c.HTTP.Allowed, NoAliases: !c.HTTP.Aliases, TierConfigs: c.tiers.shown(),
 		})
 		if err != nil {
 			return takenPort("http-port", c.HTTP.Host, c.HTTP.Port, err)
@@ -129,6 +133,39 @@ func (s *service) levelChanged() {
 	if err := s.obs.logs.debug.Refresh(); err != nil {
 		s.log.Error("messages of events cannot be logged", slog.Any("error", err))
 	}
+}
+
+// wait returns when ctx ends. Meanwhile SIGHUP reads the file of the token again.
+func (s *service) wait(ctx context.Context, c *serverCommand) {
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	defer signal.Stop(again)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-again:
+			s.readToken(c.HTTP.TokenFile)
+		}
+	}
+}
+
+// readToken replaces the administrator's token by the one that its file has now. The old
+// one stays if that is none.
+func (s *service) readToken(path string) {
+	if s.front == nil || path == "" {
+		s.log.Info("SIGHUP: there is no file to read again")
+		return
+	}
+	token, err := flags.ReadToken(path)
+	if err == nil {
+		err = s.front.SetAdminToken(token)
+	}
+	if err != nil {
+		s.log.Error("SIGHUP: the token stays as it was", slog.Any("error", err))
+		return
+	}
+	s.log.Info("SIGHUP: the token has been read again")
 }
 
 // takenPort says of an error to listen on a port that another program has it, and which

@@ -36,6 +36,7 @@ func (c *serverCommand) Check(p *cli.Problems) {
 		c.L1.WarnFull(p)
 	}
 	c.tiers.check(p, &c.L1)
+	c.HTTP.Check(p)
 	c.Observability.Check(p)
 	c.Trace.Check(p, &c.Observability)
 	checkEndpoint(p, &c.Observability.Spans)

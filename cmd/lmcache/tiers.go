@@ -89,3 +89,12 @@ func (t *tiers) describe(r *cli.Report) {
 		r.Line(fmt.Sprintf("l2_adapter_%d", i), fmt.Sprintf("L2 adapter %d", i+1), string(text))
 	}
 }
+
+// shown is the configuration of each tier for people, secrets masked.
+func (t *tiers) shown() []map[string]any {
+	list := make([]map[string]any, len(t.Configs))
+	for i := range t.Configs {
+		list[i] = t.Configs[i].Shown
+	}
+	return list
+}

@@ -54,14 +54,11 @@ func (g guard) allows(r *http.Request) (ok bool, why string) {
 	return true, ""
 }
 
-// administers reports whether r, which allows lets pass, may change something, and why
-// not. It must have come over a loopback listener, and not from a page of another site:
-// a browser sends no Origin with a plain link or image, but says where that was.
-func (g guard) administers(r *http.Request) (ok bool, why string) {
-	if !g.bound.IsLoopback() {
-		return false, "administrative routes are served on loopback addresses only"
-	}
-	switch site := r.Header.Get("Sec-Fetch-Site"); site {
+// sameSite reports whether r, which allows lets pass, comes from no page of another site,
+// and why not: a browser sends no Origin with a plain link or image, but says where that
+// was.
+func (g guard) sameSite(r *http.Request) (ok bool, why string) {
+	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "same-origin", "none":
 		return true, ""
 	default:

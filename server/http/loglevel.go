@@ -29,8 +29,7 @@ func (s *Server) logLevel(w http.ResponseWriter, r *http.Request) {
 
 // setLogLevel is for administrators.
 func (s *Server) setLogLevel(w http.ResponseWriter, r *http.Request, name string) {
-	if ok, why := s.guard.administers(r); !ok {
-		answer(w, r, http.StatusForbidden, detail{why})
+	if !s.administers(w, r) {
 		return
 	}
 	level, ok := loglevel.Parse(name)

@@ -8,6 +8,10 @@ import (
 	"net/http"
 
 	"github.com/lmcache-go/lmcache"
+	"github.com/lmcache-go/lmcache/l1"
+	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/storage"
+	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
 // DefaultAddr is where the server listens if nothing else is said.
@@ -19,10 +23,23 @@ type Engine interface {
 	Stats() lmcache.Stats
 }
 
+// Cache is what administrators change. lmcache.Engine is one. Its methods are called
+// from any goroutine.
+type Cache interface {
+	Clear(ctx context.Context, force bool) (int, error)
+	Delete(ctx context.Context, keys []kv.Key, force bool) ([]l1.Code, error)
+	SetQuota(salt string, bytes int64) error
+	DeleteQuota(salt string) bool
+	Quotas() []storage.Quota
+	ListL2(ctx context.Context, tier int, q l2.ListQuery) (l2.Page, error)
+	DeleteL2(ctx context.Context, keys []kv.Key, tier int) ([]storage.TierResult, error)
+}
+
 // Options configures a Server. Engine is required.
 type Options struct {
 	Addr         string                        // host:port; empty: DefaultAddr; port 0: any free one
 	Engine       Engine                        // what /status and /healthcheck tell about
+	Cache        Cache                         // what /cache and /quota change; nil: 404
 	Metrics      http.Handler                  // answers /metrics; nil: 404
 	Logger       *slog.Logger                  // access at DEBUG, trouble at WARN; nil: no logs
 	Level        *slog.LevelVar                // what /loglevel shows and sets; nil: 404
@@ -34,6 +51,14 @@ type Options struct {
 	Ready        func(context.Context) []Check // further checks for /readyz; nil: none
 	Live         func(context.Context) []Check // further checks for /livez; nil: none
 	Loops        func() []lmcache.LoopStats    // background loops besides the engine's, as those of its bus; nil: none
+	TierConfigs  []map[string]any              // configuration of each outer tier for /status, secrets masked; nil: not shown
+	NoAliases    bool                          // without the paths of LMCache's older versions
+
+	// AdminToken is what whoever changes something has to show, at least MinToken bytes.
+	// Without one, loopback listeners let everybody change things and others nobody.
+	AdminToken    string
+	AuthAll       bool // everything but probes needs the token
+	InsecureAdmin bool // without a token every address lets everybody change things
 }
 
 // Check is one condition of readiness or liveness.
@@ -59,3 +84,21 @@ func (o Options) withDefaults() Options {
 
 // errNoEngine says that Options.Engine is missing.
 var errNoEngine = errors.New("httpserver: no engine")
+
+// validate reports all problems of o at once.
+func (o *Options) validate() error {
+	var errs []error
+	if o.Engine == nil {
+		errs = append(errs, errNoEngine)
+	}
+	if n := len(o.AdminToken); n > 0 && n < MinToken {
+		errs = append(errs, errShortToken)
+	}
+	if o.AuthAll && o.AdminToken == "" {
+		errs = append(errs, errNoToken)
+	}
+	if o.AuthAll && o.InsecureAdmin {
+		errs = append(errs, errOpenAuth)
+	}
+	return errors.Join(errs...)
+}

@@ -19,7 +19,8 @@ const protocolVersion = "0.5.6"
 // handler is everything a request passes through.
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
-	get := func(path string, h http.HandlerFunc) { mux.Handle("GET "+path, deadline(h)) }
+	add := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, deadline(h)) }
+	get := func(path string, h http.HandlerFunc) { add("GET "+path, h) }
 	get("/{$}", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, r, http.StatusOK, struct {
 			Status  string `json:"status"`
@@ -51,7 +52,25 @@ func (s *Server) handler() http.Handler {
 	if s.o.Level != nil {
 		get("/loglevel", s.logLevel)
 	}
+	get("/config/adapters", s.adapters)
+	if s.o.Cache != nil {
+		s.cacheRoutes(add)
+	}
+	if !s.o.NoAliases {
+		s.aliases(add)
+	}
 	return s.logged(s.safely(s.check(route(mux))))
+}
+
+// cacheRoutes are those of Options.Cache.
+func (s *Server) cacheRoutes(add func(pattern string, h http.HandlerFunc)) {
+	add("POST /cache/clear", s.admin(s.clear))
+	add("GET /cache/objects", s.listObjects)
+	add("DELETE /cache/objects", s.admin(s.deleteObjects))
+	add("GET /quota", s.listQuotas)
+	add("GET /quota/{salt}", s.getQuota)
+	add("PUT /quota/{salt}", s.admin(s.setQuota))
+	add("DELETE /quota/{salt}", s.admin(s.deleteQuota))
 }
 
 // health says whether the engine can be used.
@@ -69,6 +88,11 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 
 // status answers /status.
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+	s.tellStatus(w, r, func(st *status) any { return st })
+}
+
+// tellStatus answers with what form makes of the state.
+func (s *Server) tellStatus(w http.ResponseWriter, r *http.Request, form func(*status) any) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.panicked(r, v)
@@ -82,7 +106,8 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	st.Version, st.Ready = s.o.Version, allOK(s.readiness(r.Context(), stats))
 	st.Listeners = map[string]string{"http": s.URL()}
 	maps.Copy(st.Listeners, s.o.Listeners)
-	answerIndented(w, r, http.StatusOK, st)
+	st.StorageManager.showConfigs(s.o.TierConfigs)
+	answerIndented(w, r, http.StatusOK, form(&st))
 }
 
 // readiness are the conditions for taking requests.
@@ -168,17 +193,6 @@ type refusal struct {
 func (f *refusal) Header() http.Header         { return f.header }
 func (f *refusal) Write(b []byte) (int, error) { return len(b), nil }
 func (f *refusal) WriteHeader(status int)      { f.status = status }
-
-// check refuses requests that were not meant for this listener.
-func (s *Server) check(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if ok, why := s.guard.allows(r); !ok {
-			answer(w, r, http.StatusForbidden, detail{why})
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
-}
 
 // safely keeps one broken request from the others.
 func (s *Server) safely(h http.Handler) http.Handler {

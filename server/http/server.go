@@ -30,13 +30,15 @@ type Server struct {
 	o       Options
 	life    *serving.Server
 	guard   guard
+	token   token
+	noted   notedQuotas
 	closing atomic.Bool
 }
 
 // Listen binds the address and serves until Close. ctx is for binding only.
 func Listen(ctx context.Context, o Options) (*Server, error) {
-	if o.Engine == nil {
-		return nil, errNoEngine
+	if err := o.validate(); err != nil {
+		return nil, err
 	}
 	o = o.withDefaults()
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Addr)
@@ -44,6 +46,7 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 		return nil, bindError(o.Addr, err)
 	}
 	s := &Server{o: o, guard: newGuard(o.Addr, ln.Addr(), o.AllowedHosts)}
+	s.token.set(o.AdminToken)
 	host, _, _ := net.SplitHostPort(o.Addr) // it could be listened on
 	s.life = serving.New("httpserver", &http.Server{
 		Handler: s.handler(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout,
@@ -51,10 +54,34 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 	}, newLimit(ln, maxConnections), host)
 	s.life.Start()
 	o.Logger.InfoContext(ctx, "HTTP server listening on "+s.URL(), slog.String("url", s.URL()))
-	if o.Level != nil && !s.guard.bound.IsLoopback() {
-		o.Logger.WarnContext(ctx, "HTTP: changes of the log level are refused, because "+s.URL()+" is not a loopback address")
-	}
+	s.warn(ctx)
 	return s, nil
+}
+
+// warn tells who may change something, where that may surprise.
+func (s *Server) warn(ctx context.Context) {
+	if s.guard.bound.IsLoopback() || s.o.AdminToken != "" || s.o.Level == nil && s.o.Cache == nil {
+		return
+	}
+	if s.o.InsecureAdmin {
+		s.o.Logger.WarnContext(ctx, "HTTP: whoever reaches "+s.URL()+" may change the cache and the log level, without a token")
+		return
+	}
+	s.o.Logger.WarnContext(ctx, "HTTP: changes of the cache and of the log level are refused, because "+s.URL()+
+		" is not a loopback address and there is no token (--admin-token-file)")
+}
+
+// SetAdminToken replaces Options.AdminToken where there was one, as when its file has
+// changed. It is refused if it is too short.
+func (s *Server) SetAdminToken(text string) error {
+	if s.o.AdminToken == "" {
+		return errNoToken
+	}
+	if len(text) < MinToken {
+		return errShortToken
+	}
+	s.token.set(text)
+	return nil
 }
 
 // bindError names the address and says what to do about it.

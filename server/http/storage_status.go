@@ -15,7 +15,11 @@ type storageStatus struct {
 	IsHealthy           bool                      `json:"is_healthy"`
 	L1Managers          map[string]l1Status       `json:"l1_managers"`
 	EvictionControllers map[string]evictionStatus `json:"l1_eviction_controllers"`
-	L2Adapters          []string                  `json:"l2_adapters"`
+	StoreController     storeStatus               `json:"store_controller"`
+	StoreControllers    map[string]storeStatus    `json:"store_controllers"`
+	PrefetchController  prefetchStatus            `json:"prefetch_controller"`
+	TierEvictions       tierEvictions             `json:"l2_eviction_controller"`
+	L2Adapters          []tierStatus              `json:"l2_adapters"`
 	NumL2Adapters       int                       `json:"num_l2_adapters"`
 	L1Usage             [2]int64                  `json:"l1_usage"` // used, total
 	CapacityByBackend   map[string]int64          `json:"l1_capacity_bytes_by_backend"`
@@ -114,9 +118,17 @@ func newStorageStatus(s lmcache.Stats, now time.Time) storageStatus {
 		age := max(now.Sub(m.LastEviction), 0).Seconds()
 		evict.LastAge = &age
 	}
+	stores, fetches := newStoreStatus(&s), newPrefetchStatus(&s)
+	tiers := make([]tierStatus, len(s.Storage.Tiers))
+	ok := open && evict.IsHealthy && stores.IsHealthy && fetches.IsHealthy
+	for i := range tiers {
+		tiers[i] = newTierStatus(&s.Storage.Tiers[i])
+		ok = ok && tiers[i].IsHealthy
+	}
 	return storageStatus{
-		IsHealthy: open && evict.IsHealthy, L1Managers: map[string]l1Status{theOne: mem}, EvictionControllers: map[string]evictionStatus{theOne: evict},
-		L2Adapters: []string{}, L1Usage: [2]int64{m.UsedBytes, m.CapacityBytes}, CapacityByBackend: dram,
+		IsHealthy: ok, L1Managers: map[string]l1Status{theOne: mem}, EvictionControllers: map[string]evictionStatus{theOne: evict},
+		StoreController: stores, StoreControllers: map[string]storeStatus{theOne: stores}, PrefetchController: fetches, TierEvictions: newTierEvictions(&s),
+		L2Adapters: tiers, NumL2Adapters: len(tiers), L1Usage: [2]int64{m.UsedBytes, m.CapacityBytes}, CapacityByBackend: dram,
 		L1Manager: mem, EvictionController: evict, Eviction: policyStatus{m.Policy}, BootID: s.BootID, Closed: s.Storage.Closed,
 	}
 }

@@ -39,14 +39,9 @@ type Upstream struct {
 	ServerModule           []string `name:"server-module" treat:"refused" why:"no code is loaded at run time" upstream:""`
 
 	// HTTP.
-	AdminTokenFile    string   `name:"admin-token-file" treat:"later" why:"there are no administrative routes"`
-	HTTPAuthAll       bool     `name:"http-auth-all" treat:"later" why:"there are no tokens" upstream:"false"`
-	HTTPInsecureAdmin bool     `name:"http-insecure-admin" treat:"later" why:"there are no administrative routes" upstream:"false"`
-	TLSCert           string   `name:"tls-cert" treat:"later"`
-	TLSKey            string   `name:"tls-key" treat:"later"`
-	HTTPAllowedHost   []string `name:"http-allowed-host" treat:"later" upstream:""`
-	HTTPAliases       bool     `name:"http-aliases" treat:"later" upstream:"true"`
-	EnablePprof       bool     `name:"enable-pprof" treat:"later" upstream:"false"`
+	TLSCert     string `name:"tls-cert" treat:"later"`
+	TLSKey      string `name:"tls-key" treat:"later"`
+	EnablePprof bool   `name:"enable-pprof" treat:"later" upstream:"false"`
 
 	// Peers and coordinator.
 	P2PAdvertiseURL                  string `name:"p2p-advertise-url" treat:"refused" why:"servers do not talk to each other" upstream:""`

@@ -102,6 +102,5 @@ func (t *Tier) canary(ctx context.Context) error {
 	if err := t.adapter.Delete(ctx, keys, freed); err != nil {
 		return fmt.Errorf("delete: %w", err)
 	}
-	t.learnLimit()
 	return nil
 }
