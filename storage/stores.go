@@ -63,6 +63,7 @@ type storeTier struct {
 // storeEntry is an object that is not yet in all of its tiers.
 type storeEntry struct {
 	key        kv.Key
+	after      kv.Key // the chunk before in the prompt, if known
 	layout     kv.Layout
 	seq        uint64
 	at         time.Time
@@ -120,11 +121,11 @@ func (c *storeControl) committed(at time.Time, keys []kv.Key, layout kv.Layout) 
 	c.mu.Lock()
 	defer c.unlock()
 	var refused []kv.Key
-	for _, k := range keys {
-		if !c.takeLocked(at, k, layout) {
-			refused = append(refused, k)
+	tier.Chain(keys, func(i int, prev kv.Key) {
+		if !c.takeLocked(at, keys[i], prev, layout) {
+			refused = append(refused, keys[i])
 		}
-	}
+	})
 	c.mu.ended = append(c.mu.ended, refused...)
 	c.trimLocked(at)
 	c.armLocked()
@@ -133,7 +134,7 @@ func (c *storeControl) committed(at time.Time, keys []kv.Key, layout kv.Layout) 
 
 // takeLocked makes an entry for a new object, unless it has one: then its store, or
 // the one that runs, is also this one's. It reports whether the object has one.
-func (c *storeControl) takeLocked(at time.Time, k kv.Key, layout kv.Layout) bool {
+func (c *storeControl) takeLocked(at time.Time, k, prev kv.Key, layout kv.Layout) bool {
 	if e := c.mu.entries[k]; e != nil {
 		if e.running == 0 && !e.layout.Equal(layout) {
 			e.layout = layout
@@ -148,7 +149,7 @@ func (c *storeControl) takeLocked(at time.Time, k kv.Key, layout kv.Layout) bool
 		return false
 	}
 	c.mu.seq++
-	e := &storeEntry{key: k, layout: layout, seq: c.mu.seq, at: at, todo: todo, isHeld: true, prev: c.mu.tail}
+	e := &storeEntry{key: k, after: prev, layout: layout, seq: c.mu.seq, at: at, todo: todo, isHeld: true, prev: c.mu.tail}
 	c.mu.entries[k] = e
 	if e.prev != nil {
 		e.prev.next = e

@@ -95,7 +95,7 @@ func (c *storeControl) beginLocked(i int, batch []*storeEntry, at time.Time) int
 			e.running |= 1 << i
 			t.entries = append(t.entries, e)
 			t.bytes += e.layout.Size()
-			t.job.Objects = append(t.job.Objects, tier.Object{Key: e.key, Layout: e.layout, Data: c.m.tierBytes(i, lease.Buffer(n)), Sum: &e.sum})
+			t.job.Objects = append(t.job.Objects, tier.Object{Key: e.key, After: e.after, Layout: e.layout, Data: c.m.tierBytes(i, lease.Buffer(n)), Sum: &e.sum})
 			continue
 		case err == nil && lease.Code(n) == l1.KeyNotReadable:
 			locked = append(locked, e.key)

@@ -341,3 +341,29 @@ func TestStoreBacklog(t *testing.T) {
 		t.Errorf("stored %s; %d drops of four", s.has(), dropped)
 	}
 }
+
+// Eviction in a tier takes the tails of prompts first, also of one that was stored in
+// several tasks.
+func TestTierEvictsTails(t *testing.T) {
+	s := newShelf()
+	w := newTierWorld(t, 64, []*shelf{s}, capped(8, nil), func(o *storage.Options) {
+		o.Tiers[0].Settings.Workers, o.Tiers[0].Settings.PerOpWorkers = 1, 2
+	})
+	w.put("abcdefgh")
+	w.flush()
+	w.put("x")
+	w.flush()
+	w.put("y")
+	w.flush()
+	if s.has() != "abcdefxy" {
+		t.Errorf("the tier has %s", s.has())
+	}
+	if _, err := w.m.DeleteL2(t.Context(), keys("c"), 0); err != nil {
+		t.Fatal(err)
+	}
+	w.put("z12") // z fits; for the others b and then a go, the oldest with nothing behind them
+	w.flush()
+	if s.has() != "12defxyz" {
+		t.Errorf("the tier has %s", s.has())
+	}
+}

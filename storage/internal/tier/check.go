@@ -17,6 +17,7 @@ func (t *Tier) check() error {
 	var bytes, erasing, objects int64
 	pins := 0
 	salts := make(map[uint32]int64)
+	children := make(map[uint32]uint32)
 	for id := range x.entries {
 		e := &x.entries[id]
 		if !e.live {
@@ -31,12 +32,20 @@ func (t *Tier) check() error {
 		if e.pins > 0 {
 			pins++
 		}
+		if p := x.parent(e); p != 0 && !e.erasing {
+			children[p]++
+		}
 		if x.ids[e.key] != uint32(id) {
 			bad("entry %d is not found under its key", id)
 		}
 	}
 	if bytes != x.bytes || erasing != x.erasing || objects != x.objects || pins != x.pins || len(x.ids) != int(objects) {
 		bad("there are %d objects of %d bytes, %d being deleted, %d pinned; counted %d, %d, %d, %d", objects, bytes, erasing, pins, x.objects, x.bytes, x.erasing, x.pins)
+	}
+	for id := range x.entries {
+		if e := &x.entries[id]; e.live && e.children != children[uint32(id)] {
+			bad("entry %d has %d successors, counted %d", id, children[uint32(id)], e.children)
+		}
 	}
 	for id := range x.tenants {
 		if n := &x.tenants[id]; n.bytes != salts[uint32(id)] {

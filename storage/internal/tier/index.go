@@ -27,17 +27,19 @@ type index struct {
 
 // entry is one stored object.
 type entry struct {
-	key     kv.Key
-	size    int64
-	since   time.Time // stored or found
-	used    time.Time // before this process, as the scan tells
-	salt    uint32
-	gen     uint32 // raised when the record is used again
-	pins    uint32
-	used1   bool // used by this process
-	erasing bool // a deletion is under way: neither found nor evicted
-	live    bool
-	own     bool // this process has stored it
+	key      kv.Key
+	size     int64
+	since    time.Time // stored or found
+	used     time.Time // before this process, as the scan tells
+	salt     uint32
+	gen      uint32 // raised when the record is used again
+	pins     uint32
+	prev     pinned // the chunk before in the prompt, as far as is known
+	children uint32 // those after it that are neither gone nor going
+	used1    bool   // used by this process
+	erasing  bool   // a deletion is under way: neither found nor evicted
+	live     bool
+	own      bool // this process has stored it
 }
 
 // tenant is what the objects of one salt take.
@@ -113,6 +115,9 @@ func (x *index) remove(id uint32) {
 		x.erasing -= e.size
 	} else {
 		x.policy.Remove(id)
+		if p := x.parent(e); p != 0 {
+			x.orphan(p)
+		}
 	}
 	if e.pins > 0 {
 		x.pins--
@@ -167,6 +172,9 @@ func (x *index) erase(id uint32) {
 	e.erasing = true
 	x.erasing += e.size
 	x.policy.Remove(id)
+	if p := x.parent(e); p != 0 {
+		x.orphan(p)
+	}
 }
 
 // keep ends erase of an entry that could not be deleted. It is the newest now, so
@@ -176,8 +184,14 @@ func (x *index) keep(id uint32, now time.Time) {
 	e.erasing = false
 	x.erasing -= e.size
 	x.policy.Insert(id, e.size, e.salt, now)
+	if e.children > 0 {
+		x.policy.Block(id)
+	}
 	if e.pins > 0 {
 		x.policy.Pin(id)
+	}
+	if p := x.parent(e); p != 0 {
+		x.adopt(p)
 	}
 }
 
@@ -199,13 +213,6 @@ func (t *Tier) addLocked(k kv.Key, size int64, now time.Time, own bool) uint32 {
 	e.used1 = true
 	e.own = e.own || own
 	return id
-}
-
-// touchLocked notes that an object was used.
-func (t *Tier) touchLocked(k kv.Key) {
-	if id := t.mu.index.find(k); id != 0 {
-		t.mu.index.touch(id, t.rt.Now())
-	}
 }
 
 // forgetLocked notes that an object is not there any more.

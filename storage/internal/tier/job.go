@@ -12,6 +12,7 @@ type Object struct {
 	Key    kv.Key
 	Layout kv.Layout
 	Data   []byte // logical length, physical capacity; nil where objects have no bytes
+	After  kv.Key // the chunk before in the prompt; zero: not known
 	Sum    *Sum   // of a store: remembers the checksum for other tiers; may be nil
 
 	// What became of it, to be read in Done.
@@ -82,8 +83,22 @@ func (t *Tier) settleLocked(j *Job, i int, err error) {
 	}
 	if j.open--; j.open == 0 {
 		j.closed = true
+		t.orderLocked(j)
 		t.later(func() { j.Done(j) })
 		t.returnLocked(j)
+	}
+}
+
+// orderLocked makes the objects of a job the most recently used, the first of the
+// prompt last, and links them.
+func (t *Tier) orderLocked(j *Job) {
+	now := t.rt.Now()
+	for i := len(j.Objects) - 1; i >= 0; i-- {
+		o := &j.Objects[i]
+		if id := t.mu.index.find(o.Key); id != 0 && o.Err == nil {
+			t.mu.index.touch(id, now)
+			t.linkLocked(o.After, o.Key)
+		}
 	}
 }
 

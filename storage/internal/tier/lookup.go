@@ -119,6 +119,11 @@ func (t *Tier) answeredLocked(c *call, l *lookupJob, err error, began time.Time)
 		a.Found[i] = true
 		ids = append(ids, id)
 	}
+	Chain(l.keys, func(i int, prev kv.Key) {
+		if a.Found[i] {
+			t.linkLocked(prev, l.keys[i])
+		}
+	})
 	if asked {
 		t.mu.breaker.success(t, c.round, now)
 	}

@@ -207,6 +207,7 @@ func (t *Tier) storedLocked(j *Job, i int, it *l2.Item, err error, now time.Time
 		size = t.format.StoredSize(len(it.Head), it.N)
 	}
 	t.addLocked(o.Key, size, now, true)
+	t.linkLocked(o.After, o.Key)
 	t.settleLocked(j, i, nil)
 }
 
@@ -234,7 +235,6 @@ func (t *Tier) loadedLocked(j *Job, i int, it *l2.Item, err error, now time.Time
 		o.N = it.N
 		j.Moved += it.N
 		t.mu.counts.read += it.N
-		t.touchLocked(o.Key)
 	case l2.ReasonNotFound:
 		t.forgetLocked(o.Key, now)
 	case l2.ReasonCorrupt:
