@@ -46,6 +46,8 @@ func (m *Manager) tierStats() []TierStats {
 			InflightCalls: s.Calls, OldestCall: s.OldestCall, Pins: s.Pins,
 			UsedBytes: s.UsedBytes, CapacityBytes: s.Capacity, Objects: s.Objects, BytesBySalt: s.BytesBySalt, ScanComplete: s.Complete,
 			WrittenBytes: s.Written, ReadBytes: s.Read, Corrupt: s.Corrupt, FailuresByReason: failures,
+			BreakerReason: s.Reason, QueuedLoads: s.QueuedLoads, QueuedStores: s.QueuedStores, ReservedBytes: s.Reserved,
+			Retries: s.Retries, Evicted: s.Evicted, Raw: s.Raw, Details: s.Details,
 		}
 		list[i].describe(&m.o.Tiers[i])
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -230,11 +231,10 @@ func TestREQ_S2_BuffersOfCallsThatIgnoreTheirContext(t *testing.T) {
 		for _, by := range []string{"ttl", "delete", "clear", "close"} {
 			t.Run(op+" "+by, func(t *testing.T) {
 				s := newShelf()
-				var hold chan struct{} // of the bubble
-				var held [][]byte
+				var hold chan struct{}        // of the bubble
+				var held atomic.Pointer[byte] // first byte of the buffer of the first call
 				s.item = func(what string, it *l2.Item) {
-					if what == op && held == nil {
-						held = [][]byte{it.Data}
+					if what == op && held.CompareAndSwap(nil, &it.Data[0]) {
 						<-hold
 						if op == "load" { // as late as can be
 							fill(it.Data, '!')
@@ -282,7 +282,7 @@ func TestREQ_S2_BuffersOfCallsThatIgnoreTheirContext(t *testing.T) {
 								t.Fatal(err)
 							}
 							for _, b := range l.All() {
-								if len(held) > 0 && &b[0] == &held[0][0] {
+								if &b[0] == held.Load() {
 									t.Error("the buffer was handed out")
 								}
 								fill(b, n[0])

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/lmcache-go/lmcache/l1"
@@ -144,13 +146,13 @@ func (m *Manager) openTiers(ctx context.Context) error {
 			PinTTL: m.l1.Stats().ReadTTL, Sink: s,
 		}))
 	}
-	for salt, bytes := range m.o.L1.Quotas {
-		for _, t := range m.tiers {
-			t.SetQuota(salt, bytes)
-		}
-	}
 	m.stores = newStoreControl(m)
 	m.fetches = newFetchControl(m)
+	for _, salt := range slices.Sorted(maps.Keys(m.o.L1.Quotas)) {
+		for _, t := range m.tiers {
+			t.SetQuota(salt, m.o.L1.Quotas[salt])
+		}
+	}
 	for _, t := range m.tiers {
 		if err := t.Probe(ctx); err != nil {
 			return errors.Join(err, m.closeTiers(ctx))

@@ -50,6 +50,15 @@ type TierStats struct {
 	ReadBytes        int64 // from the adapter, since the start
 	Corrupt          int64 // objects that failed verification
 	FailuresByReason map[string]int64
+
+	BreakerReason string // why it is not closed
+	QueuedLoads   int    // objects that wait for a slot
+	QueuedStores  int
+	ReservedBytes int64          // for stores under way
+	Retries       int64          // of stores of single objects
+	Evicted       int64          // objects
+	Raw           bool           // objects are stored without a header: only their length can be verified
+	Details       map[string]any // what the adapter says of itself
 }
 
 // UsageFraction is the used part of the capacity; -1 if that is unknown or unlimited.

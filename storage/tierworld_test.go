@@ -226,3 +226,10 @@ func (s *shelf) stores() string {
 	defer s.mu.Unlock()
 	return s.given
 }
+
+// lose takes an object away.
+func (s *shelf) lose(k kv.Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.objects, k)
+}

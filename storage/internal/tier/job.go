@@ -79,7 +79,13 @@ func (t *Tier) settleLocked(j *Job, i int, err error) {
 	}
 	o.state, o.Err = objectDone, err
 	if err != nil {
-		t.failedLocked(reasonOf(err), 1)
+		why := reasonOf(err)
+		t.failedLocked(why, 1)
+		if why.Transient() {
+			t.mu.counts.lastFailure = t.rt.Now()
+		}
+	} else {
+		t.mu.counts.lastSuccess = t.rt.Now()
 	}
 	if j.open--; j.open == 0 {
 		j.closed = true

@@ -55,8 +55,8 @@ func (t *Tier) askLocked(l *lookupJob, now time.Time) {
 	t.mu.asking++
 	l.found = make([]l2.Found, len(l.keys))
 	c := &call{op: opLookup, keys: len(l.keys), deadline: now.Add(t.s.Timeouts.Lookup)}
-	if !l.deadline.IsZero() && l.deadline.Before(c.deadline) {
-		c.deadline = l.deadline
+	if end := l.deadline.Add(drain); !l.deadline.IsZero() && end.Before(c.deadline) {
+		c.deadline = end // not sooner: a prefetch in a hurry says nothing about the store
 	}
 	began := now
 	c.do = func(ctx context.Context) error { return t.adapter.Lookup(ctx, l.keys, l.found) }

@@ -102,5 +102,6 @@ func (t *Tier) canary(ctx context.Context) error {
 	if err := t.adapter.Delete(ctx, keys, freed); err != nil {
 		return fmt.Errorf("delete: %w", err)
 	}
+	t.learnLimit()
 	return nil
 }

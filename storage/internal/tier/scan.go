@@ -60,6 +60,7 @@ func (t *Tier) scan(ctx context.Context, s l2.Scanner) error {
 	}
 	take()
 	t.order()
+	t.learnLimit()
 	return nil
 }
 

@@ -127,8 +127,8 @@ func (t *Tier) serdeName() string {
 	return t.serde.Name()
 }
 
-// Submit queues a job, which must not be used again. Its callbacks may run before
-// Submit returns.
+// submit queues a job, which must not be used again. Its callbacks may run before
+// submit returns.
 func (t *Tier) submit(j *Job, store bool) {
 	t.lock()
 	defer t.unlock()

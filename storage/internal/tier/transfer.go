@@ -102,10 +102,28 @@ func (x *transfer) do(ctx context.Context) error {
 	if !x.j.store {
 		x.touch(ctx)
 	}
-	if l, ok := l2.AbilityOf[l2.Limiter](t.adapter); ok && x.j.store {
-		x.limit, x.asked = l.Limit(t.held()), true
+	if x.j.store {
+		x.limit, x.asked = t.askLimit()
 	}
 	return err
+}
+
+// askLimit asks the store for its own limit, without the mutex.
+func (t *Tier) askLimit() (limit int64, asked bool) {
+	l, ok := l2.AbilityOf[l2.Limiter](t.adapter)
+	if !ok {
+		return -1, false
+	}
+	return l.Limit(t.held()), true
+}
+
+// learnLimit takes the store's own limit over, without the mutex.
+func (t *Tier) learnLimit() {
+	if limit, ok := t.askLimit(); ok {
+		t.mu.Lock()
+		t.mu.limit = limit
+		t.mu.Unlock()
+	}
 }
 
 // touch tells a store that keeps the order of use what was read.
