@@ -68,7 +68,7 @@ func (c *workloadCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 	defer func() { err = errors.Join(err, d.Close(closing)) }()
 	recorded := o.Engine.L1
 	recorded.Bytes = o.L1Bytes()
-	if err := obs.record(&c.Trace, storageConfig(c.ChunkSize, recorded), log); err != nil {
+	if err := obs.record(&c.Trace, storageConfig(c.ChunkSize, recorded, o.Engine.Tiers), log); err != nil {
 		return err
 	}
 	if obs.recorder != nil && c.TraceOutput == "" {

@@ -71,7 +71,7 @@ func (o *observability) watch(eng *lmcache.Engine, eo lmcache.Options) error {
 	}
 	sources := observe.Sources{
 		Engine: eng, Bus: o.bus, Spans: o.spanSources, RequestLog: o.logs.requests, Labels: o.observer.Labels(),
-		Build: observe.Build{Version: readBuild().Version, ConfigDigest: trace.Digest(trace.Config(storageConfig(eo.ChunkTokens, eo.L1)))},
+		Build: observe.Build{Version: readBuild().Version, ConfigDigest: trace.Digest(trace.Config(storageConfig(eo.ChunkTokens, eo.L1, eo.Tiers)))},
 	}
 	if o.recorder != nil {
 		sources.Recorder = o.recorder

@@ -28,8 +28,8 @@ func traceOptions(f *flags.Trace, config map[string]any, log *slog.Logger) trace
 
 // storageConfig is what the header of a recording says of the configuration: what
 // the decisions of the storage manager depend on.
-func storageConfig(chunkTokens int, o l1.Options) map[string]any {
-	config := storage.Options{L1: o}.Config()
+func storageConfig(chunkTokens int, o l1.Options, tiers []storage.Tier) map[string]any {
+	config := storage.Options{L1: o, Tiers: tiers}.Config()
 	if chunkTokens == 0 {
 		chunkTokens = lmcache.DefaultChunkTokens
 	}

@@ -90,7 +90,7 @@ func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options
 	if s.engine, err = lmcache.Open(ctx, o); err != nil {
 		return errors.Join(err, closeTiers(o.Tiers))
 	}
-	if err = s.obs.record(&c.Trace, storageConfig(o.ChunkTokens, o.L1), s.log); err != nil {
+	if err = s.obs.record(&c.Trace, storageConfig(o.ChunkTokens, o.L1, o.Tiers), s.log); err != nil {
 		return err
 	}
 	if err = s.obs.watch(s.engine, o); err != nil {

@@ -237,7 +237,7 @@ func replayDigest(h *trace.Header, so storage.Options) configDigest {
 		ChunkSize int `json:"chunk_size"`
 	}
 	_ = json.Unmarshal([]byte(h.Config), &recorded) // what is not there is the default
-	return configDigest{h.Digest, trace.Digest(trace.Config(storageConfig(recorded.ChunkSize, so.L1)))}
+	return configDigest{h.Digest, trace.Digest(trace.Config(storageConfig(recorded.ChunkSize, so.L1, so.Tiers)))}
 }
 
 // replayVerdict says how the command ends.
