@@ -44,12 +44,8 @@ func (t *tiers) open(ctx context.Context, log *slog.Logger, o *lmcache.Options) 
 	if len(t.Configs) == 0 {
 		return nil
 	}
-	store, err := storage.StorePolicies().New(t.StorePolicy)
-	if err != nil {
-		return err
-	}
-	prefetch, err := storage.PrefetchPolicies().New(t.PrefetchPolicy)
-	if err != nil {
+	var so storage.Options
+	if err := t.control(&so); err != nil {
 		return err
 	}
 	var list []storage.Tier
@@ -61,7 +57,23 @@ func (t *tiers) open(ctx context.Context, log *slog.Logger, o *lmcache.Options) 
 		}
 		list = append(list, storage.Tier{Adapter: a, Settings: c.Settings})
 	}
-	o.Tiers = list
+	o.Tiers, o.Store, o.Prefetch = list, so.Store, so.Prefetch
+	return nil
+}
+
+// control sets the options of the controllers.
+func (t *tiers) control(o *storage.Options) error {
+	if len(t.Configs) == 0 {
+		return nil
+	}
+	store, err := storage.StorePolicies().New(t.StorePolicy)
+	if err != nil {
+		return err
+	}
+	prefetch, err := storage.PrefetchPolicies().New(t.PrefetchPolicy)
+	if err != nil {
+		return err
+	}
 	o.Store = storage.StoreOptions{Policy: store, MaxInflight: int64(t.StoreBytes), MaxBacklog: t.StoreBacklog}
 	o.Prefetch = storage.PrefetchControl{
 		Policy: prefetch, MaxInflight: t.PrefetchInFlight, MaxBytes: int64(t.PrefetchBytes), Timeout: t.Timeout(), IgnoreL1: t.DisableL1,

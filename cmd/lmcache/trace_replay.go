@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/lmcache-go/lmcache"
 	"github.com/lmcache-go/lmcache/internal/cli"
 	"github.com/lmcache-go/lmcache/internal/cli/flags"
 	"github.com/lmcache-go/lmcache/observe"
@@ -20,11 +21,13 @@ import (
 type traceReplayCommand struct {
 	flags.Replay
 	flags.L1 `kong:"embed,set='l1_size_note=(required)',set='policy_note=(required)'"`
+	tiers
 	flags.Observability
 	flags.Log
 	flags.UpstreamShared
 
-	MetricsPort bool `kong:"-"` // was asked for
+	MetricsPort bool            `kong:"-"` // was asked for
+	models      []storage.Model // of the tiers, in virtual time
 }
 
 // Examples implements cli.Helper.
@@ -32,6 +35,7 @@ func (*traceReplayCommand) Examples() []string {
 	return []string{
 		"lmcache trace replay run.lct --l1-size-gb 1 --eviction-policy LRU",
 		"lmcache trace replay run.lct --l1-size-gb 512MiB --eviction-policy LRU --pacing fast --verify --no-csv",
+		"lmcache trace replay run.lct --l1-size-gb 200 --eviction-policy RecencyFrequency --pacing virtual --no-csv",
 	}
 }
 
@@ -42,7 +46,22 @@ func (c *traceReplayCommand) Check(p *cli.Problems) {
 	}
 	c.Replay.Check(p)
 	c.L1.Require(p)
-	c.L1.Check(p)
+	if c.Pacing == "virtual" {
+		c.L1.CheckVirtual(p)
+	} else {
+		c.L1.Check(p)
+	}
+	c.tiers.check(p, &c.L1)
+	if c.Pacing == "virtual" {
+		c.models = tierModels(p, c.Configs, c.L2Models)
+		for _, name := range []string{"prometheus-port", "prometheus-host", "otlp-endpoint", "request-log", "span-output"} {
+			if p.IsSet(name) {
+				p.Flag(name, "has no effect with --pacing virtual, whose time is not that of the world")
+			}
+		}
+		c.Observability.Disable = true
+		return
+	}
 	c.Observability.Check(p)
 	if c.RequestLog == "-" {
 		p.Flag("request-log", "must be a file: stdout holds the result")
@@ -97,16 +116,24 @@ func (c *traceReplayCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 	if err != nil {
 		return err
 	}
-	if !c.Quiet {
+	if !c.Quiet && c.Pacing != "virtual" {
 		c.banner(std)
 	}
 	log.Info(fmt.Sprintf("trace replay: file=%s records=%d", traceName(f.Paths), calls))
-	r, err := c.replay(ctx, std, log, level, so, f, calls, out)
+	var r *replay.Result
+	if c.Pacing == "virtual" {
+		r, err = c.virtual(ctx, std, log, so, f, calls, out)
+	} else {
+		r, err = c.replay(ctx, std, log, level, so, f, calls, out)
+	}
 	if err != nil {
 		return err
 	}
 	if err := c.results(std, log, out, r, digest); err != nil {
 		return err
+	}
+	if c.FailOnDivergence && r.Diverged > 0 && replayVerdict(ctx, r) == nil {
+		return fmt.Errorf("--fail-on-divergence: %d of %d recorded outcomes are not the replayed ones", r.Diverged, r.Compared)
 	}
 	return replayVerdict(ctx, r)
 }
@@ -148,6 +175,10 @@ func (c *traceReplayCommand) replay(
 	so.Bus, so.Logger = obs.bus, obs.log
 	display := &cli.Output{Quiet: c.Replay.Quiet, NoProgress: c.NoProgress}
 	end := showMemory(display, std, &so.L1)
+	if err := c.openTiers(ctx, obs.log, &so); err != nil {
+		end()
+		return nil, err
+	}
 	m, err := storage.Open(ctx, so)
 	end()
 	if err != nil {
@@ -183,6 +214,16 @@ func (c *traceReplayCommand) replay(
 		return nil, fmt.Errorf("internal error: %d leases are left after the replay", n)
 	}
 	return r, out.err
+}
+
+// openTiers opens the adapters of the flags, which the manager closes.
+func (c *traceReplayCommand) openTiers(ctx context.Context, log *slog.Logger, so *storage.Options) error {
+	var o lmcache.Options
+	if err := c.tiers.open(ctx, log, &o); err != nil {
+		return err
+	}
+	so.Tiers, so.Store, so.Prefetch = o.Tiers, o.Store, o.Prefetch
+	return nil
 }
 
 // line prints what became of one record.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -169,11 +170,46 @@ func replayJSON(r *replay.Result, d configDigest) ([]byte, error) {
 	if d.recorded != "" {
 		v["digest"] = map[string]any{"recorded": d.recorded, "run": d.here, "match": !d.mismatch()}
 	}
+	if r.Virtual {
+		v["outcome_digest"] = r.OutcomeDigest
+		v["divergence"] = map[string]any{"compared": r.Compared, "diverged": r.Diverged, "by_kind": r.Divergences, "first": r.First, "unmet": r.Unmet}
+	}
 	if r.Gaps > 0 {
 		v["gaps"] = map[string]any{"count": r.Gaps, "lost_calls": r.Lost}
 	}
 	data, err := json.MarshalIndent(v, "", "  ")
 	return append(data, '\n'), err
+}
+
+// virtualSection says what a replay in virtual time knows.
+func virtualSection(t *cli.Report, r *replay.Result) {
+	if !r.Virtual {
+		return
+	}
+	t.Section("virtual", "Virtual Time")
+	t.Line("virtual_s", "Virtual time (s)", r.VirtualTime.Seconds())
+	if r.L2Read > 0 || r.L2Written > 0 {
+		t.Line("l1_hits", "Hit keys in L1", r.L1Hits)
+		t.Line("l2_written", "Bytes written to L2", r.L2Written)
+		t.Line("l2_read", "Bytes read from L2", r.L2Read)
+		t.Line("wait_p50_ms", "Lookup wait p50 (ms)", float64(r.Wait(50).Microseconds())/1000)
+		t.Line("wait_p99_ms", "Lookup wait p99 (ms)", float64(r.Wait(99).Microseconds())/1000)
+	}
+	t.Line("evicted", "Evicted keys", r.Evicted)
+	t.LineText("outcome_digest", "Outcome digest", r.OutcomeDigest[:16], r.OutcomeDigest)
+	if r.Compared == 0 {
+		return
+	}
+	t.Section("divergence", "Divergence")
+	t.Line("compared", "Outcomes compared", r.Compared)
+	t.Line("diverged", "Not as recorded", r.Diverged)
+	kinds := slices.Sorted(maps.Keys(r.Divergences))
+	for _, kind := range kinds {
+		t.Line("diverged_"+kind, "  "+strings.ReplaceAll(kind, "_", " "), r.Divergences[kind])
+	}
+	if r.First != nil {
+		t.LineText("first", "First", r.First.String(), r.First)
+	}
 }
 
 // shortName is the last part of a qualified name; the pair of a read scope keeps
@@ -219,6 +255,7 @@ func replayReport(r *replay.Result, d configDigest) *cli.Report {
 			t.Line("read_misses", "Reads that missed", r.Misses)
 		}
 	}
+	virtualSection(t, r)
 	extra := []struct {
 		key, label string
 		n          int64

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,7 +26,7 @@ type player struct {
 	virtual    *storage.Virtual
 	verdict    *verdict
 	unresolved []*storage.Prefetch // by the call that was just made
-	waiting    map[int64]waiting   // by owner: its call whose prefetches are not resolved
+	waiting    map[int64][]waiting // by owner: its lookups that are not resolved, in order
 }
 
 // waiting is a lookup that is not resolved.
@@ -44,7 +45,7 @@ type owner struct {
 }
 
 func newPlayer(o *Options, r *Result) *player {
-	return &player{o: o, r: r, owners: make(map[int64]*owner), waiting: make(map[int64]waiting)}
+	return &player{o: o, r: r, owners: make(map[int64]*owner), waiting: make(map[int64][]waiting)}
 }
 
 // errVerify is what is wrong with a read whose bytes are.
@@ -65,7 +66,10 @@ func (p *player) play(ctx context.Context, c *trace.Call) (took time.Duration, e
 	case storage.CallSubmitPrefetch:
 		return p.prefetch(ctx, c)
 	case storage.CallReadEnter:
+		p.unblock(ctx, c.Owner)
 		return p.enter(ctx, c)
+	case storage.CallFinishRead:
+		p.unblock(ctx, c.Owner)
 	}
 	w := p.find(c.Owner)
 	switch c.Name {
@@ -133,7 +137,14 @@ func (p *player) settle(n int64) {
 }
 
 // close gives back everything that is left.
-func (p *player) close() {
+func (p *player) close(ctx context.Context) {
+	for _, n := range slices.Sorted(maps.Keys(p.waiting)) {
+		if p.virtual == nil {
+			p.await(ctx, n)
+		} else {
+			p.arrived(n)
+		}
+	}
 	for _, w := range p.owners {
 		if !w.Idle() {
 			p.r.LeftOpen++
@@ -197,14 +208,8 @@ func (p *player) prefetch(ctx context.Context, c *trace.Call) (took time.Duratio
 			continue
 		}
 		handles = append(handles, h)
-		if p.virtual != nil {
-			if _, known := h.Status(); !known {
-				p.unresolved = append(p.unresolved, h)
-			}
-			continue
-		}
-		if _, e := h.Wait(ctx); e != nil { // at once, as there is one tier
-			err = errors.Join(err, e)
+		if _, known := h.Status(); !known {
+			p.unresolved = append(p.unresolved, h)
 		}
 	}
 	x := waiting{call: c, handles: handles}
@@ -212,7 +217,7 @@ func (p *player) prefetch(ctx context.Context, c *trace.Call) (took time.Duratio
 		x.at, x.mono = p.virtual.Now(), p.verdict.mono
 	}
 	if len(p.unresolved) > 0 {
-		p.waiting[number(c)] = x
+		p.waiting[number(c)] = append(p.waiting[number(c)], x)
 		return took, err
 	}
 	p.found(w, x)
@@ -220,13 +225,38 @@ func (p *player) prefetch(ctx context.Context, c *trace.Call) (took time.Duratio
 	return took, err
 }
 
-// arrived takes up the lookup of an owner that has resolved.
+// arrived takes up the lookups of an owner, which have resolved.
 func (p *player) arrived(n int64) {
-	x := p.waiting[n]
+	list := p.waiting[n]
 	delete(p.waiting, n)
-	p.verdict.calling(x.call, x.mono)
-	p.found(p.find(n), x)
+	for _, x := range list {
+		p.verdict.calling(x.call, x.mono)
+		p.found(p.find(n), x)
+	}
 	p.settle(n)
+}
+
+// unblock is await before a call that uses what a lookup has leased. In virtual time
+// such a call is not made before.
+func (p *player) unblock(ctx context.Context, n int64) {
+	p.unresolved = nil
+	if p.virtual == nil {
+		p.await(ctx, n)
+	}
+}
+
+// await waits until the lookups of an owner have resolved, or the context ends.
+func (p *player) await(ctx context.Context, n int64) {
+	list := p.waiting[n]
+	if len(list) == 0 {
+		return
+	}
+	for _, x := range list {
+		for _, h := range x.handles {
+			_, _ = h.Wait(ctx) // what is known then is looked at
+		}
+	}
+	p.arrived(n)
 }
 
 // found counts what a lookup came to.
@@ -314,7 +344,7 @@ func (p *player) playOwn(c *trace.Call) error {
 		m.Clear(c.Force)
 	case storage.CallDelete:
 		if c.OuterTiers {
-			return nil // there is one tier
+			return nil // a recording does not say which
 		}
 		m.Delete(c.Keys, c.Force)
 	case storage.CallTouch:

@@ -34,7 +34,7 @@ func Run(ctx context.Context, records iter.Seq2[trace.Record, error], o Options)
 	run := &run{o: &o, r: r, p: newPlayer(&o, r), unknown: make(map[string]bool), begin: time.Now()}
 	err := run.all(ctx, records)
 	r.Duration = time.Since(run.begin)
-	run.p.close()
+	run.p.close(ctx)
 	slices.Sort(run.late)
 	r.Late = Late{Max: rank(run.late, 100), P99: rank(run.late, 99)}
 	return r, err

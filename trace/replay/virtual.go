@@ -72,7 +72,7 @@ func (t *Tape) Virtual(ctx context.Context, o VirtualOptions) (*Result, error) {
 	u.pending = make(map[int64][]*entry)
 	u.next(ctx)
 	v.Run()
-	u.p.close()
+	u.p.close(ctx)
 	v.Run() // what letting go has started
 	u.totals(m.Stats())
 	so.Bus.Drain(v.Now())

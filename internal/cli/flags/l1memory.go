@@ -29,6 +29,18 @@ type host struct {
 	space func(dir string) (machine.Space, error)
 }
 
+// nowhere is a machine of which nothing is known, and on which everything fits.
+func nowhere() host {
+	return host{root: noFiles{}, space: func(string) (machine.Space, error) { return machine.Space{}, fs.ErrNotExist }}
+}
+
+// noFiles is an empty file system.
+type noFiles struct{}
+
+func (noFiles) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
 func thisHost() host { return host{root: os.DirFS("/"), space: machine.ReadSpace} }
 
 // InitBytes is the memory at the start; 0 if it was not asked for.

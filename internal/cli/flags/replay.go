@@ -10,15 +10,19 @@ import (
 // and of observability.
 type Replay struct {
 	Files      []string `arg:"" name:"file" help:"Recording, or the files of one in any order"`
-	Pacing     string   `name:"pacing" group:"Replay" default:"realtime" choices:"realtime,fast" later:"virtual" help:"When calls are made: at the recorded times, or one after the other"`
+	Pacing     string   `name:"pacing" group:"Replay" default:"realtime" choices:"realtime,fast,virtual" help:"When calls are made: at the recorded times, one after the other, or in virtual time, which needs no memory and gives equal results on every run"`
 	Speed      float64  `name:"speed" group:"Replay" default:"1" above:"0" help:"Divides the recorded times of --pacing realtime"`
 	Fill       string   `name:"fill" group:"Replay" default:"zero" choices:"zero,key" help:"Bytes of stored objects: zero, or derived from the key"`
 	Verify     bool     `name:"verify" group:"Replay" help:"Check the bytes of every read; implies --fill key"`
-	Seed       uint64   `name:"seed" group:"Replay" default:"1" help:"Seed of the bytes of --fill key"`
+	Seed       uint64   `name:"seed" group:"Replay" default:"1" help:"Seed of the bytes of --fill key, and of all randomness of --pacing virtual"`
 	From       float64  `name:"from" group:"Replay" default:"0" min:"0" help:"Begin at this second of the recording"`
 	To         float64  `name:"to" group:"Replay" above:"0" help:"End at this second of the recording"`
 	Strict     bool     `name:"strict" group:"Replay" help:"Marks of losses, skipped or damaged records and ends of reads without a beginning are errors"`
 	SameConfig bool     `name:"require-digest" group:"Replay" help:"Refuse a recording that was made under another configuration"`
+
+	L2Models         []string `name:"l2-model" group:"Replay" placeholder:"NAME=LATENCY:BANDWIDTH" help:"How long calls on adapters of this type take in virtual time, such as fs=200us:5GB/s; types have figures of their own"`
+	DivergenceOut    string   `name:"divergence-out" group:"Replay" placeholder:"PATH" help:"File that gets a JSON line for each outcome that is not the recorded one, with --pacing virtual"`
+	FailOnDivergence bool     `name:"fail-on-divergence" group:"Replay" help:"Such an outcome is an error"`
 
 	Verbose    bool   `name:"verbose" group:"Output" help:"Print a line for each record"`
 	JSONL      string `name:"jsonl-out" group:"Output" placeholder:"PATH" help:"File that gets a JSON line for each record"`
@@ -29,16 +33,13 @@ type Replay struct {
 	NoProgress bool   `name:"no-progress" group:"Output" help:"Show no progress on stderr"`
 
 	// What a later version brings, and what has no meaning here.
-	Workers          string   `name:"workers" treat:"later" upstream:"1" numeric:""`
-	L2Model          []string `name:"l2-model" treat:"later" why:"there is no second tier"`
-	DivergenceOut    string   `name:"divergence-out" treat:"later"`
-	FailOnDivergence bool     `name:"fail-on-divergence" treat:"later" upstream:"false"`
-	Sweep            []string `name:"sweep" treat:"later"`
-	Parallel         string   `name:"parallel" treat:"later" numeric:""`
-	MRC              string   `name:"mrc" treat:"later"`
-	HTML             string   `name:"html" treat:"later"`
-	TraceLevel       string   `name:"trace-level" treat:"ignored" why:"a replay is not recorded"`
-	TraceOutput      string   `name:"trace-output" treat:"ignored" why:"a replay is not recorded"`
+	Workers     string   `name:"workers" treat:"later" upstream:"1" numeric:""`
+	Sweep       []string `name:"sweep" treat:"later"`
+	Parallel    string   `name:"parallel" treat:"later" numeric:""`
+	MRC         string   `name:"mrc" treat:"later"`
+	HTML        string   `name:"html" treat:"later"`
+	TraceLevel  string   `name:"trace-level" treat:"ignored" why:"a replay is not recorded"`
+	TraceOutput string   `name:"trace-output" treat:"ignored" why:"a replay is not recorded"`
 }
 
 // Check reports values that do not fit each other.
@@ -49,8 +50,21 @@ func (r *Replay) Check(p *cli.Problems) {
 	if math.IsInf(r.Speed, 0) || math.IsNaN(r.Speed) {
 		p.Flag("speed", "must be a number, got %v", r.Speed)
 	}
-	if r.Pacing == "fast" && p.IsSet("speed") {
-		p.Flag("speed", "has no effect with --pacing fast")
+	if r.Pacing != "realtime" && p.IsSet("speed") {
+		p.Flag("speed", "has no effect with --pacing %s", r.Pacing)
+	}
+	if r.Pacing == "virtual" {
+		for _, name := range []string{"verify", "fill"} {
+			if p.IsSet(name) {
+				p.Flag(name, "has no effect with --pacing virtual, which has no bytes")
+			}
+		}
+	} else {
+		for _, name := range []string{"l2-model", "divergence-out", "fail-on-divergence"} {
+			if p.IsSet(name) {
+				p.Flag(name, "takes effect with --pacing virtual only")
+			}
+		}
 	}
 	if r.Verify && p.IsSet("fill") && r.Fill == "zero" {
 		p.Flag("verify", "needs --fill key, got zero")

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lmcache-go/lmcache/internal/cli"
+	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/storage"
+	"github.com/lmcache-go/lmcache/trace"
+	"github.com/lmcache-go/lmcache/trace/replay"
+)
+
+// tierModels are the models of adapters in virtual time: those of their types, or those
+// of the flag --l2-model.
+func tierModels(p *cli.Problems, configs []l2.Config, texts []string) []storage.Model {
+	const flag = "l2-model"
+	given := make(map[string]storage.Model)
+	for _, text := range texts {
+		name, m, err := parseModel(text)
+		switch {
+		case err != nil:
+			p.Flag(flag, "%q: %v", text, err)
+		case !hasType(configs, name):
+			p.Flag(flag, "%q: no adapter has the type %s", text, name)
+		default:
+			given[name] = m
+		}
+	}
+	var models []storage.Model
+	for i := range configs {
+		m, ok := given[configs[i].Type]
+		if !ok {
+			m, ok = modelOf(&configs[i])
+		}
+		if !ok {
+			p.Element("l2-adapter", i+1, "there are no figures for %s in virtual time: give --l2-model %[1]s=LATENCY:BANDWIDTH, such as %[1]s=200us:5GB/s", configs[i].Type)
+		}
+		models = append(models, m)
+	}
+	return models
+}
+
+func hasType(configs []l2.Config, name string) bool {
+	for i := range configs {
+		if configs[i].Type == name {
+			return true
+		}
+	}
+	return false
+}
+
+// modelOf is the model of an adapter's type; that of mock is in its configuration.
+func modelOf(c *l2.Config) (storage.Model, bool) {
+	if c.Type != "mock" {
+		return storage.ModelOf(c.Type)
+	}
+	gb, ok := c.Shown["mock_bandwidth_gb"].(float64)
+	if !ok {
+		return storage.Model{}, false
+	}
+	latency, _ := c.Shown["latency_ms"].(float64)
+	return storage.Model{Latency: time.Duration(latency * float64(time.Millisecond)), BytesPerSecond: int64(gb * 1e9)}, true
+}
+
+// parseModel reads NAME=LATENCY:BANDWIDTH, such as fs=200us:5GB/s.
+func parseModel(text string) (name string, m storage.Model, err error) {
+	bad := errors.New("must be NAME=LATENCY:BANDWIDTH, such as fs=200us:5GB/s")
+	name, rest, ok := strings.Cut(text, "=")
+	latency, bandwidth, ok2 := strings.Cut(rest, ":")
+	if !ok || !ok2 || name == "" {
+		return name, m, bad
+	}
+	if m.Latency, err = time.ParseDuration(latency); err != nil || m.Latency < 0 {
+		return name, m, bad
+	}
+	for unit, factor := range map[string]float64{"GB/s": 1e9, "MB/s": 1e6} {
+		if number, ok := strings.CutSuffix(bandwidth, unit); ok {
+			n, err := strconv.ParseFloat(number, 64)
+			if err != nil || !(n > 0) || n*factor > math.MaxInt64/2 {
+				return name, m, bad
+			}
+			m.BytesPerSecond = int64(n * factor)
+			return name, m, nil
+		}
+	}
+	return name, m, bad
+}
+
+// modelled puts the tiers of the flags into o, without adapters.
+func (c *traceReplayCommand) modelled(o *storage.Options) error {
+	if err := c.tiers.control(o); err != nil {
+		return err
+	}
+	for i := range c.Configs {
+		o.Tiers = append(o.Tiers, storage.Tier{Name: c.Configs[i].Type, Settings: c.Configs[i].Settings})
+	}
+	return nil
+}
+
+// virtual replays the recording in virtual time.
+func (c *traceReplayCommand) virtual(
+	ctx context.Context, std *cli.IO, log *slog.Logger, so storage.Options, f *trace.File, calls int64, out *replayFiles,
+) (_ *replay.Result, err error) {
+	if err := c.modelled(&so); err != nil {
+		return nil, err
+	}
+	display := &cli.Output{Quiet: c.Replay.Quiet, NoProgress: c.NoProgress}
+	tape, err := readTape(std, display, f, calls)
+	if err != nil {
+		return nil, err
+	}
+	told, err := openDivergences(c.DivergenceOut)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, told.close()) }()
+	bar := display.Progress(std, "Replaying", tape.Calls())
+	defer bar.Close()
+	so.Logger = slog.New(slog.DiscardHandler) // of another time
+	r, err := tape.Virtual(ctx, replay.VirtualOptions{
+		Storage: so, Models: c.models, Seed: c.Seed, From: c.From, To: c.To, Diverged: told.one, Logger: log,
+		Line: func(l replay.Line) {
+			if c.Verbose && !c.Replay.Quiet {
+				c.line(std.Stdout, &l, calls)
+			}
+			out.line(&l)
+			bar.Set(l.Index)
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if c.Strict && r.Strict == "" && (r.Gaps > 0 || r.Skipped > 0 || r.Malformed > 0 || r.Unmatched > 0) {
+		r.Strict = fmt.Sprintf("%d gaps, %d skipped and %d malformed records, %d ends of reads without a beginning", r.Gaps, r.Skipped, r.Malformed, r.Unmatched)
+	}
+	return r, out.err
+}
+
+// readTape decodes a recording into memory.
+func readTape(std *cli.IO, display *cli.Output, f *trace.File, calls int64) (*replay.Tape, error) {
+	bar := display.Progress(std, "Reading", calls)
+	defer bar.Close()
+	n := int64(0)
+	return replay.ReadTape(func(yield func(trace.Record, error) bool) {
+		for rec, err := range f.Records() {
+			if err == nil && !rec.Own() {
+				n++
+				bar.Set(n)
+			}
+			if !yield(rec, err) {
+				return
+			}
+		}
+	})
+}
+
+// divergences is the file of divergences.
+type divergences struct {
+	f   *os.File // nil: none
+	w   *bufio.Writer
+	err error
+}
+
+func openDivergences(path string) (*divergences, error) {
+	if path == "" {
+		return &divergences{}, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("--divergence-out: %w", err)
+	}
+	return &divergences{f: f, w: bufio.NewWriter(f)}, nil
+}
+
+func (d *divergences) one(x replay.Divergence) {
+	if d.w == nil || d.err != nil {
+		return
+	}
+	line, err := json.Marshal(x)
+	if err == nil {
+		_, err = d.w.Write(append(line, '\n'))
+	}
+	d.err = err
+}
+
+func (d *divergences) close() error {
+	if d.f == nil {
+		return nil
+	}
+	if err := errors.Join(d.err, d.w.Flush(), d.f.Close()); err != nil {
+		return fmt.Errorf("--divergence-out: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lmcache-go/lmcache/internal/cli"
+	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/storage"
+	"github.com/lmcache-go/lmcache/trace/replay"
+)
+
+// summaryOf reads what --json writes.
+func summaryOf(t *testing.T, dir string) (s struct {
+	Digest     string         `json:"outcome_digest"`
+	Hits       map[string]any `json:"hits"`
+	Divergence struct {
+		Compared int64              `json:"compared"`
+		Diverged int64              `json:"diverged"`
+		First    *replay.Divergence `json:"first"`
+	} `json:"divergence"`
+},
+) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, "trace_replay_summary.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// A recording of a live run with one request at a time is what a replay in virtual time
+// decides, and half of the memory is not.
+func TestREQ_T26_LiveRunInVirtualTime(t *testing.T) {
+	dir := t.TempDir()
+	lct := filepath.Join(dir, "run.lct")
+	traced(t, cli.ExitOK, "bench", "workload", "--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--concurrency", "1", "--limit", "150", "--quiet",
+		"--trace-level", "storage", "--trace-output", lct)
+	run := func(code int, more ...string) string {
+		args := append([]string{"trace", "replay", lct, "--pacing", "virtual", "--no-csv", "--json", "--output-dir", dir, "--no-progress"}, more...)
+		stdout, stderr := traced(t, code, args...)
+		if strings.Contains(stderr, "MISMATCH MAY CAUSE") {
+			t.Error("a banner about the machine, which has no influence")
+		}
+		return stdout
+	}
+	out := run(cli.ExitOK, "--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--fail-on-divergence", "--require-digest", "--strict")
+	same := summaryOf(t, dir)
+	if same.Divergence.Diverged != 0 || same.Divergence.Compared < 300 || len(same.Digest) != 64 || !strings.Contains(out, same.Digest[:16]) {
+		t.Errorf("%+v in\n%s", same, out)
+	}
+	run(cli.ExitOK, "--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--seed", "7")
+	if again := summaryOf(t, dir); again.Digest != same.Digest {
+		t.Errorf("digest %s, want %s: nothing here is random", again.Digest, same.Digest)
+	}
+
+	lines := filepath.Join(dir, "divergences.jsonl")
+	out = run(cli.ExitFailed, "--l1-size-gb", "64MiB", "--eviction-policy", "noop", "--divergence-out", lines, "--fail-on-divergence")
+	other := summaryOf(t, dir)
+	if other.Digest == same.Digest || other.Divergence.Diverged == 0 || other.Divergence.First == nil || !strings.Contains(out, "Not as recorded") {
+		t.Errorf("%+v in\n%s", other, out)
+	}
+	data, err := os.ReadFile(lines)
+	if n := int64(strings.Count(string(data), "\n")); err != nil || n != other.Divergence.Diverged {
+		t.Errorf("%d lines, %d divergences, %v", n, other.Divergence.Diverged, err)
+	}
+
+	out = run(cli.ExitOK, "--l1-size-gb", "64MiB", "--eviction-policy", "LRU",
+		"--l2-adapter", `{"type": "fs", "base_path": "/nowhere/at/all", "max_capacity_gb": 1}`, "--l2-model", "fs=1ms:100MB/s")
+	if !strings.Contains(out, "Bytes written to L2") {
+		t.Errorf("no tier in\n%s", out)
+	}
+	run(cli.ExitOK, "--l1-size-gb", "15TiB", "--eviction-policy", "LRU") // needs no memory
+}
+
+func TestVirtualRefuses(t *testing.T) {
+	_, stderr := traced(t, cli.ExitUsage, "trace", "replay", sample, "--l1-size-gb", "1", "--eviction-policy", "LRU", "--pacing", "virtual",
+		"--speed", "2", "--verify", "--prometheus-port", "0", "--l2-model", "fs=1", "--l2-adapter", `{"type": "fault_inject", "inner": {"type": "mem", "max_size_gb": 1}}`)
+	for _, text := range []string{
+		"--speed: has no effect", "--verify: has no effect", "--prometheus-port: has no effect", `--l2-model: "fs=1": must be NAME=LATENCY:BANDWIDTH`,
+		"there are no figures for fault_inject in virtual time: give --l2-model fault_inject=LATENCY:BANDWIDTH",
+	} {
+		if !strings.Contains(stderr, text) {
+			t.Errorf("%q is not in\n%s", text, stderr)
+		}
+	}
+	_, stderr = traced(t, cli.ExitUsage, "trace", "replay", sample, "--l1-size-gb", "1", "--eviction-policy", "LRU", "--fail-on-divergence", "--divergence-out", "x", "--l2-model", "fs=1ms:1GB/s")
+	if strings.Count(stderr, "takes effect with --pacing virtual only") != 3 {
+		t.Errorf("stderr:\n%s", stderr)
+	}
+}
+
+func TestParseModel(t *testing.T) {
+	name, m, err := parseModel("fs=200us:5GB/s")
+	if want := (storage.Model{Latency: 200 * time.Microsecond, BytesPerSecond: 5e9}); err != nil || name != "fs" || m != want {
+		t.Errorf("%s %+v %v", name, m, err)
+	}
+	for _, text := range []string{"", "fs", "fs=", "fs=1ms", "fs=1:1GB/s", "fs=-1ms:1GB/s", "fs=1ms:0GB/s", "fs=1ms:xGB/s", "fs=1ms:1", "=1ms:1GB/s", "fs=1ms:1e300GB/s"} {
+		if _, _, err := parseModel(text); err == nil {
+			t.Errorf("%q was accepted", text)
+		}
+	}
+	mock := l2.Config{Settings: l2.Settings{Type: "mock"}, Shown: map[string]any{"mock_bandwidth_gb": 2.5, "latency_ms": 3.0}}
+	if m, ok := modelOf(&mock); !ok || m.Latency != 3*time.Millisecond || m.BytesPerSecond != 25e8 {
+		t.Errorf("mock: %+v %v", m, ok)
+	}
+}
