@@ -6,20 +6,20 @@ import (
 )
 
 // Bound is the most that a cache for capacity chunks could have served. It takes
-// time in proportion to n log n for n requested chunks.
+// time in proportion to n log n for n requested chunks. With chunks of unequal sizes,
+// where the capacity is in the unit of SetSize, it is the outcome of the same rule,
+// which need not be the best then.
 func (t *Trace) Bound(capacity int) Count {
-	c := Count{Requested: int64(len(t.path))}
+	var c Count
 	next := t.nextRequests()
-	b := bound{capacity: max(capacity, 0), next: make([]int32, len(t.depth)), resident: make([]bool, len(t.depth))}
+	b := bound{
+		t: t, capacity: int64(max(capacity, 0)), next: make([]int32, len(t.depth)), resident: make([]bool, len(t.depth)),
+		far: make(farthest, 0, len(t.depth)),
+	}
 	at := 0
 	for i := range t.ends {
-		nodes := t.request(i)
-		hits := 0
-		for hits < len(nodes) && b.resident[nodes[hits]] {
-			hits++
-		}
-		c.Hits += int64(hits)
-		for depth, n := range nodes {
+		t.count(&c, i, func(n int32) bool { return b.resident[n] })
+		for depth, n := range t.request(i) {
 			b.request(n, int32(depth), next[at])
 			at++
 		}
@@ -27,8 +27,8 @@ func (t *Trace) Bound(capacity int) Count {
 	return c
 }
 
-// nextRequests has, for each place in the path, which request asks for the same
-// chunk again.
+// nextRequests has, for each place in the path, which request reads the same chunk
+// next.
 func (t *Trace) nextRequests() []int32 {
 	next := make([]int32, len(t.path))
 	soonest := make([]int32, len(t.depth))
@@ -40,7 +40,10 @@ func (t *Trace) nextRequests() []int32 {
 		nodes := t.request(i)
 		for _, n := range slices.Backward(nodes) {
 			at--
-			next[at], soonest[n] = soonest[n], int32(i)
+			next[at] = soonest[n]
+			if t.kind(i) != Insert {
+				soonest[n] = int32(i)
+			}
 		}
 	}
 	return next
@@ -48,8 +51,9 @@ func (t *Trace) nextRequests() []int32 {
 
 // bound is the cache of Bound.
 type bound struct {
-	capacity int
-	used     int
+	t        *Trace
+	capacity int64
+	used     int64
 	resident []bool
 	next     []int32 // by node, of residents
 	far      farthest
@@ -65,7 +69,7 @@ func (b *bound) request(n, depth, next int32) {
 	}
 	if !b.resident[n] {
 		b.resident[n] = true
-		b.used++
+		b.used += b.t.sizeOf(n)
 	}
 	b.next[n] = next
 	heap.Push(&b.far, planned{next, depth, n})
@@ -78,7 +82,7 @@ func (b *bound) request(n, depth, next int32) {
 
 func (b *bound) evict(n int32) {
 	b.resident[n] = false
-	b.used--
+	b.used -= b.t.sizeOf(n)
 }
 
 // planned is a next request for a node.

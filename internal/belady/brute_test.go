@@ -12,6 +12,7 @@ import (
 type tree struct {
 	parents  []int   // of node n, -1 for a first chunk
 	requests [][]int // paths from the root
+	inserts  []bool  // of each request: it reads nothing
 }
 
 func randomTree(rng *rand.Rand) tree {
@@ -25,8 +26,30 @@ func randomTree(rng *rand.Rand) tree {
 			path = append([]int{n}, path...)
 		}
 		tr.requests = append(tr.requests, path)
+		tr.inserts = append(tr.inserts, false)
 	}
 	return tr
+}
+
+// numbered is the trace with the nodes numbered in order of appearance.
+func (tr tree) numbered() *belady.Trace {
+	var t belady.Trace
+	numbers := map[int]int32{}
+	for i, path := range tr.requests {
+		var list []int32
+		for _, n := range path {
+			if _, ok := numbers[n]; !ok {
+				numbers[n] = int32(len(numbers))
+			}
+			list = append(list, numbers[n])
+		}
+		kind := belady.Prefix
+		if tr.inserts[i] {
+			kind = belady.Insert
+		}
+		t.AddNumbered(kind, list)
+	}
+	return &t
 }
 
 // trace names a chunk by its place among its siblings, so that equal ids under
@@ -51,11 +74,11 @@ func (tr tree) trace() *belady.Trace {
 // part, up to the capacity, of what was there and what was requested.
 func (tr tree) optimum(capacity int) int64 {
 	best := map[uint]int64{0: 0} // by set of resident chunks
-	for _, path := range tr.requests {
+	for i, path := range tr.requests {
 		after := map[uint]int64{}
 		for set, hits := range best {
 			for _, n := range path {
-				if set>>n&1 == 0 {
+				if set>>n&1 == 0 || tr.inserts[i] {
 					break
 				}
 				hits++
@@ -130,6 +153,27 @@ func TestMonotone(t *testing.T) {
 		}
 		if all := trace.Infinite().Hits; bound != all || lru != all {
 			t.Fatalf("bound %d, LRU %d, with room for everything %d", bound, lru, all)
+		}
+	}
+}
+
+// TestInsertsEqualBruteForce: the same where some requests only insert.
+func TestInsertsEqualBruteForce(t *testing.T) {
+	rng := rand.New(rand.NewPCG(56, 78))
+	for range 500 {
+		tr := randomTree(rng)
+		for i := range tr.inserts {
+			tr.inserts[i] = rng.IntN(3) == 0
+		}
+		trace := tr.numbered()
+		capacity := rng.IntN(6)
+		bound, lru := trace.Bound(capacity), trace.LRU(capacity)
+		if want := tr.optimum(capacity); bound.Hits != want || lru.Hits > want {
+			t.Fatalf("capacity %d, parents %v, requests %v, inserts %v: bound %d, LRU %d, optimum %d",
+				capacity, tr.parents, tr.requests, tr.inserts, bound.Hits, lru.Hits, want)
+		}
+		if all := trace.Infinite(); trace.Bound(10) != all || trace.LRU(10) != all {
+			t.Fatalf("room for everything: %+v, %+v, %+v", trace.Bound(10), trace.LRU(10), all)
 		}
 	}
 }

@@ -14,4 +14,10 @@
 // is not inserted. A chunk is requested whenever one below it is, so with this rule
 // what is resident is always closed under prefixes, and the hits are those of
 // Belady's MIN with bypass, which no replacement policy exceeds.
+//
+// # Recordings
+//
+// In a recording, requests are not all: a Sparse one reads every chunk that is
+// resident, and an Insert makes chunks resident that nobody has asked for yet, such as
+// those that were generated. The next request of a chunk is the next one that reads it.
 package belady

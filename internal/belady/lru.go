@@ -6,19 +6,13 @@ import "slices"
 // recently requested. The chunks of a request are refreshed from the last to the
 // first, so that a chunk is always younger than those below it.
 func (t *Trace) LRU(capacity int) Count {
-	c := Count{Requested: int64(len(t.path))}
-	capacity = max(capacity, 0)
-	l := newLRU(len(t.depth))
+	var c Count
+	l := newLRU(t)
 	for i := range t.ends {
-		nodes := t.request(i)
-		hits := 0
-		for hits < len(nodes) && l.has(nodes[hits]) {
-			hits++
-		}
-		c.Hits += int64(hits)
-		for _, n := range slices.Backward(nodes) {
+		t.count(&c, i, l.has)
+		for _, n := range slices.Backward(t.request(i)) {
 			l.use(n)
-			if l.used > capacity {
+			for l.used > int64(max(capacity, 0)) {
 				l.drop(l.younger[l.end()])
 			}
 		}
@@ -30,13 +24,15 @@ func (t *Trace) LRU(capacity int) Count {
 // youngest. The ring's end is one more node.
 type lru struct {
 	younger, older []int32 // by node; younger is absent for one that is not in the ring
-	used           int
+	t              *Trace
+	used           int64
 }
 
 const absent = int32(-1)
 
-func newLRU(nodes int) *lru {
-	l := &lru{younger: make([]int32, nodes+1), older: make([]int32, nodes+1)}
+func newLRU(t *Trace) *lru {
+	nodes := len(t.depth)
+	l := &lru{t: t, younger: make([]int32, nodes+1), older: make([]int32, nodes+1)}
 	for n := range l.younger {
 		l.younger[n] = absent
 	}
@@ -58,12 +54,12 @@ func (l *lru) use(n int32) {
 	youngest := l.older[end]
 	l.younger[youngest], l.older[n] = n, youngest
 	l.younger[n], l.older[end] = end, n
-	l.used++
+	l.used += l.t.sizeOf(n)
 }
 
 func (l *lru) drop(n int32) {
 	y, o := l.younger[n], l.older[n]
 	l.younger[o], l.older[y] = y, o
 	l.younger[n] = absent
-	l.used--
+	l.used -= l.t.sizeOf(n)
 }

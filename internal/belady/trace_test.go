@@ -44,10 +44,10 @@ func TestTrace(t *testing.T) {
 		for _, ids := range tc.requests {
 			requested += int64(len(ids))
 		}
-		if diff := cmp.Diff(belady.Count{Hits: tc.bound, Requested: requested}, trace.Bound(tc.capacity)); diff != "" {
+		if diff := cmp.Diff(units(tc.bound, requested), trace.Bound(tc.capacity)); diff != "" {
 			t.Errorf("%s: bound (-want +got):\n%s", tc.name, diff)
 		}
-		if diff := cmp.Diff(belady.Count{Hits: tc.lru, Requested: requested}, trace.LRU(tc.capacity)); diff != "" {
+		if diff := cmp.Diff(units(tc.lru, requested), trace.LRU(tc.capacity)); diff != "" {
 			t.Errorf("%s: LRU (-want +got):\n%s", tc.name, diff)
 		}
 		if trace.Requests() != len(tc.requests) || trace.Chunks() != tc.chunks {
@@ -62,5 +62,39 @@ func TestRatio(t *testing.T) {
 	}
 	if got := (belady.Count{Hits: 1, Requested: 4}).Ratio(); got != 0.25 {
 		t.Errorf("one of four: %v", got)
+	}
+}
+
+// units is a count of chunks of size 1.
+func units(hits, requested int64) belady.Count {
+	return belady.Count{Hits: hits, Requested: requested, HitSize: hits, RequestedSize: requested}
+}
+
+// A recording: what was inserted is found by the first that asks, sparse requests
+// find what is behind a hole, and sizes count against the capacity.
+func TestRecordedRequests(t *testing.T) {
+	var trace belady.Trace
+	trace.AddNumbered(belady.Insert, []int32{0, 1, 2})
+	trace.AddNumbered(belady.Prefix, []int32{0, 1, 2})
+	trace.AddNumbered(belady.Sparse, []int32{3, 1})
+	for chunk, size := range []int64{2, 3, 4, 5} {
+		trace.SetSize(int32(chunk), size)
+	}
+	want := belady.Count{Hits: 4, Requested: 5, HitSize: 12, RequestedSize: 17}
+	for name, got := range map[string]belady.Count{"all": trace.Infinite(), "LRU": trace.LRU(14), "bound": trace.Bound(9)} {
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	// Room for 4: both hold 0 when it is read; the bound knows that it never comes back
+	// and takes 1 in its place.
+	if got := trace.LRU(4); got.Hits != 1 || got.HitSize != 2 {
+		t.Errorf("LRU of 4: %+v", got)
+	}
+	if got := trace.Bound(4); got.Hits != 2 || got.HitSize != 5 {
+		t.Errorf("bound of 4: %+v", got)
+	}
+	if got := trace.Infinite().SizeRatio(); got != 12.0/17 {
+		t.Errorf("ratio of sizes %v", got)
 	}
 }
