@@ -116,6 +116,18 @@ var layers = []layer{
 		nil,
 		"it drives a storage manager that it is given; a program that records does not link it",
 	},
+	{
+		3, "trace/convert",
+		[]string{"internal/mooncake", "storage", "storage/kv", "trace"},
+		nil,
+		"formats turn into each other without a cache",
+	},
+	{
+		3, "trace/curve",
+		[]string{"internal/belady", "l1", "l1/policy", "storage", "storage/kv", "trace"},
+		nil,
+		"it runs storage managers in virtual time; what is drawn of the result is the program's",
+	},
 
 	// 4 and 5: what listens, and what is connected to. Nobody imports observe.
 	{
@@ -170,6 +182,7 @@ var layers = []layer{
 		[]string{"go.yaml.in/yaml/v3"},
 		"dashboards and rules follow from the registry of metrics alone; what they are compared with is handed in",
 	},
+	{6, "internal/page", nil, nil, "it shows numbers and knows not where they come from"},
 	{
 		6, "internal/l1bench",
 		[]string{"eventbus", "l1", "storage", "storage/kv"},
@@ -193,7 +206,7 @@ var layers = []layer{
 	{
 		6, "cmd/lmcache",
 		[]string{
-			".", "eventbus", "gpu", "gpu/fake", "internal/artefact", "internal/belady", "internal/cli", "internal/cli/flags", "internal/l1bench", "internal/l2bench", "internal/mooncake", "internal/top", "internal/workload",
+			".", "eventbus", "gpu", "gpu/fake", "internal/artefact", "internal/belady", "internal/cli", "internal/cli/flags", "internal/l1bench", "internal/l2bench", "internal/mooncake", "internal/page", "internal/top", "internal/workload",
 			"l1", "l2", "l2/fault", "l2/fs", "l2/mem", "l2/resp", "l2/s3", "l2/zstd", "observe", "observe/export", "server/http", "storage", "storage/kv", "trace", "trace/...",
 		},
 		[]string{"github.com/alecthomas/kong", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/metric/noop"},

@@ -31,5 +31,7 @@
 // where it can. Arguments are decoded on demand, since most readers need only names
 // and times.
 //
-// The subpackage replay drives a storage manager from a file.
+// The subpackage replay drives a storage manager from a file, curve computes what other
+// caches would have served, and convert turns request traces into recordings and back.
+// Cut takes a part out of a recording.
 package trace

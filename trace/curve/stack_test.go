@@ -1,0 +1,90 @@
+package curve
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lmcache-go/lmcache/internal/belady"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// random is a workload of prompts over a small tree, in which some chunks are written
+// before anybody asks, some lookups are sparse, and sizes differ.
+func random(rng *rand.Rand, sizes []int64) *Workload {
+	w := &Workload{align: 1, scale: 1, OneSize: true}
+	l := &loader{Workload: w, sample: newSampler(1), numbers: map[kv.Key]int32{}}
+	for range 60 {
+		var keys []kv.Key
+		at := 0
+		for range 1 + rng.IntN(6) {
+			at = at*3 + 1 + rng.IntN(3)
+			h, _ := kv.HashOf([]byte{byte(at), byte(at >> 8)})
+			keys = append(keys, kv.Key{Hash: h, Model: "m"})
+		}
+		layout, _ := kv.RawLayout(sizes[rng.IntN(len(sizes))])
+		switch rng.IntN(8) {
+		case 0:
+			l.insert(keys, layout)
+		case 1:
+			l.lookup(belady.Sparse, keys, layout)
+		default:
+			l.lookup(belady.Prefix, keys, layout)
+		}
+	}
+	w.finish()
+	return w
+}
+
+// TestStackEqualsLRU: one pass knows what a cache of each size would have served that
+// was run for it.
+func TestStackEqualsLRU(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 11))
+	for _, sizes := range [][]int64{{1}, {1, 2, 5}} {
+		for range 40 {
+			w := random(rng, sizes)
+			s := w.Stack()
+			hits := map[int64]bool{}
+			for bytes := range w.Size + 2 {
+				want, got := w.trace.LRU(int(bytes)), s.At(bytes)
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Fatalf("sizes %v, cache of %d (-run +stack):\n%s", sizes, bytes, diff)
+				}
+				hits[got.Hits] = true
+			}
+			if got, want := s.At(Infinite), w.trace.Infinite(); got != want {
+				t.Fatalf("everything: %+v, want %+v", got, want)
+			}
+			if len(hits) < 5 {
+				t.Fatalf("only %d different values", len(hits))
+			}
+		}
+	}
+}
+
+// TestSampleHash has the vectors of the hash that the metrics use too.
+func TestSampleHash(t *testing.T) {
+	for _, c := range []struct {
+		hash        string
+		model, salt string
+		rank        uint32
+		group       uint16
+		want        uint64
+	}{
+		{"0102", "m", "", 0, 0, 0xf2896c47330e4398},
+		{"0102030405060708090a", "meta-llama/Llama-3.1-8B", "tenant-a", 0x01000100, 0, 0xe486b41f72feb0e4},
+		{"0102030405060708090a", "meta-llama/Llama-3.1-8B", "tenant-a", 0x04020402, 1, 0x2753fc84fbb37575},
+	} {
+		h, err := kv.ParseHash(c.hash)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := kv.Key{Hash: h, Model: c.model, Salt: c.salt, Rank: c.rank, Group: c.group}
+		s := newSampler(.5)
+		s.takes(&k)
+		if got := s.hash(&k); got != c.want {
+			t.Errorf("%+v: %x, want %x", c, got, c.want)
+		}
+	}
+}
