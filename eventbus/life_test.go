@@ -296,6 +296,7 @@ func TestFlushGivesUp(t *testing.T) {
 
 // REQ-O36: what nobody uses costs no goroutine.
 func TestREQ_O36_NoGoroutineUnlessUsed(t *testing.T) {
+	noConsumers(t) // those of earlier tests are gone
 	disabled := eventbus.New(eventbus.Options{Disabled: true})
 	manual := eventbus.New(eventbus.Options{Manual: true})
 	unused := eventbus.New(eventbus.Options{})
@@ -342,7 +343,13 @@ func TestREQ_O36_NoGoroutineUnlessUsed(t *testing.T) {
 		t.Errorf("the first subscription makes %d goroutines, want the dispatcher", n)
 	}
 	closeBus(t, live)
-	for range 10_000 { // what has signalled its end may take a moment to be gone
+	noConsumers(t)
+}
+
+// noConsumers waits for goroutines that have signalled their end to be gone.
+func noConsumers(t *testing.T) {
+	t.Helper()
+	for range 10_000 {
 		if consumers(t) == 0 {
 			return
 		}
