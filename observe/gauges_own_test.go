@@ -111,6 +111,7 @@ func TestREQ_O60_sources(t *testing.T) {
 		watchFor(t, rec, s)
 		spans.stats.PushedOut += 2
 		spans.stats.ChildrenPushed++
+		spans.stats.ClosedForgotten += 3
 		for j := range 2 {
 			eventbus.TopicOf[l1.KeysEvicted](bus).Publish(l1.KeysEvicted{Owner: fmt.Sprint(i, j), Keys: make([]storage.Key, 1)})
 		}
@@ -121,6 +122,7 @@ func TestREQ_O60_sources(t *testing.T) {
 	want := map[string]float64{
 		nameSubscriberOverflow + `{state="sessions",subscriber_name="S"}`:          6,
 		nameSubscriberOverflow + `{state="children",subscriber_name="S"}`:          3,
+		nameSubscriberOverflow + `{state="closed",subscriber_name="S"}`:            9,
 		nameSubscriberOverflow + `{state="sessions",subscriber_name="RequestLog"}`: 4, // of 6, two halves of one are kept
 	}
 	if diff := cmp.Diff(want, only(rec.scrape(t), nameSubscriberOverflow)); diff != "" {

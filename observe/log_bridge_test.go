@@ -148,6 +148,9 @@ func TestLogBridgeRefused(t *testing.T) {
 	if err := (Options{OTLPLogs: true}).Validate(); err == nil || !strings.Contains(err.Error(), "OTLP logs need") {
 		t.Errorf("%v", err)
 	}
+	if err := (Options{OTLPLogs: true, Disable: true}).Validate(); err != nil { // switched off altogether
+		t.Errorf("%v", err)
+	}
 }
 
 // The registry may be asked from anywhere while spans come and go.

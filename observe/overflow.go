@@ -6,6 +6,7 @@ import "sync"
 const (
 	stateSessions = "sessions"
 	stateChildren = "children"
+	stateClosed   = "closed"
 )
 
 // overflow passes on what one bounded state of a source has forgotten. Unlike the
@@ -31,6 +32,7 @@ func newOverflows(in *instruments, s *Sources) (all []overflow) {
 	for _, spans := range s.Spans {
 		add(spans, stateSessions, func() uint64 { return spans.Stats().PushedOut })
 		add(spans, stateChildren, func() uint64 { return spans.Stats().ChildrenPushed })
+		add(spans, stateClosed, func() uint64 { return spans.Stats().ClosedForgotten })
 	}
 	if r := s.RequestLog; r != nil {
 		add(r, stateSessions, func() uint64 { return r.Stats().Forgotten })

@@ -119,7 +119,7 @@ func (s *SpanSubscriber) Subscribe(sub *eventbus.Subscription) {
 
 // Close gives up everything that is open. It is idempotent and never fails.
 func (s *SpanSubscriber) Close() error {
-	s.spans.close()
+	s.spans.shut()
 	return nil
 }
 
@@ -129,6 +129,11 @@ type SpanStats struct {
 	Leaked         map[string]uint64 // spans that were given up, by kind: the name of the span without "mp."
 	PushedOut      uint64            // sessions given up because more than 10,000 were open
 	ChildrenPushed uint64            // children given up because their session had more than 256
+
+	// ClosedForgotten are roots that were forgotten less than MaxPendingAge after they
+	// ended, because 10,000 others have ended since: what still comes for them is in
+	// no trace.
+	ClosedForgotten uint64
 }
 
 // Stats returns the counts. It is safe for concurrent use.

@@ -95,7 +95,7 @@ func (s *BlendSpanSubscriber) subscribeDevice(sub *eventbus.Subscription) {
 
 // Close gives up everything that is open. It is idempotent and never fails.
 func (s *BlendSpanSubscriber) Close() error {
-	s.spans.close()
+	s.spans.shut()
 	return nil
 }
 

@@ -29,7 +29,7 @@ func (o Options) spanErrors() (errs []error) {
 	if o.Tracing && o.OTLPEndpoint == "" {
 		errs = append(errs, errTracingNeedsEndpoint)
 	}
-	if o.OTLPLogs && o.OTLPEndpoint == "" {
+	if o.OTLPLogs && !o.Disable && o.OTLPEndpoint == "" {
 		errs = append(errs, errLogsNeedEndpoint)
 	}
 	if o.OTLPEndpoint != "" {

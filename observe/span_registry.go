@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 )
@@ -19,8 +20,14 @@ type SpanRegistry struct {
 	mu struct {
 		sync.Mutex
 		open  map[string]*sessionSpans
-		ended ordered[trace.SpanContext]
+		ended ordered[endedRoot]
 	}
+}
+
+// endedRoot is a root that has ended, or was still of use, at a time.
+type endedRoot struct {
+	context trace.SpanContext
+	at      time.Time
 }
 
 // sessionSpans are the open spans of one session, oldest first.
@@ -81,7 +88,7 @@ func (r *SpanRegistry) rootLocked(session string) trace.SpanContext {
 		}
 	}
 	root, _ := r.mu.ended.get(session)
-	return root
+	return root.context
 }
 
 // within is the context of a session's root for what records its context: that of
@@ -122,7 +129,8 @@ func (r *SpanRegistry) ended(session string) (root trace.SpanContext, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	session = validText(session)
-	return r.mu.ended.get(session)
+	e, ok := r.mu.ended.get(session)
+	return e.context, ok
 }
 
 // opened takes up a span.
@@ -138,8 +146,9 @@ func (r *SpanRegistry) opened(session string, kind spanKind, sc trace.SpanContex
 	s.list = append(s.list, openSpan{kind, sc})
 }
 
-// closed forgets a span that has ended. A root is remembered.
-func (r *SpanRegistry) closed(session string, kind spanKind, sc trace.SpanContext) {
+// closed forgets a span that has ended. A root is remembered, for which another one may
+// be forgotten; early reports that something may still have come for that one.
+func (r *SpanRegistry) closed(session string, kind spanKind, sc trace.SpanContext, at time.Time) (early bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	session = validText(session)
@@ -152,22 +161,23 @@ func (r *SpanRegistry) closed(session string, kind spanKind, sc trace.SpanContex
 			delete(r.mu.open, session)
 		}
 	}
-	if kind == spanRequest || kind == spanBlendRequest {
-		r.rememberLocked(session, sc)
-	}
+	return (kind == spanRequest || kind == spanBlendRequest) && r.rememberLocked(session, endedRoot{sc, at})
 }
 
 // remember keeps a root that has ended for what comes late, or keeps it longer.
-func (r *SpanRegistry) remember(session string, root trace.SpanContext) {
+func (r *SpanRegistry) remember(session string, root trace.SpanContext, at time.Time) (early bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	session = validText(session)
-	r.rememberLocked(session, root)
+	return r.rememberLocked(session, endedRoot{root, at})
 }
 
-func (r *SpanRegistry) rememberLocked(session string, root trace.SpanContext) {
-	if r.mu.ended.put(session, root); r.mu.ended.len() > maxSpanSessions {
-		id, _ := r.mu.ended.oldest()
-		r.mu.ended.remove(id)
+func (r *SpanRegistry) rememberLocked(session string, root endedRoot) (early bool) {
+	r.mu.ended.put(session, root)
+	if r.mu.ended.len() <= maxSpanSessions {
+		return false
 	}
+	id, old := r.mu.ended.oldest()
+	r.mu.ended.remove(id)
+	return root.at.Sub(old.at) < MaxPendingAge
 }

@@ -26,6 +26,7 @@ type spanSessions struct {
 	leaked   [spanKinds]atomic.Uint64
 	pushed   atomic.Uint64
 	overfull atomic.Uint64
+	closed   atomic.Uint64 // roots that the registry forgot early for those of this subscriber
 	open     atomic.Int64
 }
 
@@ -131,7 +132,7 @@ func (s *spanSessions) finish(session string, k childKey, at time.Time, failure 
 		return ss
 	}
 	s.open.Add(-1)
-	s.registry.closed(session, k.kind, c.span.SpanContext())
+	s.close(session, k.kind, c.span.SpanContext())
 	c.span.SetAttributes(attrs...)
 	if failure != "" {
 		c.span.SetStatus(codes.Error, failure)
@@ -164,7 +165,7 @@ func (s *spanSessions) endRoot(ss *spanSession, at time.Time) {
 	root := ss.root
 	ss.root = nil
 	s.open.Add(-1)
-	s.registry.closed(ss.id, s.root, ss.parent)
+	s.close(ss.id, s.root, ss.parent)
 	root.End(trace.WithTimestamp(later(at, ss.began)))
 }
 
@@ -172,8 +173,15 @@ func (s *spanSessions) endRoot(ss *spanSession, at time.Time) {
 // remembered for what comes late.
 func (s *spanSessions) forget(ss *spanSession) {
 	s.sessions.remove(ss.id)
-	if ss.rooted {
-		s.registry.remember(ss.id, ss.parent)
+	if ss.rooted && s.registry.remember(ss.id, ss.parent, s.latest) {
+		s.closed.Add(1)
+	}
+}
+
+// close tells the registry that a span ends.
+func (s *spanSessions) close(session string, kind spanKind, sc trace.SpanContext) {
+	if s.registry.closed(session, kind, sc, s.latest) {
+		s.closed.Add(1)
 	}
 }
 
@@ -196,7 +204,7 @@ func (s *spanSessions) giveUp(ss *spanSession) {
 func (s *spanSessions) leak(ss *spanSession, k spanKind, span trace.Span, start time.Time) {
 	s.leaked[k].Add(1)
 	s.open.Add(-1)
-	s.registry.closed(ss.id, k, span.SpanContext())
+	s.close(ss.id, k, span.SpanContext())
 	span.SetAttributes(attribute.Bool("lmcache.span.leaked", true))
 	span.SetStatus(codes.Error, "its end was never seen")
 	span.End(trace.WithTimestamp(later(s.latest, start)))
@@ -235,8 +243,8 @@ func (s *spanSessions) sweepChildren(ss *spanSession, now time.Time) {
 	s.settle(ss, ss.end)
 }
 
-// close gives up everything that is open.
-func (s *spanSessions) close() {
+// shut gives up everything that is open.
+func (s *spanSessions) shut() {
 	for ss := range s.sessions.all() {
 		s.giveUp(ss)
 	}
@@ -246,6 +254,7 @@ func (s *spanSessions) close() {
 func (s *spanSessions) stats(last spanKind) SpanStats {
 	st := SpanStats{
 		Open: int(s.open.Load()), Leaked: make(map[string]uint64, last-s.root+1), PushedOut: s.pushed.Load(), ChildrenPushed: s.overfull.Load(),
+		ClosedForgotten: s.closed.Load(),
 	}
 	for k := s.root; k <= last; k++ {
 		st.Leaked[k.String()] = s.leaked[k].Load()
