@@ -42,10 +42,8 @@ func (c *workloadCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 	}
 	closing := context.WithoutCancel(ctx)
 	defer func() { err = errors.Join(err, obs.close(closing)) }()
-	if err := obs.openLogs(&c.Observability, std.Stdout); err != nil {
-		return err
-	}
-	if err := obs.openSpans(&c.Observability, std.Stdout); err != nil {
+	obs.abandoned = true // until it runs
+	if err := obs.open(&c.Observability, std.Stdout); err != nil {
 		return err
 	}
 	log = obs.log
@@ -77,6 +75,7 @@ func (c *workloadCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 	if err := c.listen(ctx, obs, d.Engine(), log); err != nil {
 		return err
 	}
+	obs.abandoned = false
 	result, err := d.Run(ctx)
 	bar.Close()
 	if err != nil {
@@ -175,7 +174,7 @@ func (c *workloadCommand) listen(ctx context.Context, obs *observability, eng *l
 	}
 	srv, err := obs.metrics.Listen(ctx, host, port)
 	if err != nil {
-		return takenPort("metrics-addr", host, port, err)
+		return listenProblem("metrics-addr", "metrics-addr", host, port, err)
 	}
 	log.Warn("metrics: " + srv.URL())
 	return nil

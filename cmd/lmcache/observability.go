@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -15,8 +16,12 @@ import (
 	"github.com/lmcache-go/lmcache/trace"
 )
 
-// exportLimit is how long the end of all exporters may take.
-const exportLimit = 5 * time.Second
+// How long the end of all exporters may take: of a run, and of one that failed to start
+// and so has hardly anything to say.
+const (
+	exportLimit  = 5 * time.Second
+	abandonLimit = time.Second
+)
 
 // observability is the bus of a run and what listens to it. Without metrics,
 // metrics and observer are nil.
@@ -29,6 +34,8 @@ type observability struct {
 	log      *slog.Logger  // what the program logs through, to a collector too if the flags ask for it
 	sessions *observe.SpanRegistry
 	recorder *trace.Recorder // nil: none
+
+	abandoned bool // the run has not begun, or never will
 
 	spanSources []observe.SpanStatsSource
 }
@@ -82,12 +89,22 @@ func (o *observability) watch(eng *lmcache.Engine, eo lmcache.Options) error {
 // loops are the goroutines of the bus.
 func (o *observability) loops() []lmcache.LoopStats { return observe.BusLoops(o.bus.Stats()) }
 
+// open opens what the flags ask for besides: where lines and spans go. It reports all
+// that cannot be opened.
+func (o *observability) open(f *flags.Observability, stdout io.Writer) error {
+	return errors.Join(o.openLogs(f, stdout), o.openSpans(f, stdout))
+}
+
 // close delivers what is on the bus and then ends the exporters, all at a time and
 // within five seconds: that of logs last, for what the others have to say. The engine
 // must have been closed before.
 func (o *observability) close(ctx context.Context) error {
 	err := errors.Join(o.logs.close(o.bus.Close(ctx)), o.observer.Close())
-	ctx, cancel := context.WithTimeout(ctx, exportLimit)
+	limit := exportLimit
+	if o.abandoned {
+		limit = abandonLimit
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var wg sync.WaitGroup
 	var spans error

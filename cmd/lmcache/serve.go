@@ -75,12 +75,10 @@ func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options
 	if s.obs, err = openObservability(&c.Observability, s.log, s.level); err != nil {
 		return err
 	}
+	s.obs.abandoned = true // until it serves
 	s.log = s.obs.log
 	o.Logger = s.log
-	if err = s.obs.openLogs(&c.Observability, s.stdout); err != nil {
-		return err
-	}
-	if err = s.obs.openSpans(&c.Observability, s.stdout); err != nil {
+	if err = s.obs.open(&c.Observability, s.stdout); err != nil {
 		return err
 	}
 	o.Bus = s.obs.bus
@@ -101,7 +99,7 @@ func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options
 	if s.obs.metrics != nil {
 		srv, err := s.obs.metrics.Listen(ctx, c.PrometheusHost, c.PrometheusPort)
 		if err != nil {
-			return takenPort("prometheus-port", c.PrometheusHost, c.PrometheusPort, err)
+			return listenProblem("prometheus-host", "prometheus-port", c.PrometheusHost, c.PrometheusPort, err)
 		}
 		listeners["metrics"] = srv.URL()
 		metrics = s.obs.metrics.Handler()
@@ -115,10 +113,11 @@ func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options
 			AllowedHosts: c.HTTP.Allowed, NoAliases: !c.HTTP.Aliases, TierConfigs: c.tiers.shown(),
 		})
 		if err != nil {
-			return takenPort("http-port", c.HTTP.Host, c.HTTP.Port, err)
+			return listenProblem("http-host", "http-port", c.HTTP.Host, c.HTTP.Port, err)
 		}
 		listeners["http"] = s.front.URL()
 	}
+	s.obs.abandoned = false
 	s.log.Info("LMCache cache server is running...")
 	for _, name := range []string{"metrics", "http"} {
 		if url := listeners[name]; url != "" {
@@ -168,14 +167,18 @@ func (s *service) readToken(path string) {
 	s.log.Info("SIGHUP: the token has been read again")
 }
 
-// takenPort says of an error to listen on a port that another program has it, and which
-// flag chooses it; other errors stay as they are.
-func takenPort(flag, host string, port int, err error) error {
-	if !errors.Is(err, syscall.EADDRINUSE) {
-		return err
-	}
+// listenProblem says which flag is to blame for an error to listen: that of the host, or
+// that of the port, with what to do if another program has it.
+func listenProblem(hostFlag, portFlag, host string, port int, err error) error {
 	addr := net.JoinHostPort(host, strconv.Itoa(port))
-	return fmt.Errorf("--%s: %s is in use: stop what listens there, or choose another port (0: any free one)", flag, addr)
+	_, unknown := errors.AsType[*net.DNSError](err)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("--%s: %s is in use: stop what listens there, or choose another port (0: any free one)", portFlag, addr)
+	case unknown || errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("--%s: %w", hostFlag, err)
+	}
+	return fmt.Errorf("--%s: %w", portFlag, err)
 }
 
 // stop ends everything in reverse order: front end, engine with the events of its

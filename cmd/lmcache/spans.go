@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/lmcache-go/lmcache/internal/cli"
 	"github.com/lmcache-go/lmcache/internal/cli/flags"
@@ -27,7 +30,11 @@ func (o *observability) openSpans(f *flags.Observability, stdout io.Writer) (err
 	if id, ok := f.Instance(); ok {
 		oo.InstanceID = &id
 	}
-	if o.spans, err = export.OpenSpans(oo, export.Options{Logger: o.log, Stdout: stdout}); err != nil || o.spans == nil {
+	o.spans, err = export.OpenSpans(oo, export.Options{Logger: o.log, Stdout: stdout})
+	if _, file := errors.AsType[*fs.PathError](err); file {
+		return fmt.Errorf("--span-output: %w", err)
+	}
+	if err != nil || o.spans == nil {
 		return err
 	}
 	subs, err := observe.SpanSubscribers(o.spans.TracerProvider(), observe.SpanOptions{MaxAge: oo.SpanMaxAge, Logger: o.log, Registry: o.sessions})

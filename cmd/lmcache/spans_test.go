@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -104,70 +102,5 @@ func TestREQ_O61_DeadCollector(t *testing.T) {
 	}
 	if !strings.Contains(stderr, "OTel LoggerProvider initialised with OTLP exporter (http://127.0.0.1:1), resource=") {
 		t.Errorf("stderr:\n%s", stderr)
-	}
-}
-
-// REQ-O55: every combination of the switches starts, or is refused with exactly what is
-// wrong with it. Switched off altogether, what has no effect is named in one warning.
-func TestREQ_O55_Combinations(t *testing.T) {
-	switches := []string{
-		"--disable-observability", "--disable-metrics", "--disable-logging", "--enable-tracing",
-		"--otlp-endpoint=h:1", "--span-output=stdout", "--otlp-logs",
-	}
-	const (
-		off = 1 << iota
-		noMetrics
-		noLogs
-		tracing
-		endpoint
-		output
-		logs
-		all
-	)
-	for set := range all {
-		args := append(slices.Clone(smallServer), "--dry-run")
-		var idle []string
-		for i, s := range switches {
-			if set&(1<<i) != 0 {
-				args = append(args, s)
-				name, _, _ := strings.Cut(s, "=")
-				idle = append(idle, name)
-			}
-		}
-		var problems []string
-		if set&(off|logs|endpoint) == logs {
-			problems = append(problems, "--otlp-logs requires --otlp-endpoint to be set. It is where log records are pushed to.")
-		}
-		if set&(tracing|endpoint) == tracing {
-			text := "--enable-tracing requires --otlp-endpoint to be set. Tracing needs an OTLP gRPC endpoint to export spans."
-			if set&output != 0 {
-				text += " Without one, use --span-output alone."
-			}
-			problems = append(problems, text)
-		}
-		r := newRun(t, anyPorts)
-		code := r.app.Run(t.Context(), args)
-		stderr := r.stderr.String()
-		if want := map[bool]int{true: cli.ExitOK, false: cli.ExitUsage}[len(problems) == 0]; code != want {
-			t.Errorf("%v: exit code %d, want %d", args, code, want)
-		}
-		var got []string
-		for _, line := range regexp.MustCompile(`(?m)^(?:lmcache: error: |  )(--.*)$`).FindAllStringSubmatch(stderr, -1) {
-			got = append(got, line[1])
-		}
-		if len(problems) > 0 && !slices.Equal(got, problems) {
-			t.Errorf("%v: problems %q, want %q in:\n%s", args, got, problems, stderr)
-		}
-		warned := strings.Count(stderr, "--disable-observability leaves no effect to ")
-		if want := set&off != 0 && set != off && len(problems) == 0; warned > 1 || want && warned != 1 {
-			t.Errorf("%v: %d warnings, want %v", args, warned, want)
-		}
-		if warned == 1 {
-			for _, name := range idle[1:] {
-				if !strings.Contains(stderr, name) {
-					t.Errorf("%v: the warning does not name %s: %s", args, name, stderr)
-				}
-			}
-		}
 	}
 }

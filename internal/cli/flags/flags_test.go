@@ -245,6 +245,10 @@ func TestCombinations(t *testing.T) {
 				"lmcache: error: --enable-tracing requires --otlp-endpoint to be set. Tracing needs an OTLP gRPC endpoint to export spans." +
 				" Without one, use --span-output alone.",
 		},
+		{
+			name: "age of no spans", args: "--span-max-age 5m",
+			want: "warning: --span-max-age has no effect without --enable-tracing or --span-output",
+		},
 		{name: "no age", args: "--span-output stdout --span-max-age 0", code: cli.ExitUsage, want: "error: --span-max-age: must be more than 0, got 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -22,6 +22,9 @@ func (s *Spans) check(p *cli.Problems, disabled bool) {
 	if s.OTLPLogs && s.OTLPEndpoint == "" && !disabled && !p.IsBad("otlp-endpoint") {
 		p.Usage("--otlp-logs requires --otlp-endpoint to be set. It is where log records are pushed to.")
 	}
+	if !s.EnableTracing && s.SpanOutput == "" && !disabled && p.IsSet("span-max-age") {
+		p.Warn("--span-max-age has no effect without --enable-tracing or --span-output")
+	}
 	if !s.EnableTracing || s.OTLPEndpoint != "" || p.IsBad("otlp-endpoint") {
 		return
 	}
