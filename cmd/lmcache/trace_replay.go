@@ -28,6 +28,8 @@ type traceReplayCommand struct {
 
 	MetricsPort bool            `kong:"-"` // was asked for
 	models      []storage.Model // of the tiers, in virtual time
+	axes        []axis          // of --sweep
+	points      []point
 }
 
 // Examples implements cli.Helper.
@@ -36,6 +38,7 @@ func (*traceReplayCommand) Examples() []string {
 		"lmcache trace replay run.lct --l1-size-gb 1 --eviction-policy LRU",
 		"lmcache trace replay run.lct --l1-size-gb 512MiB --eviction-policy LRU --pacing fast --verify --no-csv",
 		"lmcache trace replay run.lct --l1-size-gb 200 --eviction-policy RecencyFrequency --pacing virtual --no-csv",
+		"lmcache trace replay run.lct --l1-size-gb 10 --eviction-policy LRU --sweep l1-size-gb=10,20,40 --sweep eviction-policy=LRU,RecencyFrequency",
 	}
 }
 
@@ -43,6 +46,9 @@ func (*traceReplayCommand) Examples() []string {
 func (c *traceReplayCommand) Check(p *cli.Problems) {
 	if !p.IsSet("log-level") {
 		c.Log.Level = "WARNING" // a line per record would bury the result
+	}
+	if len(c.Sweep) > 0 && !p.IsSet("pacing") {
+		c.Pacing = "virtual" // always
 	}
 	c.Replay.Check(p)
 	c.L1.Require(p)
@@ -60,6 +66,9 @@ func (c *traceReplayCommand) Check(p *cli.Problems) {
 			}
 		}
 		c.Observability.Disable = true
+		if len(c.Sweep) > 0 {
+			c.checkSweep(p)
+		}
 		return
 	}
 	c.Observability.Check(p)
@@ -121,6 +130,9 @@ func (c *traceReplayCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 	}
 	log.Info(fmt.Sprintf("trace replay: file=%s records=%d", traceName(f.Paths), calls))
 	var r *replay.Result
+	if len(c.Sweep) > 0 {
+		return c.sweep(ctx, std, log, f, calls, out)
+	}
 	if c.Pacing == "virtual" {
 		r, err = c.virtual(ctx, std, log, so, f, calls, out)
 	} else {

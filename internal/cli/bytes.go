@@ -54,6 +54,9 @@ func parseBytes(text, unit string) (Bytes, error) {
 	return Bytes(math.Round(v)), nil
 }
 
+// ParseBytes reads a size as a flag with this unit does.
+func ParseBytes(text, unit string) (Bytes, error) { return parseBytes(text, unit) }
+
 // String writes b in the largest unit that it reaches, with at most two decimals.
 func (b Bytes) String() string {
 	for _, unit := range []string{"TiB", "GiB", "MiB", "KiB"} {

@@ -23,6 +23,8 @@ type Replay struct {
 	L2Models         []string `name:"l2-model" group:"Replay" placeholder:"NAME=LATENCY:BANDWIDTH" help:"How long calls on adapters of this type take in virtual time, such as fs=200us:5GB/s; types have figures of their own"`
 	DivergenceOut    string   `name:"divergence-out" group:"Replay" placeholder:"PATH" help:"File that gets a JSON line for each outcome that is not the recorded one, with --pacing virtual"`
 	FailOnDivergence bool     `name:"fail-on-divergence" group:"Replay" help:"Such an outcome is an error"`
+	Sweep            []string `name:"sweep" group:"Replay" sep:"none" placeholder:"FLAG=V1,V2,…" help:"Replay once per value in virtual time, and for each combination if there are several of these; writes trace_replay_sweep.csv"`
+	Parallel         int      `name:"parallel" group:"Replay" default:"0" min:"0" max:"1024" help:"Configurations of --sweep at a time; 0: one per processor"`
 
 	Verbose    bool   `name:"verbose" group:"Output" help:"Print a line for each record"`
 	JSONL      string `name:"jsonl-out" group:"Output" placeholder:"PATH" help:"File that gets a JSON line for each record"`
@@ -33,13 +35,11 @@ type Replay struct {
 	NoProgress bool   `name:"no-progress" group:"Output" help:"Show no progress on stderr"`
 
 	// What a later version brings, and what has no meaning here.
-	Workers     string   `name:"workers" treat:"later" upstream:"1" numeric:""`
-	Sweep       []string `name:"sweep" treat:"later"`
-	Parallel    string   `name:"parallel" treat:"later" numeric:""`
-	MRC         string   `name:"mrc" treat:"later"`
-	HTML        string   `name:"html" treat:"later"`
-	TraceLevel  string   `name:"trace-level" treat:"ignored" why:"a replay is not recorded"`
-	TraceOutput string   `name:"trace-output" treat:"ignored" why:"a replay is not recorded"`
+	Workers     string `name:"workers" treat:"later" upstream:"1" numeric:""`
+	MRC         string `name:"mrc" treat:"later"`
+	HTML        string `name:"html" treat:"later"`
+	TraceLevel  string `name:"trace-level" treat:"ignored" why:"a replay is not recorded"`
+	TraceOutput string `name:"trace-output" treat:"ignored" why:"a replay is not recorded"`
 }
 
 // Check reports values that do not fit each other.
@@ -52,6 +52,17 @@ func (r *Replay) Check(p *cli.Problems) {
 	}
 	if r.Pacing != "realtime" && p.IsSet("speed") {
 		p.Flag("speed", "has no effect with --pacing %s", r.Pacing)
+	}
+	if len(r.Sweep) > 0 && r.Pacing != "virtual" {
+		p.Flag("sweep", "needs --pacing virtual, got %s", r.Pacing)
+	}
+	if len(r.Sweep) == 0 && p.IsSet("parallel") {
+		p.Flag("parallel", "has no effect without --sweep")
+	}
+	for _, name := range []string{"jsonl-out", "divergence-out", "fail-on-divergence", "json", "verbose"} {
+		if len(r.Sweep) > 0 && p.IsSet(name) {
+			p.Flag(name, "has no effect with --sweep, which compares configurations with each other")
+		}
 	}
 	if r.Pacing == "virtual" {
 		for _, name := range []string{"verify", "fill"} {

@@ -1,0 +1,324 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lmcache-go/lmcache/internal/cli"
+	"github.com/lmcache-go/lmcache/internal/cli/flags"
+	"github.com/lmcache-go/lmcache/storage"
+	"github.com/lmcache-go/lmcache/trace"
+	"github.com/lmcache-go/lmcache/trace/replay"
+)
+
+// maxPoints is the most configurations of one sweep.
+const maxPoints = 10_000
+
+// axis is one flag of --sweep and its values.
+type axis struct {
+	flag   string
+	values []string
+}
+
+// point is one configuration of a sweep: the flags of the command, some of them
+// replaced.
+type point struct {
+	values []string // by axis
+	l1     flags.L1
+	l2     flags.L2
+	result *replay.Result
+}
+
+// setters are the flags that may be swept: those of the storage manager that change
+// what it decides.
+func setters() map[string]func(*point, string) error {
+	number := func(to func(*point) *float64, from, below float64) func(*point, string) error {
+		return func(p *point, text string) error {
+			v, err := strconv.ParseFloat(text, 64)
+			if err != nil || !(v >= from && v <= below) {
+				return fmt.Errorf("must be a number from %g to %g, got %q", from, below, text)
+			}
+			*to(p) = v
+			return nil
+		}
+	}
+	choice := func(to func(*point) *string, choices ...string) func(*point, string) error {
+		return func(p *point, text string) error {
+			if !slices.Contains(choices, text) {
+				return fmt.Errorf("must be one of %s, got %q", strings.Join(choices, ", "), text)
+			}
+			*to(p) = text
+			return nil
+		}
+	}
+	return map[string]func(*point, string) error{
+		"l1-size-gb": func(p *point, text string) (err error) {
+			if p.l1.SizeGB, err = cli.ParseBytes(text, "GiB"); err == nil && p.l1.SizeGB <= 0 {
+				err = fmt.Errorf("must be more than 0, got %q", text)
+			}
+			return err
+		},
+		"eviction-policy":            choice(func(p *point) *string { return &p.l1.Policy }, "LRU", "IsolatedLRU", "RecencyFrequency", "noop"),
+		"eviction-mode":              choice(func(p *point) *string { return &p.l1.Mode }, "exact", "watermark"),
+		"eviction-trigger-watermark": number(func(p *point) *float64 { return &p.l1.Watermark }, math.SmallestNonzeroFloat64, 1),
+		"eviction-ratio":             number(func(p *point) *float64 { return &p.l1.Ratio }, 0, 1),
+		"l2-store-policy":            choice(func(p *point) *string { return &p.l2.StorePolicy }, "default", "skip_l1"),
+		"l2-prefetch-policy":         choice(func(p *point) *string { return &p.l2.PrefetchPolicy }, "default", "retain"),
+		"l2-prefetch-max-in-flight": func(p *point, text string) error {
+			n, err := strconv.Atoi(text)
+			if err != nil || n < 1 || n > 65536 {
+				return fmt.Errorf("must be a whole number from 1 to 65536, got %q", text)
+			}
+			p.l2.PrefetchInFlight = n
+			return nil
+		},
+	}
+}
+
+// checkSweep reads --sweep into the points of the product, and reports what is wrong.
+func (c *traceReplayCommand) checkSweep(p *cli.Problems) {
+	const flag = "sweep"
+	known := setters()
+	points := []point{{l1: c.L1, l2: c.tiers.L2}}
+	for _, text := range c.Sweep {
+		name, list, ok := strings.Cut(text, "=")
+		name = strings.TrimPrefix(name, "--")
+		set := known[name]
+		switch {
+		case !ok || list == "":
+			p.Flag(flag, "%q: must be FLAG=VALUE,VALUE,…", text)
+			return
+		case set == nil:
+			names := make([]string, 0, len(known))
+			for n := range known {
+				names = append(names, n)
+			}
+			slices.Sort(names)
+			p.Flag(flag, "%q cannot be swept; these can: %s", name, strings.Join(names, ", "))
+			return
+		case strings.HasPrefix(name, "l2-") && len(c.Configs) == 0:
+			p.Flag(flag, "%s has no effect without --l2-adapter", name)
+			return
+		}
+		a := axis{flag: name, values: strings.Split(list, ",")}
+		if len(points)*len(a.values) > maxPoints {
+			p.Flag(flag, "more than %d configurations", maxPoints)
+			return
+		}
+		var next []point
+		for _, pt := range points {
+			for _, v := range a.values {
+				q := pt
+				q.values = append(slices.Clip(pt.values), v)
+				if err := set(&q, v); err != nil {
+					p.Flag(flag, "%s: %v", name, err)
+					return
+				}
+				next = append(next, q)
+			}
+		}
+		points = next
+		c.axes = append(c.axes, a)
+	}
+	c.points = points
+}
+
+// sweep replays the recording under every configuration, several at a time, and writes
+// what came of it.
+func (c *traceReplayCommand) sweep(ctx context.Context, std *cli.IO, log *slog.Logger, f *trace.File, calls int64, out *replayFiles) error {
+	display := &cli.Output{Quiet: c.Replay.Quiet, NoProgress: c.NoProgress}
+	tape, err := readTape(std, display, f, calls)
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	bar := display.Progress(std, "Sweeping", int64(len(c.points)))
+	err = c.replayPoints(ctx, tape, bar.Set)
+	bar.Close()
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(c.points, func(a, b point) int { return cmpRatio(b.result, a.result) })
+	path := filepath.Join(out.dir, "trace_replay_sweep.csv")
+	if err := cli.WriteFile(path, c.sweepCSV()); err != nil {
+		return err
+	}
+	log.Info("CSV written to " + path)
+	if c.Replay.Quiet {
+		return nil
+	}
+	_, err = io.WriteString(std.Stdout, c.sweepTable(time.Since(begin)))
+	return err
+}
+
+func cmpRatio(a, b *replay.Result) int {
+	switch x, y := a.HitRatio(), b.HitRatio(); {
+	case x < y || math.IsNaN(x) && !math.IsNaN(y):
+		return -1
+	case x > y:
+		return 1
+	}
+	return 0
+}
+
+// replayPoints replays all points with as many goroutines as --parallel says.
+func (c *traceReplayCommand) replayPoints(ctx context.Context, tape *replay.Tape, done func(int64)) error {
+	workers := c.Parallel
+	if workers == 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var errs []error
+	next, finished := 0, int64(0)
+	for range min(workers, len(c.points)) {
+		wg.Go(func() {
+			for {
+				mu.Lock()
+				i := next
+				next++
+				stop := len(errs) > 0 || ctx.Err() != nil
+				mu.Unlock()
+				if stop || i >= len(c.points) {
+					return
+				}
+				r, err := c.one(ctx, tape, &c.points[i])
+				mu.Lock()
+				c.points[i].result = r
+				if err != nil {
+					errs = append(errs, fmt.Errorf("%s: %w", c.describe(&c.points[i]), err))
+				}
+				finished++
+				done(finished)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		if signal, ok := errors.AsType[*cli.InterruptedError](context.Cause(ctx)); ok {
+			return &cli.ExitError{Code: signal.ExitCode()}
+		}
+		return err
+	}
+	return errors.Join(errs...)
+}
+
+// describe names a point by the flags that are swept.
+func (c *traceReplayCommand) describe(p *point) string {
+	parts := make([]string, len(c.axes))
+	for i, a := range c.axes {
+		parts[i] = "--" + a.flag + " " + p.values[i]
+	}
+	return strings.Join(parts, " ")
+}
+
+// one replays one point.
+func (c *traceReplayCommand) one(ctx context.Context, tape *replay.Tape, p *point) (*replay.Result, error) {
+	so := storage.Options{L1: l1Options(&p.l1)}
+	t := tiers{L2: p.l2, Configs: c.Configs}
+	if err := t.control(&so); err != nil {
+		return nil, err
+	}
+	for i := range t.Configs {
+		so.Tiers = append(so.Tiers, storage.Tier{Name: t.Configs[i].Type, Settings: t.Configs[i].Settings})
+	}
+	return tape.Virtual(ctx, replay.VirtualOptions{
+		Storage: so, Models: c.models, Seed: c.Seed, From: c.From, To: c.To, NoCompare: true,
+	})
+}
+
+// sweepColumns are the columns behind those of the flags.
+func sweepColumns() []string {
+	return []string{
+		"lookups", "requested_keys", "hit_keys", "l1_hit_keys", "l2_hit_keys", "hit_ratio", "evicted_keys",
+		"l2_written_bytes", "l2_read_bytes", "p50_wait_ms", "p99_wait_ms", "outcome_digest",
+	}
+}
+
+func (c *traceReplayCommand) sweepRow(p *point) []string {
+	r := p.result
+	n := func(v int64) string { return strconv.FormatInt(v, 10) }
+	ms := func(percent int) string {
+		return strconv.FormatFloat(float64(r.Wait(percent).Nanoseconds())/1e6, 'f', 3, 64)
+	}
+	return append(slices.Clone(p.values),
+		n(r.Lookups), n(r.Requested), n(r.Hits), n(r.L1Hits), n(r.Hits-r.L1Hits), strconv.FormatFloat(r.HitRatio(), 'f', 6, 64), n(r.Evicted),
+		n(r.L2Written), n(r.L2Read), ms(50), ms(99), r.OutcomeDigest)
+}
+
+func (c *traceReplayCommand) header() (names []string) {
+	for _, a := range c.axes {
+		names = append(names, a.flag)
+	}
+	return append(names, sweepColumns()...)
+}
+
+func (c *traceReplayCommand) sweepCSV() []byte {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	rows := [][]string{c.header()}
+	for i := range c.points {
+		rows = append(rows, c.sweepRow(&c.points[i]))
+	}
+	_ = w.WriteAll(rows) // a buffer takes everything
+	return b.Bytes()
+}
+
+// sweepTable is the result for people: what differs, best first.
+func (c *traceReplayCommand) sweepTable(took time.Duration) string {
+	var b strings.Builder
+	keep := func(i int) bool { // columns of tiers where there are none, and digests
+		name := c.header()[i]
+		return name != "outcome_digest" && (len(c.Configs) > 0 || !strings.HasPrefix(name, "l2_") && !strings.HasSuffix(name, "_wait_ms") && name != "l1_hit_keys")
+	}
+	rows := [][]string{c.header()}
+	for i := range c.points {
+		rows = append(rows, c.sweepRow(&c.points[i]))
+	}
+	var columns []int
+	for i := range rows[0] {
+		if keep(i) {
+			columns = append(columns, i)
+		}
+	}
+	width := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for _, i := range columns {
+			width[i] = max(width[i], len(row[i]))
+		}
+	}
+	for n, row := range rows {
+		for k, i := range columns {
+			if k > 0 {
+				b.WriteString("  ")
+			}
+			fmt.Fprintf(&b, "%*s", width[i], row[i])
+		}
+		b.WriteByte('\n')
+		if n == 0 {
+			for k, i := range columns {
+				if k > 0 {
+					b.WriteString("  ")
+				}
+				b.WriteString(strings.Repeat("-", width[i]))
+			}
+			b.WriteByte('\n')
+		}
+	}
+	fmt.Fprintf(&b, "%d configurations in %.2f s\n", len(c.points), took.Seconds())
+	return b.String()
+}
