@@ -10,6 +10,7 @@ SEED      ?= 1
 DURATION  ?= 2m
 LMCACHE   ?= lmcache
 CRASHES   ?= 2000
+PAIRS     ?= 12
 JAEGER    ?= v1.76.0
 # Where `make tools` puts programs and where they are looked for.
 TOOLS_DIR ?= $(or $(shell $(GO) env GOBIN),$(shell $(GO) env GOPATH)/bin)
@@ -23,7 +24,7 @@ help: ## list the targets
 	@echo
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 	@echo
-	@echo 'variables: E2E=1 (test), FUZZTIME (fuzz), BENCH, COUNT and BENCHTIME (bench), SOAK and SEED (soak), DURATION and SEED (metamorphic), CRASHES (crash), TOOLS_DIR (tools)'
+	@echo 'variables: E2E=1 (test), FUZZTIME (fuzz), BENCH, COUNT and BENCHTIME (bench), SOAK and SEED (soak), DURATION and SEED (metamorphic), CRASHES (crash), PAIRS (cost), TOOLS_DIR (tools)'
 
 .PHONY: build
 build: ## build bin/lmcache
@@ -63,6 +64,14 @@ soak: ## 10^7 distinct keys through a small L1, and as many sessions past all su
 .PHONY: metamorphic
 metamorphic: ## random operations under many sets of options, compared, for DURATION (2m); SEED: from which list on
 	SEED=$(SEED) DURATION=$(DURATION) $(GO) test -tags invariants -count 1 -run '^TestREQ_S40_Metamorphic$$' -timeout 0 -v ./storage
+
+# On a quiet machine; each figure is printed beside its bar.
+.PHONY: cost
+cost: ## what observing costs a workload, the dispatcher, calls, a scrape and the memory, with the bars
+	$(GO) test -run '^$$' -bench '^BenchmarkWorkloadCost$$' -benchtime $(PAIRS)x -timeout 1h ./cmd/lmcache
+	$(GO) test -run '^$$' -bench '^Benchmark(Dispatch|Scrape)$$' -benchtime 100x ./observe/export
+	$(GO) test -run '^$$' -bench '^BenchmarkMetricsCost$$' -benchtime 150x ./observe/export
+	$(GO) test -run '^$$' -bench '^BenchmarkSoakMemory$$' -benchtime 1000000x -timeout 1h ./observe
 
 .PHONY: crash
 crash: ## CRASHES (2000) processes killed while they store files, and as many from outside; every object that is left is verified

@@ -145,11 +145,11 @@ func newSide(b *testing.B, bus *eventbus.Bus, n int) *side {
 // of 2 MiB, and of a lookup of that prompt in a new session, takes (REQ-P8: less
 // than 3 %, and less than 10 % with all in the sample).
 func BenchmarkMetricsCost(b *testing.B) {
-	b.Run("default", func(b *testing.B) { benchCost(b, 0) })
-	b.Run("all in the sample", func(b *testing.B) { benchCost(b, 1) })
+	b.Run("default", func(b *testing.B) { benchCost(b, 0, 3) })
+	b.Run("all in the sample", func(b *testing.B) { benchCost(b, 1, 10) })
 }
 
-func benchCost(b *testing.B, rate float64) {
+func benchCost(b *testing.B, rate, bar float64) {
 	const n = 16
 	r := newRig(b, eventbus.Options{}, observe.Options{SampleRate: rate}, observe.Sources{})
 	sides := [2]*side{newSide(b, nil, n), newSide(b, r.bus, n)}
@@ -207,6 +207,7 @@ func benchCost(b *testing.B, rate float64) {
 		b.ReportMetric(float64(without), of.name+"-p50-ns")
 		b.ReportMetric(100*(float64(with)/float64(without)-1), of.name+"-cost-%")
 	}
+	b.ReportMetric(bar, "bar-%")
 	b.ReportMetric(0, "ns/op")
 }
 
