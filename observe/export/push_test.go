@@ -61,6 +61,7 @@ type tracedHost struct {
 	host
 
 	dev   *fake.Device
+	cache *gpu.Paged
 	spans *export.Spans
 	subj  *observe.SpanSubscriber
 	logs  *export.Logs
@@ -117,6 +118,7 @@ func newTracedHost(t *testing.T, o observe.Options, log *slog.Logger, tp trace.T
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.cache = cache
 	if h.worker, err = h.eng.Attach(lmcache.WorkerOptions{Model: "m", Backend: h.dev, Cache: cache}); err != nil {
 		t.Fatal(err)
 	}
