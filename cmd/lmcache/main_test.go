@@ -38,7 +38,7 @@ func TestREQ_C9_NearestNames(t *testing.T) {
 		{"coordinator", cli.ExitUsage, `"lmcache coordinator" is part of LMCache's Python package and not of lmcache-go`},
 		{"tool flamegraph --x", cli.ExitUsage, `"lmcache tool" is part of LMCache's Python package and not of lmcache-go`},
 		{"trace replay-events f", cli.ExitUsage, `"lmcache trace replay-events" is part of LMCache's Python package and not of lmcache-go`},
-		{"trace mrc f", cli.ExitUsage, `"lmcache trace mrc" is not available in this version yet`},
+		{"trace merge f", cli.ExitUsage, `"lmcache trace merge" is not available in this version yet`},
 		{"query coordinator", cli.ExitUsage, `"lmcache query coordinator" is part of LMCache's Python package and not of lmcache-go`},
 		{"ping kvcache", cli.ExitUsage, `"lmcache ping" is not available in this version yet`},
 		{"server", cli.ExitUsage, `--l1-size-gb and --eviction-policy are required`},

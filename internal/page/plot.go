@@ -53,7 +53,7 @@ type size struct {
 
 var (
 	wide   = size{"wide", 960, 430, 64, 34, 20, 54, 6, 74}
-	narrow = size{"narrow", 380, 330, 46, 24, 16, 52, 4, 62}
+	narrow = size{"narrow", 380, 330, 58, 24, 16, 52, 4, 62}
 )
 
 // drawing is a plot as the form needs it. Coordinates are rounded.
@@ -115,7 +115,7 @@ func (p *Plot) draw(s *size) drawing {
 	d := drawing{
 		Class: s.class, Width: s.width, Height: s.height,
 		Left: s.left, Right: s.width - s.right, Top: s.top, Bottom: s.height - s.bottom,
-		Foot: s.height - 8, Side: 14, XName: p.XName, YName: p.YName,
+		Foot: s.height - 8, Side: 13, XName: p.XName, YName: p.YName,
 		Text: fmt.Sprintf("%s by %s. The values are in the tables below.", p.YName, p.XName),
 	}
 	d.Middle, d.Center = round((d.Top+d.Bottom)/2), round((d.Left+d.Right)/2)
