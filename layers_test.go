@@ -112,7 +112,7 @@ var layers = []layer{
 	},
 	{
 		3, "trace/replay",
-		[]string{"storage", "storage/kv", "trace"},
+		[]string{"eventbus", "l1", "storage", "storage/kv", "trace"},
 		nil,
 		"it drives a storage manager that it is given; a program that records does not link it",
 	},
