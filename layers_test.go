@@ -195,6 +195,7 @@ var layers = []layer{
 		[]string{"golang.org/x/sys/unix"},
 		"it drives an adapter as a tier does; which one is handed in",
 	},
+	{6, "internal/admin", []string{"storage/kv"}, nil, "it talks to a server from outside, over HTTP alone; it shares no code with what answers"},
 	{
 		6, "internal/top", nil,
 		[]string{
@@ -206,7 +207,7 @@ var layers = []layer{
 	{
 		6, "cmd/lmcache",
 		[]string{
-			".", "eventbus", "gpu", "gpu/fake", "internal/artefact", "internal/belady", "internal/cli", "internal/cli/flags", "internal/l1bench", "internal/l2bench", "internal/mooncake", "internal/page", "internal/top", "internal/workload",
+			".", "eventbus", "gpu", "gpu/fake", "internal/admin", "internal/artefact", "internal/belady", "internal/cli", "internal/cli/flags", "internal/l1bench", "internal/l2bench", "internal/mooncake", "internal/page", "internal/top", "internal/workload",
 			"l1", "l2", "l2/fault", "l2/fs", "l2/mem", "l2/resp", "l2/s3", "l2/zstd", "observe", "observe/export", "server/http", "storage", "storage/kv", "trace", "trace/...",
 		},
 		[]string{"github.com/alecthomas/kong", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/metric/noop"},
@@ -238,7 +239,7 @@ var restricted = []struct {
 	{"unsafe", []string{"l1/internal/pool", "l1/internal/slab"}, "one place hands out memory that the garbage collector does not know, another advises the kernel about memory that it does"},
 	{"reflect", []string{"eventbus", "internal/cli"}, "types are known where they are used; the bus looks them up once, and kong's mappers speak reflect"},
 	{"testing", []string{"eventbus/eventbustest", "gpu/gputest", "l1/policy/policytest", "l2/l2test", "internal/servertest"}, "shipped code must not carry the flags of package testing"},
-	{"net/http", []string{"server/http", "l2/s3", "observe/export", "internal/serving", "internal/top", "cmd/lmcache", "internal/cli", "examples/otel"}, "the library opens no port"},
+	{"net/http", []string{"server/http", "l2/s3", "observe/export", "internal/serving", "internal/admin", "internal/top", "cmd/lmcache", "internal/cli", "examples/otel"}, "the library opens no port"},
 	{"net/http/pprof", nil, "it registers handlers in a global when it is imported"},
 	{"expvar", nil, "it registers a handler in a global when it is imported"},
 	{"flag", nil, "the command line is kong's"},

@@ -18,9 +18,27 @@ type grammar struct {
 	} `cmd:"" help:"Measure parts of the cache."`
 	Trace   traceCommands   `cmd:"" help:"Look at recordings of the storage manager's calls, and replay them."`
 	Metrics metricsCommands `cmd:"" help:"Print the reference, the dashboard and the alert rules of the metrics, or compare them."`
-	Top     topCommand      `cmd:"" help:"Show a running server live."`
-	Version versionCommand  `cmd:"" help:"Print the version, the commit and the platform."`
-	Help    cli.Help        `cmd:"" help:"Print the help of a command."`
+	Ping    struct {
+		KVCache pingKVCacheCommand `cmd:"" name:"kvcache" help:"Ask a cache server whether it is healthy."`
+		Engine  pingEngineCommand  `cmd:"" name:"engine" help:"Ask an inference server whether it is healthy."`
+	} `cmd:"" help:"Ask a server whether it is healthy, and how long the answer takes."`
+	Describe struct {
+		KVCache describeKVCacheCommand `cmd:"" name:"kvcache" help:"Show what a cache server holds, and for whom."`
+	} `cmd:"" help:"Show the state of a running server."`
+	KVCache struct {
+		Clear   clearCommand   `cmd:"" help:"Empty the first tier."`
+		Objects objectsCommand `cmd:"" help:"List what an outer tier holds."`
+		Delete  deleteCommand  `cmd:"" help:"Remove objects by key."`
+	} `cmd:"" name:"kvcache" help:"Change what a running server holds."`
+	Quota struct {
+		Set    quotaSetCommand    `cmd:"" help:"Limit what a tenant may have in each tier."`
+		Get    quotaGetCommand    `cmd:"" help:"Show the limit of a tenant, and what it uses."`
+		List   quotaListCommand   `cmd:"" help:"Show all limits."`
+		Delete quotaDeleteCommand `cmd:"" help:"Remove the limit of a tenant."`
+	} `cmd:"" help:"Limits per tenant of a running server."`
+	Top     topCommand     `cmd:"" help:"Show a running server live."`
+	Version versionCommand `cmd:"" help:"Print the version, the commit and the platform."`
+	Help    cli.Help       `cmd:"" help:"Print the help of a command."`
 }
 
 // newApp returns the program over the given files and environment.
@@ -39,7 +57,7 @@ func newApp(std *cli.IO) *cli.App {
 // groups are the titles of flags in the order of the help.
 func groups() []kong.Group {
 	var out []kong.Group
-	for _, title := range []string{"Server", "Workload", "Benchmark", "Replay", "Curve", "Cut", "Convert", "View", "L1 and eviction", "HTTP", "Observability", "Trace Recording", "Output", "General"} {
+	for _, title := range []string{"Server", "Workload", "Benchmark", "Replay", "Curve", "Cut", "Convert", "View", "Client", "L1 and eviction", "HTTP", "Observability", "Trace Recording", "Output", "General"} {
 		out = append(out, kong.Group{Key: title, Title: title})
 	}
 	return out
@@ -57,7 +75,7 @@ func notes() cli.CommandNotes {
 		n[name] = foreign
 	}
 	for _, name := range []string{
-		"ping", "describe", "kvcache", "quota", "query", "trace diff", "trace merge", "trace anonymise",
+		"describe engine", "kvcache prefetch", "query", "trace diff", "trace merge", "trace anonymise",
 		"bench server", "bench gpu",
 		"doctor", "config", "completion",
 	} {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"runtime/debug"
@@ -40,7 +42,7 @@ func TestREQ_C9_NearestNames(t *testing.T) {
 		{"trace replay-events f", cli.ExitUsage, `"lmcache trace replay-events" is part of LMCache's Python package and not of lmcache-go`},
 		{"trace merge f", cli.ExitUsage, `"lmcache trace merge" is not available in this version yet`},
 		{"query coordinator", cli.ExitUsage, `"lmcache query coordinator" is part of LMCache's Python package and not of lmcache-go`},
-		{"ping kvcache", cli.ExitUsage, `"lmcache ping" is not available in this version yet`},
+		{"describe engine", cli.ExitUsage, `"lmcache describe engine" is not available in this version yet`},
 		{"server", cli.ExitUsage, `--l1-size-gb and --eviction-policy are required`},
 		{"server --l1-size-gb 1000000 --eviction-policy LRU", cli.ExitFailed, `--l1-size-gb: 976.56 TiB is more than this machine has`},
 		{"server --l1-size-gb 64MiB --eviction-policy LRU --http-port 9090", cli.ExitUsage, `--prometheus-port: port 9090 is also that of`},
@@ -110,8 +112,10 @@ func TestREQ_C22_Examples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	watched := serve(t) // by "top"
+	watched := serve(t, "--l2-adapter", `{"type":"fs","base_path":"`+t.TempDir()+`","max_capacity_gb":1}`) // and asked
 	defer watched.stop(nil)
+	engine := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})) // is healthy
+	defer engine.Close()
 	for _, command := range commands {
 		help := newRun(t, nil)
 		help.app.Run(t.Context(), append([]string{"help"}, strings.Fields(command)...))
@@ -119,12 +123,19 @@ func TestREQ_C22_Examples(t *testing.T) {
 		if len(examples) < 2 {
 			t.Errorf("%s has %d examples:\n%s", command, len(examples), help.stdout.String())
 		}
+		url := watched.urls["http"]
+		switch command {
+		case "top":
+			url = watched.urls["metrics"]
+		case "ping engine":
+			url = engine.URL
+		}
 		for _, example := range examples {
 			ctx, cancel := context.WithCancel(t.Context())
 			r := newRun(t, map[string]string{
-				"LMCACHE_HTTP_PORT": "0", "LMCACHE_PROMETHEUS_PORT": "0", "LMCACHE_URL": watched.urls["metrics"], "LMCACHE_INTERVAL": "0.2",
+				"LMCACHE_HTTP_PORT": "0", "LMCACHE_PROMETHEUS_PORT": "0", "LMCACHE_URL": url, "LMCACHE_INTERVAL": "0.2",
 			})
-			args := strings.Fields(strings.NewReplacer("'", "", "/tmp/kv", t.TempDir()).Replace(example[1]))
+			args := strings.Fields(strings.NewReplacer("http://localhost:8080", watched.urls["http"], "localhost:8080", watched.urls["http"], "'", "", "/tmp/kv", t.TempDir()).Replace(example[1]))
 			switch slow := underRace || invariants.Enabled; {
 			case command == "bench l2":
 			case command == "bench l1": // less of the same

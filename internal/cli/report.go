@@ -32,6 +32,7 @@ type row struct {
 	section string // title of a section; else label and value
 	label   string
 	value   string
+	line    string // or the whole line
 }
 
 // Fixed is a number with its own count of decimals in the JSON form. The text
@@ -83,6 +84,10 @@ func (r *Report) Text() string {
 	for _, row := range r.rows {
 		if row.section != "" {
 			b.WriteString(center(row.section, r.width, '-') + "\n")
+			continue
+		}
+		if row.line != "" {
+			b.WriteString(row.line + "\n")
 			continue
 		}
 		b.WriteString(pad(row.label+":", row.value, r.width) + "\n")
@@ -145,4 +150,24 @@ func decimals(v float64) string {
 		return "N/A"
 	}
 	return strconv.FormatFloat(v, 'f', 2, 64)
+}
+
+// EmptyList is a list without elements under the key in JSON; in text it is nothing.
+func (r *Report) EmptyList(key string) { r.metrics.add(key, []*object{}) }
+
+// Pair is a value and its name in JSON.
+type Pair struct {
+	Key   string
+	Value any
+}
+
+// ListLine adds an element to the list under the key; in text it is one line as given.
+// All elements of a list have to follow each other.
+func (r *Report) ListLine(key string, element []Pair, line string) {
+	o := &object{}
+	for _, p := range element {
+		o.add(p.Key, p.Value)
+	}
+	r.metrics.appendTo(key, o)
+	r.rows = append(r.rows, row{line: line})
 }

@@ -229,3 +229,19 @@ func TestRounded(t *testing.T) {
 		}
 	}
 }
+
+// A list of lines is a table in text and a list of objects in JSON, also without any.
+func TestListLines(t *testing.T) {
+	r := NewReport("T", 20)
+	r.ListLine("rows", []Pair{{"key", "a"}, {"n", 1}}, "1 a")
+	r.ListLine("rows", []Pair{{"key", "b"}, {"n", 2.5}}, "2.5 b")
+	r.EmptyList("none")
+	if got, want := r.Text(), "======== T =========\n1 a\n2.5 b\n====================\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	got, err := r.MetricsJSON()
+	want := "{\n  \"rows\": [\n    {\n      \"key\": \"a\",\n      \"n\": 1\n    },\n    {\n      \"key\": \"b\",\n      \"n\": 2.5\n    }\n  ],\n  \"none\": []\n}\n"
+	if err != nil || string(got) != want {
+		t.Errorf("%v\n%s", err, got)
+	}
+}

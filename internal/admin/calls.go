@@ -1,0 +1,148 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// Ping asks a path for any answer that says yes.
+func (c *Client) Ping(ctx context.Context, path string) error {
+	_, err := c.do(ctx, http.MethodGet, path, nil, nil)
+	return err
+}
+
+// Clear empties L1; forced, also of what is in use.
+func (c *Client) Clear(ctx context.Context, force bool) error {
+	var in any
+	if force {
+		in = map[string]any{"tier": "l1", "force": true}
+	}
+	_, err := c.do(ctx, http.MethodPost, "/cache/clear", in, nil)
+	return err
+}
+
+// Quota is the limit of one tenant. The empty salt is called _default.
+type Quota struct {
+	Salt   string  `json:"cache_salt"`
+	Limit  float64 `json:"limit_gb"`
+	Usage  float64 `json:"current_usage_gb"`
+	Exists bool    `json:"exists"`
+	Status string  `json:"status"`
+}
+
+// SetQuota limits a salt. The warning says what the limit lacks; empty: nothing.
+func (c *Client) SetQuota(ctx context.Context, salt string, gb float64) (q Quota, warning string, err error) {
+	h, err := c.do(ctx, http.MethodPut, quotaPath(salt), map[string]float64{"limit_gb": gb}, &q)
+	return q, warningOf(h), err
+}
+
+// Quota asks for the limit of a salt.
+func (c *Client) Quota(ctx context.Context, salt string) (q Quota, err error) {
+	_, err = c.do(ctx, http.MethodGet, quotaPath(salt), nil, &q)
+	return q, err
+}
+
+// DeleteQuota removes the limit of a salt; the status says whether it had one.
+func (c *Client) DeleteQuota(ctx context.Context, salt string) (q Quota, err error) {
+	_, err = c.do(ctx, http.MethodDelete, quotaPath(salt), nil, &q)
+	return q, err
+}
+
+// Quotas lists all limits by salt.
+func (c *Client) Quotas(ctx context.Context) ([]Quota, error) {
+	var body struct {
+		Users map[string]Quota `json:"users"`
+	}
+	if _, err := c.do(ctx, http.MethodGet, "/quota", nil, &body); err != nil {
+		return nil, err
+	}
+	list := make([]Quota, 0, len(body.Users))
+	for salt, q := range body.Users {
+		q.Salt, q.Exists = salt, true
+		list = append(list, q)
+	}
+	slices.SortFunc(list, func(a, b Quota) int { return cmp.Compare(a.Salt, b.Salt) })
+	return list, nil
+}
+
+// quotaPath escapes a salt, also one of dots alone, which would otherwise be a step in
+// the path.
+func quotaPath(salt string) string {
+	return "/quota/" + strings.ReplaceAll(url.PathEscape(salt), ".", "%2E")
+}
+
+// Listing asks for stored objects.
+type Listing struct {
+	Tier    string // empty: l2
+	Adapter string // empty: the first one
+	Model   string // empty: all
+	Size    int    // of a page
+	Token   string // of the page before; empty: the first one
+}
+
+// Object is one stored object.
+type Object struct {
+	Key   kv.Key `json:"key"`
+	Bytes int64  `json:"size_bytes"`
+}
+
+// Page is a part of a listing.
+type Page struct {
+	Adapter string   `json:"adapter"`
+	Entries []Object `json:"entries"`
+	Next    string   `json:"next_page_token"` // empty: this was the last one
+}
+
+// Objects lists one page.
+func (c *Client) Objects(ctx context.Context, l Listing) (p Page, err error) {
+	q := url.Values{}
+	for name, value := range map[string]string{"tier": l.Tier, "adapter": l.Adapter, "model_name": l.Model, "page_token": l.Token} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if l.Size > 0 {
+		q.Set("page_size", strconv.Itoa(l.Size))
+	}
+	path := "/cache/objects"
+	if len(q) > 0 {
+		path += "?" + q.Encode()
+	}
+	_, err = c.do(ctx, http.MethodGet, path, nil, &p)
+	return p, err
+}
+
+// MaxDelete is the most keys of one Deletion.
+const MaxDelete = 10_000
+
+// Deletion names objects to remove.
+type Deletion struct {
+	Keys    []kv.Key `json:"keys"`
+	Tier    string   `json:"tier,omitempty"` // empty: l2
+	Force   bool     `json:"force,omitempty"`
+	Adapter string   `json:"adapter,omitempty"` // empty: all
+}
+
+// Deleted is what became of a Deletion.
+type Deleted struct {
+	Deleted int    `json:"deleted"`
+	Skipped int    `json:"skipped"` // in use
+	OK      bool   `json:"ok"`
+	Error   string `json:"error"`
+}
+
+// Delete removes objects.
+func (c *Client) Delete(ctx context.Context, d Deletion) (out Deleted, err error) {
+	if d.Keys == nil {
+		d.Keys = []kv.Key{}
+	}
+	_, err = c.do(ctx, http.MethodDelete, "/cache/objects", d, &out)
+	return out, err
+}
