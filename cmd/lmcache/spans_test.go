@@ -49,7 +49,7 @@ func TestWorkloadSpans(t *testing.T) {
 // says once where it cannot push to.
 func TestServerDeadCollector(t *testing.T) {
 	leak.Check(t)
-	s := serve(t, "--otlp-endpoint", "127.0.0.1:1", "--enable-tracing", "--shutdown-timeout-seconds", "0.2")
+	s := serve(t, "--otlp-endpoint", "127.0.0.1:1", "--enable-tracing", "--shutdown-timeout-seconds", "3")
 	if got := get(t, s.urls["metrics"]); !strings.Contains(got, "target_info{") {
 		t.Errorf("GET /metrics:\n%s", got)
 	}
