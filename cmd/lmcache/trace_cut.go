@@ -38,14 +38,14 @@ func (*traceCutCommand) Examples() []string {
 func (c *traceCutCommand) Check(p *cli.Problems) { c.Cut.Check(p) }
 
 // Run implements cli.Command.
-func (c *traceCutCommand) Run(_ context.Context, std *cli.IO) error {
+func (c *traceCutCommand) Run(ctx context.Context, std *cli.IO) error {
 	f, err := trace.OpenFile(c.Files...)
 	if err != nil {
 		return fileError(err)
 	}
 	var r trace.CutResult
 	err = replaceFile(c.Output, func(w io.Writer) (err error) {
-		r, err = trace.Cut(w, f, trace.CutOptions{From: c.From, To: c.To, Name: "lmcache-go/" + readBuild().Version, Warn: warnDamage(std.Stderr)})
+		r, err = trace.Cut(&interruptedWriter{ctx, w}, f, trace.CutOptions{From: c.From, To: c.To, Name: "lmcache-go/" + readBuild().Version, Warn: warnDamage(std.Stderr)})
 		return err
 	})
 	switch {
@@ -70,6 +70,19 @@ func (c *traceCutCommand) Run(_ context.Context, std *cli.IO) error {
 	}
 	_, err = io.WriteString(std.Stdout, t.Text())
 	return err
+}
+
+// interruptedWriter fails when its context has ended.
+type interruptedWriter struct {
+	ctx context.Context //nolint:containedctx // it ends the writing, as of a file that is interrupted
+	w   io.Writer
+}
+
+func (w *interruptedWriter) Write(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.w.Write(p)
 }
 
 // printJSON prints one document.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"os"
 	"path/filepath"
@@ -55,7 +56,7 @@ func (c *traceMRCCommand) Run(ctx context.Context, std *cli.IO) error {
 	if err := c.prepareOutputs(); err != nil {
 		return err
 	}
-	w, err := curve.Load(&h, f.Records(), curve.LoadOptions{Sample: c.Sample, Warn: warnDamage(std.Stderr)})
+	w, err := curve.Load(&h, until(ctx, f.Records()), curve.LoadOptions{Sample: c.Sample, Warn: warnDamage(std.Stderr)})
 	if err != nil {
 		return err
 	}
@@ -76,6 +77,21 @@ func (c *traceMRCCommand) Run(ctx context.Context, std *cli.IO) error {
 		return err
 	}
 	return c.results(std, &curveResult{paths: f.Paths, header: h, w: w, r: r, sample: c.Sample})
+}
+
+// until is records up to the end of ctx, which is an error then.
+func until(ctx context.Context, records iter.Seq2[trace.Record, error]) iter.Seq2[trace.Record, error] {
+	return func(yield func(trace.Record, error) bool) {
+		for r, err := range records {
+			if ctx.Err() != nil {
+				yield(trace.Record{}, ctx.Err())
+				return
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
 }
 
 // base is what the default sizes are parts and multiples of.

@@ -112,8 +112,16 @@ func TestCurveRefuses(t *testing.T) {
 	r := newRun(t, nil)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(&cli.InterruptedError{Signal: syscall.SIGINT})
-	if code := r.app.Run(ctx, []string{"trace", "mrc", sample, "--no-csv"}); code != cli.ExitInterrupt {
-		t.Errorf("interrupted: exit code %d, %s", code, r.stderr.String())
+	out := filepath.Join(t.TempDir(), "out")
+	for _, args := range [][]string{
+		{"trace", "mrc", sample, "--no-csv"}, {"trace", "cut", sample, "--output", out}, {"trace", "convert", "--output", out}, {"trace", "convert", sample, "--output", out},
+	} {
+		if code := r.app.Run(ctx, args); code != cli.ExitInterrupt {
+			t.Errorf("%v: exit code %d, %s", args, code, r.stderr.String())
+		}
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("what was interrupted left a file")
 	}
 }
 
