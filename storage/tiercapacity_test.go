@@ -69,7 +69,7 @@ func TestREQ_S52_CapacityIsABound(t *testing.T) {
 				}
 				wg.Wait()
 				w.flush()
-				time.Sleep(time.Second)
+				pass(time.Second)
 				st := w.m.Stats().Tiers[0]
 				if over || st.UsedBytes != s.bytes() || int(st.Objects) != tt.left {
 					t.Errorf("above the capacity: %v; %d objects of %d bytes, there are %d", over, st.Objects, st.UsedBytes, s.bytes())

@@ -50,6 +50,9 @@ func live(t *testing.T, objects int64, shelves []*shelf, f func(t *testing.T, w 
 	})
 }
 
+// pass lets fake time go by; it is called in a bubble only.
+func pass(d time.Duration) { time.Sleep(d) }
+
 // REQ-S63: an adapter that hangs, and does not even listen to its context, stops
 // neither the others nor prefetching, and its slots come back.
 func TestREQ_S63_HangingAdapter(t *testing.T) {

@@ -139,13 +139,13 @@ func TestREQ_S80_StuckCallsAreNamed(t *testing.T) {
 		hold = make(chan struct{})
 		s.keep(t, w.layout, "ab")
 		p := w.prefetch("ab", storage.PrefetchOptions{})
-		time.Sleep(130 * time.Second)
+		pass(130 * time.Second)
 		if st := w.m.Stats().Tiers[0]; st.Healthy || st.OldestCall < 2*time.Minute {
 			t.Errorf("got %+v", st)
 		}
 		close(hold)
 		p.Release()
-		time.Sleep(time.Second)
+		pass(time.Second)
 	}, func(o *storage.Options) { o.Logger = log })
 	var got []string
 	for _, l := range lines {
