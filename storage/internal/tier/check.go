@@ -17,6 +17,7 @@ func (t *Tier) check() error {
 	var bytes, erasing, objects int64
 	pins := 0
 	salts := make(map[uint32]int64)
+	counts := make(map[uint32]int)
 	children := make(map[uint32]uint32)
 	for id := range x.entries {
 		e := &x.entries[id]
@@ -26,6 +27,7 @@ func (t *Tier) check() error {
 		objects++
 		bytes += e.size
 		salts[e.salt] += e.size
+		counts[e.salt]++
 		if e.erasing {
 			erasing += e.size
 		}
@@ -48,9 +50,13 @@ func (t *Tier) check() error {
 		}
 	}
 	for id := range x.tenants {
-		if n := &x.tenants[id]; n.bytes != salts[uint32(id)] {
-			bad("tenant %q has %d bytes, counted %d", n.salt, salts[uint32(id)], n.bytes)
+		n := &x.tenants[id]
+		if n.bytes != salts[uint32(id)] || n.objects != counts[uint32(id)] {
+			bad("tenant %q has %d objects of %d bytes, counted %d of %d", n.salt, counts[uint32(id)], salts[uint32(id)], n.objects, n.bytes)
 		}
+	}
+	if len(x.tenants) != 1+len(x.salts)+len(x.vacant) {
+		bad("there is room for %d tenants, of which %d are there and %d gone", len(x.tenants)-1, len(x.salts), len(x.vacant))
 	}
 	if x.reserved < 0 || len(t.mu.calls) == 0 && x.reserved != 0 {
 		bad("%d bytes are reserved with %d calls under way", x.reserved, len(t.mu.calls))

@@ -15,6 +15,7 @@ type index struct {
 	free     []uint32
 	salts    map[string]uint32
 	tenants  []tenant // by id of the salt; 0 is not used
+	vacant   []uint32 // ids of tenants that are gone
 	policy   policy.Policy
 	isolates bool
 	bytes    int64 // of all entries
@@ -42,10 +43,12 @@ type entry struct {
 	own      bool // this process has stored it
 }
 
-// tenant is what the objects of one salt take.
+// tenant is what the objects of one salt take. It is forgotten with its last
+// object, unless it has a quota: salts come and go with users.
 type tenant struct {
 	salt     string
 	bytes    int64
+	objects  int
 	quota    int64
 	limited  bool
 	isolated bool
@@ -75,15 +78,35 @@ func (x *index) find(k kv.Key) uint32 { return x.ids[k] }
 // tenant is the id of a salt.
 func (x *index) tenant(salt string) uint32 {
 	id, ok := x.salts[salt]
-	if !ok {
+	if ok {
+		return id
+	}
+	if n := len(x.vacant); n > 0 {
+		id, x.vacant = x.vacant[n-1], x.vacant[:n-1]
+	} else {
 		id = uint32(len(x.tenants))
-		x.salts[salt] = id
-		x.tenants = append(x.tenants, tenant{salt: salt})
-		if x.isolates {
-			x.tenants[id].isolated = x.policy.(policy.Isolating).Isolate(id)
-		}
+		x.tenants = append(x.tenants, tenant{})
+	}
+	x.salts[salt] = id
+	x.tenants[id] = tenant{salt: salt}
+	if x.isolates {
+		x.tenants[id].isolated = x.policy.(policy.Isolating).Isolate(id)
 	}
 	return id
+}
+
+// vacate forgets a tenant of which nothing is left.
+func (x *index) vacate(id uint32) {
+	n := &x.tenants[id]
+	if n.objects > 0 || n.limited {
+		return
+	}
+	if n.isolated {
+		x.policy.(policy.Isolating).Share(id)
+	}
+	delete(x.salts, n.salt)
+	*n = tenant{}
+	x.vacant = append(x.vacant, id)
 }
 
 // add makes an entry, the most recently used one.
@@ -100,6 +123,7 @@ func (x *index) add(k kv.Key, size int64, now time.Time) uint32 {
 	x.ids[k] = id
 	x.bytes += size
 	x.tenants[salt].bytes += size
+	x.tenants[salt].objects++
 	x.objects++
 	x.policy.Insert(id, size, salt, now)
 	return id
@@ -110,6 +134,7 @@ func (x *index) remove(id uint32) {
 	e := x.at(id)
 	x.bytes -= e.size
 	x.tenants[e.salt].bytes -= e.size
+	x.tenants[e.salt].objects--
 	x.objects--
 	if e.erasing {
 		x.erasing -= e.size
@@ -123,6 +148,7 @@ func (x *index) remove(id uint32) {
 		x.pins--
 	}
 	delete(x.ids, e.key)
+	x.vacate(e.salt)
 	*e = entry{gen: e.gen + 1}
 	x.free = append(x.free, id)
 }

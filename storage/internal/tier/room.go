@@ -176,8 +176,10 @@ func (t *Tier) SetQuota(salt string, bytes int64) bool {
 	if !t.mu.index.isolates {
 		return false
 	}
-	n := &t.mu.index.tenants[t.mu.index.tenant(salt)]
-	n.quota, n.limited = max(bytes, 0), bytes >= 0
+	x := &t.mu.index
+	id := x.tenant(salt)
+	x.tenants[id].quota, x.tenants[id].limited = max(bytes, 0), bytes >= 0
+	x.vacate(id)
 	t.dispatchLocked(t.rt.Now())
 	return true
 }
