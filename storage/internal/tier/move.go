@@ -3,6 +3,7 @@ package tier
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/lmcache-go/lmcache/l2"
 )
@@ -113,12 +114,26 @@ func (x *transfer) verify(o *Object, it *l2.Item, into []byte) error {
 		}
 		return nil
 	}
-	h, err := l2.ParseHeader(it.Head)
+	h, err := l2.ParseHeader(wholeHead(it.Head, into[:it.N]))
 	if err != nil {
 		return err
 	}
 	want := l2.Want{Key: o.Key, Fingerprint: o.Layout.Fingerprint(), Serde: t.serdeName(), Size: o.Layout.Size()}
 	return h.Verify(want, into[:it.N])
+}
+
+// wholeHead is the header of an object of which head and data were read. Its length
+// is that of head, except for an object that another serde has written: its name is
+// part of the header. Such an object is not damaged.
+func wholeHead(head, data []byte) []byte {
+	n, err := l2.HeadLenOf(head)
+	if err != nil || n > len(head)+len(data) {
+		return head
+	}
+	if n <= len(head) {
+		return head[:n]
+	}
+	return slices.Concat(head, data[:n-len(head)])
 }
 
 // release gives the memory of a call back.

@@ -221,8 +221,12 @@ func (t *Tier) storedLocked(j *Job, i int, it *l2.Item, err error, now time.Time
 	j.Moved += it.N
 	t.mu.counts.written += it.N
 	size := t.sizeOf(o)
-	if t.serde != nil && it.N > 0 {
-		size = t.format.StoredSize(len(it.Head), it.N)
+	if t.serde != nil { // then that is a bound
+		if it.N > 0 {
+			size = t.format.StoredSize(t.format.HeadLen(o.Key, t.serdeName()), it.N)
+		} else if id := t.mu.index.find(o.Key); id != 0 { // it was there
+			size = t.mu.index.at(id).size
+		}
 	}
 	t.addLocked(o.Key, size, now, true)
 	t.linkLocked(o.After, o.Key)
@@ -255,7 +259,7 @@ func (t *Tier) loadedLocked(j *Job, i int, it *l2.Item, err error, now time.Time
 		t.mu.counts.read += it.N
 	case l2.ReasonNotFound:
 		t.forgetLocked(o.Key, now)
-	case l2.ReasonCorrupt:
+	case l2.ReasonCorrupt, l2.ReasonSerde: // what cannot be converted never will be
 		t.corruptLocked(o, err, now)
 	case l2.ReasonLayout:
 		t.deleteLocked(&deletion{keys: keysOf(o.Key), cause: CauseLayout, force: true})
