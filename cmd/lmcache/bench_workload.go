@@ -210,6 +210,7 @@ func workloadReport(r *workload.Result, tiers bool) *cli.Report {
 	t.Line("retrieved_bytes", "Retrieved (bytes)", r.RetrievedBytes)
 	t.Line("stored_bytes", "Stored (bytes)", r.StoredBytes)
 	if tiers {
+		t.Line("l2_lost_chunks", "Evicted before L2 had them", r.L2LostChunks)
 		t.Line("l2_read_bytes", "Read from L2 (bytes)", r.L2ReadBytes)
 		t.Line("l2_written_bytes", "Written to L2 (bytes)", r.L2WrittenBytes)
 	}

@@ -17,6 +17,7 @@ type Result struct {
 	StoredChunks  int64 `json:"stored_chunks"`
 	EvictedChunks int64 `json:"evicted_chunks"`
 	DroppedChunks int64 `json:"dropped_chunks"` // for lack of memory
+	L2LostChunks  int64 `json:"l2_lost_chunks"` // evicted from L1 before every tier had them
 
 	RetrievedBytes int64 `json:"retrieved_bytes"`
 	StoredBytes    int64 `json:"stored_bytes"`

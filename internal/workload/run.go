@@ -131,6 +131,7 @@ func (d *Driver) sum(reports []report) Result {
 	}
 	stats := all.L1
 	r.EvictedChunks = stats.EvictedObjects
+	r.L2LostChunks = stats.EvictedPending
 	r.CapacityChunks = stats.CapacityBytes / o.physicalBytes()
 	r.EventsDropped = d.bus.Stats().Dropped
 	if r.RequestedChunks > 0 {
