@@ -61,7 +61,7 @@ func (c *traceReplayCommand) Check(p *cli.Problems) {
 	if c.Pacing == "virtual" {
 		c.models = tierModels(p, c.Configs, c.L2Models)
 		for _, name := range []string{"prometheus-port", "prometheus-host", "otlp-endpoint", "request-log", "span-output"} {
-			if p.IsSet(name) {
+			if p.IsArgument(name) {
 				p.Flag(name, "has no effect with --pacing virtual, whose time is not that of the world")
 			}
 		}
