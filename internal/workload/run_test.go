@@ -479,7 +479,7 @@ func TestResultJSON(t *testing.T) {
 		keys = append(keys, m[1])
 	}
 	want := strings.Fields(`workload requests requested_tokens requested_chunks
-		hit_chunks l1_hit_chunks l2_hit_chunks hit_ratio optimal_hit_ratio stored_chunks evicted_chunks dropped_chunks
+		hit_chunks l1_hit_chunks l2_hit_chunks hit_ratio optimal_hit_ratio stored_chunks evicted_chunks dropped_chunks l2_lost_chunks
 		retrieved_bytes stored_bytes l2_read_bytes l2_written_bytes verify_failures errors miss_reasons absent
 		lookup_ms p50 p90 p99 max retrieve_ms p50 p90 p99 max store_ms p50 p90 p99 max
 		capacity_chunks chunk_bytes concurrency policy seed events_dropped wall_seconds requests_per_second interrupted`)
