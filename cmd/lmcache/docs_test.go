@@ -171,7 +171,7 @@ func TestREADME(t *testing.T) {
 	word := regexp.MustCompile(`^[a-z0-9\\|]+$`)
 	for _, m := range regexp.MustCompile("(?m)^\\| `lmcache (.*?)` \\|").FindAllStringSubmatch(readme, -1) {
 		var words []string
-		for _, w := range strings.Fields(m[1]) {
+		for w := range strings.FieldsSeq(m[1]) {
 			if !word.MatchString(w) {
 				break // an argument
 			}
