@@ -240,18 +240,15 @@ func TestREQ_T30_OutputsAreTriedFirst(t *testing.T) {
 		{"--verify --fill zero", cli.ExitUsage, "lmcache: error: --verify: needs --fill key, got zero\n"},
 		{"--from 3 --to 2", cli.ExitUsage, "lmcache: error: --to: must not be less than --from, got 2 and 3\n"},
 		{"--workers 4", cli.ExitUsage, "lmcache: error: --workers is not available in this version yet\n"},
-		{"--sweep l1-size-gb=1,2 --mrc 1", cli.ExitUsage, "lmcache: error: --mrc is not available in this version yet\nlmcache: error: --sweep is not available in this version yet\n"},
+		{"--sweep l1-size-gb=1,2", cli.ExitUsage, "lmcache: error: --sweep: needs --pacing virtual, got fast\n"},
+		{"--mrc 1", cli.ExitUsage, "lmcache: error: --mrc is not available in this version yet\n"},
 	} {
 		_, stderr := traced(t, c.code, replayArgs(strings.Fields(c.args)...)...)
 		if got := sortedLines(stderr); got != c.want {
 			t.Errorf("%s:\ngot  %swant %s", c.args, got, c.want)
 		}
 	}
-	_, stderr := traced(t, cli.ExitUsage, "trace", "replay", sample, "--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--pacing", "virtual")
-	if !strings.Contains(stderr, "--pacing") || !strings.Contains(stderr, "virtual") {
-		t.Errorf("stderr %s", stderr)
-	}
-	_, stderr = traced(t, cli.ExitOK, replayArgs("--trace-level", "storage", "--no-csv", "-q")...)
+	_, stderr := traced(t, cli.ExitOK, replayArgs("--trace-level", "storage", "--no-csv", "-q")...)
 	if stderr != "lmcache: warning: --trace-level has no effect in lmcache-go: a replay is not recorded\n" {
 		t.Errorf("stderr %s", stderr)
 	}

@@ -69,7 +69,7 @@ func FuzzPage(f *testing.F) {
 		}
 		before, err := top.Parse(strings.NewReader(page), contentType, start)
 		if err != nil {
-			t.Skip()
+			return // no page
 		}
 		after, err := top.Parse(strings.NewReader(page), contentType, start.Add(interval))
 		if err != nil {
