@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,8 +53,12 @@ func TestREQ_S52_CapacityIsABound(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newShelf()
-			over := false
-			s.item = func(op string, _ *l2.Item) { over = over || op == "store" && s.bytes()+storedBytes() > 8*storedBytes() }
+			var over atomic.Bool
+			s.item = func(op string, _ *l2.Item) {
+				if op == "store" && s.bytes()+storedBytes() > 8*storedBytes() {
+					over.Store(true)
+				}
+			}
 			live(t, 64, []*shelf{s}, func(t *testing.T, w *world) {
 				var wg sync.WaitGroup
 				for g := range 16 {
@@ -71,8 +76,8 @@ func TestREQ_S52_CapacityIsABound(t *testing.T) {
 				w.flush()
 				pass(time.Second)
 				st := w.m.Stats().Tiers[0]
-				if over || st.UsedBytes != s.bytes() || int(st.Objects) != tt.left {
-					t.Errorf("above the capacity: %v; %d objects of %d bytes, there are %d", over, st.Objects, st.UsedBytes, s.bytes())
+				if over.Load() || st.UsedBytes != s.bytes() || int(st.Objects) != tt.left {
+					t.Errorf("above the capacity: %v; %d objects of %d bytes, there are %d", over.Load(), st.Objects, st.UsedBytes, s.bytes())
 				}
 			}, capped(8, tt.e))
 		})
