@@ -22,8 +22,11 @@ func (m *Manager) commitLocked(id uint32, e *entry, at time.Time) {
 	}
 	e.flags |= flagTracked
 	m.mu.policy.Insert(id, phys, e.salt, at)
-	m.recognizeLocked(id, e)
-	if e.is(flagHeld) || m.mu.families.At(e.family).children > 0 {
+	f := m.mu.families.At(e.family)
+	if m.mu.policy.recognizes() {
+		m.mu.policy.recognize(id, fmix64(f.fp^uint64(e.rank)))
+	}
+	if e.is(flagHeld) || f.children > 0 {
 		e.flags |= flagBlocked
 		m.mu.policy.Block(id)
 	}
@@ -33,12 +36,6 @@ func (m *Manager) commitLocked(id uint32, e *entry, at time.Time) {
 	} else {
 		m.gainLocked(e)
 	}
-}
-
-// recognizeLocked tells the policy who an entry is that it was just given.
-func (m *Manager) recognizeLocked(id uint32, e *entry) {
-	f := m.mu.families.At(e.family)
-	m.mu.policy.recognize(id, fmix64(f.fp^uint64(e.rank)))
 }
 
 // readyLocked returns an item's staged object if it may be committed now, and

@@ -39,12 +39,16 @@ func (g *guard) Insert(id policy.ID, size int64, salt uint32, at time.Time) {
 	}
 }
 
-// recognize tells the policy who the entry is, if it wants to know.
+// recognizes reports whether the policy wants to know who entries are.
+func (g *guard) recognizes() bool {
+	_, ok := g.p.(policy.Recognizer)
+	return ok && g.failure == ""
+}
+
+// recognize tells the policy who the entry is.
 func (g *guard) recognize(id policy.ID, fingerprint uint64) {
-	if r, ok := g.p.(policy.Recognizer); ok && g.failure == "" {
-		defer g.catch()
-		r.Recognize(id, fingerprint)
-	}
+	defer g.catch()
+	g.p.(policy.Recognizer).Recognize(id, fingerprint)
 }
 
 func (g *guard) Touch(id policy.ID, at time.Time) {
