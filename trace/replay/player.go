@@ -22,6 +22,8 @@ type player struct {
 	r      *Result
 	owners map[int64]*owner
 
+	unknown map[string]bool // names without a handler that were reported
+
 	// Of a replay in virtual time, in which nothing waits.
 	virtual    *storage.Virtual
 	verdict    *verdict
@@ -45,7 +47,19 @@ type owner struct {
 }
 
 func newPlayer(o *Options, r *Result) *player {
-	return &player{o: o, r: r, owners: make(map[int64]*owner), waiting: make(map[int64][]waiting)}
+	return &player{o: o, r: r, owners: make(map[int64]*owner), waiting: make(map[int64][]waiting), unknown: make(map[string]bool)}
+}
+
+// skip counts a record of a call that cannot be made.
+func (p *player) skip(name string, err error) {
+	p.r.Skipped++
+	switch {
+	case !errors.Is(err, trace.ErrUnknownCall):
+		p.o.Logger.Warn(fmt.Sprintf("trace replay: failed to decode args for %s; skipping", name), "error", err)
+	case !p.unknown[name]:
+		p.unknown[name] = true
+		p.o.Logger.Warn(fmt.Sprintf("trace replay: no handler for qualname '%s'; skipping", name))
+	}
 }
 
 // errVerify is what is wrong with a read whose bytes are.

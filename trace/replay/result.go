@@ -58,6 +58,22 @@ func (r *Result) HitRatio() float64 { return float64(r.Hits) / float64(r.Request
 // rank.
 func (r *Result) Wait(percent int) time.Duration { return rank(r.waits, percent) }
 
+// count takes in a call that was made.
+func (r *Result) count(name string, took time.Duration, err error) {
+	op := r.Ops[name]
+	if op == nil {
+		op = &Op{}
+		r.Ops[name] = op
+	}
+	if err != nil {
+		op.Errors++
+		r.Failed++
+		return
+	}
+	op.took = append(op.took, took)
+	r.Replayed++
+}
+
 // Op is the calls of one name.
 type Op struct {
 	Errors int64

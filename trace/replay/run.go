@@ -31,7 +31,7 @@ func Run(ctx context.Context, records iter.Seq2[trace.Record, error], o Options)
 	}
 	o = o.withDefaults()
 	r := &Result{Ops: make(map[string]*Op)}
-	run := &run{o: &o, r: r, p: newPlayer(&o, r), unknown: make(map[string]bool), begin: time.Now()}
+	run := &run{o: &o, r: r, p: newPlayer(&o, r), begin: time.Now()}
 	err := run.all(ctx, records)
 	r.Duration = time.Since(run.begin)
 	run.p.close(ctx)
@@ -42,14 +42,13 @@ func Run(ctx context.Context, records iter.Seq2[trace.Record, error], o Options)
 
 // run is one Run.
 type run struct {
-	o       *Options
-	r       *Result
-	p       *player
-	begin   time.Time
-	mono    float64 // largest time so far
-	index   int64
-	unknown map[string]bool // names without a handler that were reported
-	late    []time.Duration
+	o     *Options
+	r     *Result
+	p     *player
+	begin time.Time
+	mono  float64 // largest time so far
+	index int64
+	late  []time.Duration
 }
 
 func (u *run) all(ctx context.Context, records iter.Seq2[trace.Record, error]) error {
@@ -137,17 +136,12 @@ func (u *run) record(ctx context.Context, rec *trace.Record) error {
 	}
 	unmatched := u.r.Unmatched
 	took, err := u.p.play(ctx, &call)
-	op := u.op(rec.Name)
+	u.r.count(rec.Name, took, err)
 	line := Line{Index: u.index, Name: rec.Name, Latency: took, Failed: err != nil, Mono: rec.Mono, N: call.N}
 	verdict := "OK"
 	if err != nil {
 		verdict = "FAIL"
-		op.Errors++
-		u.r.Failed++
 		u.o.Logger.Warn("trace replay: handler for "+rec.Name+" raised", "error", err)
-	} else {
-		op.took = append(op.took, took)
-		u.r.Replayed++
 	}
 	if u.r.Unmatched > unmatched {
 		u.strict("an end of a read scope without a beginning at %.3f s", rec.Mono)
@@ -163,25 +157,9 @@ func (u *run) tell(l Line) {
 	}
 }
 
-func (u *run) op(name string) *Op {
-	op := u.r.Ops[name]
-	if op == nil {
-		op = &Op{}
-		u.r.Ops[name] = op
-	}
-	return op
-}
-
-// skip counts a record that is not a call that can be made.
+// skip passes over a record that is not a call that can be made.
 func (u *run) skip(rec *trace.Record, err error) {
-	u.r.Skipped++
-	switch {
-	case !errors.Is(err, trace.ErrUnknownCall):
-		u.o.Logger.Warn(fmt.Sprintf("trace replay: failed to decode args for %s; skipping", rec.Name), "error", err)
-	case !u.unknown[rec.Name]:
-		u.unknown[rec.Name] = true
-		u.o.Logger.Warn(fmt.Sprintf("trace replay: no handler for qualname '%s'; skipping", rec.Name))
-	}
+	u.p.skip(rec.Name, err)
 	u.strict("record %d (%s) was skipped: %v", u.index, rec.Name, err)
 	u.tell(Line{Index: u.index, Name: rec.Name, Failed: true, Skipped: true, Mono: rec.Mono, N: rec.Number()})
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"iter"
 
-	"github.com/lmcache-go/lmcache/storage"
 	"github.com/lmcache-go/lmcache/trace"
 )
 
@@ -23,8 +22,9 @@ type Tape struct {
 type entry struct {
 	mono     float64 // seconds; never less than that of the entry before
 	name     string
-	call     *trace.Call // nil: there is no handler, or the arguments do not decode
-	own      bool        // a call that only the extended format has
+	call     *trace.Call // nil: it cannot be made, for the reason of err
+	err      error
+	own      bool // a call that only the extended format has
 	outcomes []trace.Outcome
 }
 
@@ -61,7 +61,9 @@ func (t *Tape) add(rec *trace.Record) {
 	switch {
 	case err == nil:
 		e.call = &call
-	case e.own && len(e.outcomes) == 0:
+	case !e.own:
+		e.err = err
+	case len(e.outcomes) == 0:
 		return // a gap, the end, or what a later version adds
 	}
 	t.entries = append(t.entries, e)
@@ -72,25 +74,6 @@ func (t *Tape) Calls() (n int64) {
 	for i := range t.entries {
 		if !t.entries[i].own {
 			n++
-		}
-	}
-	return n
-}
-
-// Bytes is the most that objects of the recording need at the same time, if nothing is
-// ever evicted: those of all keys that were reserved, once each.
-func (t *Tape) Bytes() (n int64) {
-	seen := make(map[storage.Key]bool)
-	for i := range t.entries {
-		c := t.entries[i].call
-		if c == nil || c.Name != storage.CallReserveWrite {
-			continue
-		}
-		for _, k := range c.Keys {
-			if !seen[k] {
-				seen[k] = true
-				n += c.Layout.Size()
-			}
 		}
 	}
 	return n

@@ -99,7 +99,6 @@ type virtualRun struct {
 	at      int       // entries that have been taken
 	index   int64
 	pending map[int64][]*entry // by owner that waits for a prefetch: its calls
-	unknown bool               // a name without a handler was reported
 	err     error
 }
 
@@ -168,11 +167,7 @@ func (u *virtualRun) skip(e *entry) {
 		return // outcomes alone
 	}
 	u.index++
-	u.r.Skipped++
-	if !u.unknown {
-		u.unknown = true
-		u.o.Logger.Warn(fmt.Sprintf("trace replay: '%s' is skipped, as others may be: no handler, or damaged arguments", e.name))
-	}
+	u.p.skip(e.name, e.err)
 	u.tell(Line{Index: u.index, Name: e.name, Failed: true, Skipped: true, Mono: e.mono, N: storage.NoCall})
 }
 
@@ -187,18 +182,9 @@ func (u *virtualRun) play(n int64, e *entry) {
 	u.index++
 	u.verdict.calling(e.call, e.mono)
 	took, err := u.p.play(context.Background(), e.call) //nolint:forbidigo // nothing waits in virtual time
-	op := u.r.Ops[e.name]
-	if op == nil {
-		op = &Op{}
-		u.r.Ops[e.name] = op
-	}
+	u.r.count(e.name, took, err)
 	if err != nil {
-		op.Errors++
-		u.r.Failed++
 		u.o.Logger.Warn("trace replay: handler for "+e.name+" raised", "error", err)
-	} else {
-		op.took = append(op.took, took)
-		u.r.Replayed++
 	}
 	u.tell(Line{Index: u.index, Name: e.name, Latency: took, Failed: err != nil, Mono: e.mono, N: e.call.N})
 	if left := len(u.p.unresolved); left > 0 {
