@@ -90,10 +90,7 @@ func (c *workloadCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 // verdict says how the command ends, after lingering.
 func (c *workloadCommand) verdict(ctx context.Context, r *workload.Result) error {
 	if r.Interrupted {
-		if signal, ok := errors.AsType[*cli.InterruptedError](context.Cause(ctx)); ok {
-			return &cli.ExitError{Code: signal.ExitCode()}
-		}
-		return ctx.Err()
+		return interrupted(ctx)
 	}
 	if linger := c.Linger.Duration(); linger > 0 {
 		select {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"sync"
@@ -26,6 +27,15 @@ func withSignals(parent context.Context) (ctx context.Context, stop func()) {
 		wg.Wait()
 		cancel(context.Canceled)
 	})
+}
+
+// interrupted is how a command ends that has shown what it did until its context ended:
+// after a signal with its exit code and no further word.
+func interrupted(ctx context.Context) error {
+	if signal, ok := errors.AsType[*cli.InterruptedError](context.Cause(ctx)); ok {
+		return &cli.ExitError{Code: signal.ExitCode()}
+	}
+	return ctx.Err()
 }
 
 // watchSignals cancels on the first signal and exits on the second.

@@ -61,6 +61,15 @@ func (t *tiers) open(ctx context.Context, log *slog.Logger, o *lmcache.Options) 
 	return nil
 }
 
+// modelled sets the options of a manager in virtual time: its tiers have no adapters.
+func (t *tiers) modelled(o *storage.Options) error {
+	o.Tiers = nil
+	for i := range t.Configs {
+		o.Tiers = append(o.Tiers, storage.Tier{Settings: t.Configs[i].Settings})
+	}
+	return t.control(o)
+}
+
 // control sets the options of the controllers.
 func (t *tiers) control(o *storage.Options) error {
 	if len(t.Configs) == 0 {

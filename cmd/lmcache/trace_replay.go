@@ -297,10 +297,7 @@ func replayDigest(h *trace.Header, so storage.Options) configDigest {
 func replayVerdict(ctx context.Context, r *replay.Result) error {
 	switch {
 	case r.Interrupted:
-		if signal, ok := errors.AsType[*cli.InterruptedError](context.Cause(ctx)); ok {
-			return &cli.ExitError{Code: signal.ExitCode()}
-		}
-		return ctx.Err()
+		return interrupted(ctx)
 	case r.VerifyFailures > 0:
 		return fmt.Errorf("%d objects had wrong bytes, and %d calls failed", r.VerifyFailures, r.Failed)
 	case r.Failed > 0:

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"path/filepath"
 	"runtime"
@@ -102,12 +103,7 @@ func (c *traceReplayCommand) checkSweep(p *cli.Problems) {
 			p.Flag(flag, "%q: must be FLAG=VALUE,VALUE,…", text)
 			return
 		case set == nil:
-			names := make([]string, 0, len(known))
-			for n := range known {
-				names = append(names, n)
-			}
-			slices.Sort(names)
-			p.Flag(flag, "%q cannot be swept; these can: %s", name, strings.Join(names, ", "))
+			p.Flag(flag, "%q cannot be swept; these can: %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 			return
 		case strings.HasPrefix(name, "l2-") && len(c.Configs) == 0:
 			p.Flag(flag, "%s has no effect without --l2-adapter", name)
@@ -209,9 +205,6 @@ func (c *traceReplayCommand) replayPoints(ctx context.Context, tape *replay.Tape
 	}
 	wg.Wait()
 	if err := ctx.Err(); err != nil {
-		if signal, ok := errors.AsType[*cli.InterruptedError](context.Cause(ctx)); ok {
-			return &cli.ExitError{Code: signal.ExitCode()}
-		}
 		return err
 	}
 	return errors.Join(errs...)
@@ -230,11 +223,8 @@ func (c *traceReplayCommand) describe(p *point) string {
 func (c *traceReplayCommand) one(ctx context.Context, tape *replay.Tape, p *point) (*replay.Result, error) {
 	so := storage.Options{L1: l1Options(&p.l1)}
 	t := tiers{L2: p.l2, Configs: c.Configs}
-	if err := t.control(&so); err != nil {
+	if err := t.modelled(&so); err != nil {
 		return nil, err
-	}
-	for i := range t.Configs {
-		so.Tiers = append(so.Tiers, storage.Tier{Name: t.Configs[i].Type, Settings: t.Configs[i].Settings})
 	}
 	return tape.Virtual(ctx, replay.VirtualOptions{
 		Storage: so, Models: c.models, Seed: c.Seed, From: c.From, To: c.To, NoCompare: true,
@@ -280,45 +270,20 @@ func (c *traceReplayCommand) sweepCSV() []byte {
 
 // sweepTable is the result for people: what differs, best first.
 func (c *traceReplayCommand) sweepTable(took time.Duration) string {
-	var b strings.Builder
-	keep := func(i int) bool { // columns of tiers where there are none, and digests
-		name := c.header()[i]
+	keep := func(name string) bool { // not the digests, and columns of tiers only where there are some
 		return name != "outcome_digest" && (len(c.Configs) > 0 || !strings.HasPrefix(name, "l2_") && !strings.HasSuffix(name, "_wait_ms") && name != "l1_hit_keys")
 	}
-	rows := [][]string{c.header()}
+	pick := func(row []string) (cells []string) {
+		for i, name := range c.header() {
+			if keep(name) {
+				cells = append(cells, row[i])
+			}
+		}
+		return cells
+	}
+	t := cli.Table{Head: pick(c.header())}
 	for i := range c.points {
-		rows = append(rows, c.sweepRow(&c.points[i]))
+		t.Rows = append(t.Rows, pick(c.sweepRow(&c.points[i])))
 	}
-	var columns []int
-	for i := range rows[0] {
-		if keep(i) {
-			columns = append(columns, i)
-		}
-	}
-	width := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for _, i := range columns {
-			width[i] = max(width[i], len(row[i]))
-		}
-	}
-	for n, row := range rows {
-		for k, i := range columns {
-			if k > 0 {
-				b.WriteString("  ")
-			}
-			fmt.Fprintf(&b, "%*s", width[i], row[i])
-		}
-		b.WriteByte('\n')
-		if n == 0 {
-			for k, i := range columns {
-				if k > 0 {
-					b.WriteString("  ")
-				}
-				b.WriteString(strings.Repeat("-", width[i]))
-			}
-			b.WriteByte('\n')
-		}
-	}
-	fmt.Fprintf(&b, "%d configurations in %.2f s\n", len(c.points), took.Seconds())
-	return b.String()
+	return t.Text() + fmt.Sprintf("%d configurations in %.2f s\n", len(c.points), took.Seconds())
 }

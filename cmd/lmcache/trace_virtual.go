@@ -96,22 +96,11 @@ func parseModel(text string) (name string, m storage.Model, err error) {
 	return name, m, bad
 }
 
-// modelled puts the tiers of the flags into o, without adapters.
-func (c *traceReplayCommand) modelled(o *storage.Options) error {
-	if err := c.tiers.control(o); err != nil {
-		return err
-	}
-	for i := range c.Configs {
-		o.Tiers = append(o.Tiers, storage.Tier{Name: c.Configs[i].Type, Settings: c.Configs[i].Settings})
-	}
-	return nil
-}
-
 // virtual replays the recording in virtual time.
 func (c *traceReplayCommand) virtual(
 	ctx context.Context, std *cli.IO, log *slog.Logger, so storage.Options, f *trace.File, calls int64, out *replayFiles,
 ) (_ *replay.Result, err error) {
-	if err := c.modelled(&so); err != nil {
+	if err := c.tiers.modelled(&so); err != nil {
 		return nil, err
 	}
 	display := &cli.Output{Quiet: c.Replay.Quiet, NoProgress: c.NoProgress}
