@@ -104,6 +104,9 @@ func (c *traceReplayCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 		p.Errors(err)
 		return p
 	}
+	if err := c.tiers.modelled(&so); err != nil { // in the other pacings they get adapters later
+		return err
+	}
 	f, err := trace.OpenFile(c.Files...)
 	if err != nil {
 		return fileError(err)
@@ -194,7 +197,7 @@ func (c *traceReplayCommand) replay(
 	m, err := storage.Open(ctx, so)
 	end()
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, closeTiers(so.Tiers))
 	}
 	defer func() { err = errors.Join(err, m.Close(closing)) }()
 	if err := c.watch(ctx, obs, m); err != nil {

@@ -100,9 +100,6 @@ func parseModel(text string) (name string, m storage.Model, err error) {
 func (c *traceReplayCommand) virtual(
 	ctx context.Context, std *cli.IO, log *slog.Logger, so storage.Options, f *trace.File, calls int64, out *replayFiles,
 ) (_ *replay.Result, err error) {
-	if err := c.tiers.modelled(&so); err != nil {
-		return nil, err
-	}
 	display := &cli.Output{Quiet: c.Replay.Quiet, NoProgress: c.NoProgress}
 	tape, err := readTape(std, display, f, calls)
 	if err != nil {

@@ -80,6 +80,24 @@ func TestREQ_T26_LiveRunInVirtualTime(t *testing.T) {
 	run(cli.ExitOK, "--l1-size-gb", "15TiB", "--eviction-policy", "LRU") // needs no memory
 }
 
+// The tiers of a recording are part of its configuration, whatever the pacing.
+func TestReplayUnderTheSameTiers(t *testing.T) {
+	dir := t.TempDir()
+	lct := filepath.Join(dir, "run.lct")
+	config := []string{"--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--l2-adapter", `{"type": "mem", "max_size_gb": 1}`}
+	traced(t, cli.ExitOK, append([]string{"bench", "workload", "--limit", "30", "--quiet", "--trace-level", "storage", "--trace-output", lct}, config...)...)
+	for _, pacing := range []string{"fast", "virtual"} {
+		out, _ := traced(t, cli.ExitOK, append([]string{"trace", "replay", lct, "--pacing", pacing, "--no-csv", "--no-progress", "--require-digest"}, config...)...)
+		if !strings.Contains(out, "match (") {
+			t.Errorf("%s: no match in\n%s", pacing, out)
+		}
+	}
+	_, stderr := traced(t, cli.ExitFailed, append([]string{"trace", "replay", lct, "--pacing", "virtual", "--no-csv", "--require-digest"}, config[:4]...)...)
+	if !strings.Contains(stderr, "under another configuration") {
+		t.Errorf("without the tier: %s", stderr)
+	}
+}
+
 func TestVirtualRefuses(t *testing.T) {
 	_, stderr := traced(t, cli.ExitUsage, "trace", "replay", sample, "--l1-size-gb", "1", "--eviction-policy", "LRU", "--pacing", "virtual",
 		"--speed", "2", "--verify", "--prometheus-port", "0", "--l2-model", "fs=1", "--l2-adapter", `{"type": "fault_inject", "inner": {"type": "mem", "max_size_gb": 1}}`)
