@@ -1,6 +1,10 @@
 package l1
 
-import "time"
+import (
+	"time"
+
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
 
 // commitLocked makes one staged object readable.
 func (m *Manager) commitLocked(id uint32, e *entry, at time.Time) {
@@ -24,7 +28,7 @@ func (m *Manager) commitLocked(id uint32, e *entry, at time.Time) {
 	m.mu.policy.Insert(id, phys, e.salt, at)
 	f := m.mu.families.At(e.family)
 	if m.mu.policy.recognizes() {
-		m.mu.policy.recognize(id, fmix64(f.fp^uint64(e.rank)))
+		m.mu.policy.recognize(id, kv.Mix64(f.fp^uint64(e.rank)))
 	}
 	if e.is(flagHeld) || f.children > 0 {
 		e.flags |= flagBlocked

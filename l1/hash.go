@@ -2,16 +2,6 @@ package l1
 
 import "github.com/lmcache-go/lmcache/storage/kv"
 
-// fmix64 is the MurmurHash3 64-bit finaliser.
-func fmix64(h uint64) uint64 {
-	h ^= h >> 33
-	h *= 0xff51afd7ed558ccd
-	h ^= h >> 33
-	h *= 0xc4ceb9fe1a85ec53
-	h ^= h >> 33
-	return h
-}
-
 // fnv64 is 64-bit FNV-1a, continued from h.
 func fnv64(h uint64, s string) uint64 {
 	for i := range len(s) {
@@ -38,5 +28,5 @@ func (n *namer) nameHash(k *kv.Key) uint64 {
 
 // family is the 64-bit fingerprint of a key's family.
 func (n *namer) family(k *kv.Key) uint64 {
-	return fmix64(k.Hash.Lead() ^ n.nameHash(k) ^ uint64(k.Group)<<48)
+	return kv.Mix64(k.Hash.Lead() ^ n.nameHash(k) ^ uint64(k.Group)<<48)
 }

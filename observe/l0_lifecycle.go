@@ -9,6 +9,7 @@ import (
 
 	"github.com/lmcache-go/lmcache"
 	"github.com/lmcache-go/lmcache/eventbus"
+	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
 // L0LifecycleSubscriber follows sampled blocks of the host's own paged cache by
@@ -224,7 +225,7 @@ func (s *L0LifecycleSubscriber) flush() {
 func hashTokens(tokens []int32) uint64 {
 	h := uint64(len(tokens))
 	for _, t := range tokens {
-		h = fmix64(h ^ uint64(uint32(t)))
+		h = kv.Mix64(h ^ uint64(uint32(t)))
 	}
 	return h
 }

@@ -18,7 +18,7 @@ import (
 type L1LifecycleSubscriber struct {
 	lifetime, idle, gap, evictGap *histogram
 
-	sample  sampler
+	sample  kv.Sampler
 	times   timeline
 	chunks  aged[objectID, chunkLife]
 	evicted aged[objectID, time.Duration] // when; in order of eviction
@@ -46,7 +46,7 @@ func NewL1LifecycleSubscriber(mp metric.MeterProvider, o MetricOptions) (*L1Life
 	s := &L1LifecycleSubscriber{
 		lifetime: in.histogram(nameL1Lifetime), idle: in.histogram(nameL1Idle),
 		gap: in.histogram(nameL1Gap), evictGap: in.histogram(nameL1EvictGap),
-		sample: newSampler(in.rate),
+		sample: kv.NewSampler(in.rate),
 		chunks: newAged[objectID, chunkLife](MaxL1Chunks), evicted: newAged[objectID, time.Duration](MaxL1Evicted),
 	}
 	s.chunksFull, s.evictedFull = in.bound(s.Name(), "chunks"), in.bound(s.Name(), "evicted")
@@ -77,8 +77,8 @@ func (s *L1LifecycleSubscriber) each(keys []kv.Key, at time.Time, do func(object
 	now := s.times.of(at)
 	for i := range keys {
 		k := &keys[i]
-		names := s.sample.namesOf(k)
-		if s.sample.takes(sampleHash(k.Hash.Lead(), names, k.Rank, k.Group)) {
+		names := s.sample.Names(k)
+		if s.sample.Takes(kv.SampleHash(k.Hash.Lead(), names, k.Rank, k.Group)) {
 			do(objectID{k.Hash, names, k.Rank, k.Group}, now)
 		}
 	}

@@ -12,50 +12,21 @@ import (
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
-// The hash is fixed: these values hold in every process and for every version.
-func TestREQ_O18_vectors(t *testing.T) {
-	for _, c := range []struct {
-		hash, model, salt string
-		rank              uint32
-		group             uint16
-		h, residue        uint64
-	}{
-		{"0102", "m", "", 0, 0, 0xf2896c47330e4398, 614003},
-		{"0102030405060708090a", "meta-llama/Llama-3.1-8B", "tenant-a", 0x01000100, 0, 0xe486b41f72feb0e4, 876123},
-		{"0102030405060708090a", "meta-llama/Llama-3.1-8B", "tenant-a", 0x04020402, 1, 0x2753fc84fbb37575, 687802},
-	} {
-		hash, err := kv.ParseHash(c.hash)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := newSampler(1)
-		k := kv.Key{Hash: hash, Model: c.model, Salt: c.salt, Rank: c.rank, Group: c.group}
-		h := sampleHash(k.Hash.Lead(), s.namesOf(&k), k.Rank, k.Group)
-		if h != c.h || h%sampleModulus != c.residue {
-			t.Errorf("%v: hash %x mod %d, want %x mod %d", k, h, h%sampleModulus, c.h, c.residue)
-		}
-		below, above := sampler{limit: c.residue}, sampler{limit: c.residue + 1}
-		if below.takes(h) || !above.takes(h) {
-			t.Errorf("%v: the limit is not at its residue", k)
-		}
-	}
-}
-
 // The share of a million random hashes at 1 %; rate 1 takes everything.
 func TestREQ_O18_share(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
-	some, all := newSampler(0.01), newSampler(1)
+	some, all := kv.NewSampler(0.01), kv.NewSampler(1)
 	const n = 1_000_000
 	taken := 0
 	for range n {
 		var b [32]byte
 		binary.BigEndian.PutUint64(b[:], r.Uint64())
 		k := kv.Key{Hash: kv.Hash32(b), Model: "m"}
-		h := sampleHash(k.Hash.Lead(), some.namesOf(&k), 0, 0)
-		if some.takes(h) {
+		h := kv.SampleHash(k.Hash.Lead(), some.Names(&k), 0, 0)
+		if some.Takes(h) {
 			taken++
 		}
-		if !all.takes(h) {
+		if !all.Takes(h) {
 			t.Fatal("rate 1 left one out")
 		}
 	}

@@ -20,7 +20,7 @@ import (
 type SMLifecycleSubscriber struct {
 	seconds, chunks *histogram
 
-	sample sampler
+	sample kv.Sampler
 	times  timeline
 	seen   distinct
 	tracks tracks
@@ -51,7 +51,7 @@ func NewSMLifecycleSubscriber(mp metric.MeterProvider, o MetricOptions) (*SMLife
 	}
 	s := &SMLifecycleSubscriber{
 		seconds: in.histogram(nameReuseSeconds), chunks: in.histogram(nameReuseChunks),
-		sample: newSampler(in.rate), counts: make(map[string]*int64),
+		sample: kv.NewSampler(in.rate), counts: make(map[string]*int64),
 		tracks: tracks{limit: MaxReuseChunks, index: make(map[chunkID]int32), rand: newDraw(1).rand},
 	}
 	s.chunksFull, s.saltsFull = in.bound(s.Name(), "chunks"), in.bound(s.Name(), "salts")
@@ -79,8 +79,8 @@ func (s *SMLifecycleSubscriber) use(keys []kv.Key, at time.Time, read bool) {
 	s.seen.begin(len(keys))
 	for i := range keys {
 		k := &keys[i]
-		id := chunkID{k.Hash, s.sample.namesOf(k)}
-		h := sampleHash(k.Hash.Lead(), id.names, 0, 0)
+		id := chunkID{k.Hash, s.sample.Names(k)}
+		h := kv.SampleHash(k.Hash.Lead(), id.names, 0, 0)
 		if !s.seen.add(&id, h) {
 			continue
 		}
@@ -88,7 +88,7 @@ func (s *SMLifecycleSubscriber) use(keys []kv.Key, at time.Time, read bool) {
 			s.salt, s.count = k.Salt, s.countOf(k.Salt)
 		}
 		*s.count++
-		if s.sample.takes(h) {
+		if s.sample.Takes(h) {
 			s.touch(id, k.Salt, lastUse{now, *s.count}, read)
 		}
 	}

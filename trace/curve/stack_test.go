@@ -14,7 +14,7 @@ import (
 // before anybody asks, some lookups are sparse, and sizes differ.
 func random(rng *rand.Rand, sizes []int64) *Workload {
 	w := &Workload{align: 1, scale: 1, OneSize: true}
-	l := &loader{Workload: w, sample: newSampler(1), numbers: map[kv.Key]int32{}}
+	l := &loader{Workload: w, sample: kv.NewSampler(1), numbers: map[kv.Key]int32{}}
 	for range 60 {
 		var keys []kv.Key
 		at := 0
@@ -59,32 +59,6 @@ func TestStackEqualsLRU(t *testing.T) {
 			if len(hits) < 5 {
 				t.Fatalf("only %d different values", len(hits))
 			}
-		}
-	}
-}
-
-// TestSampleHash has the vectors of the hash that the metrics use too.
-func TestSampleHash(t *testing.T) {
-	for _, c := range []struct {
-		hash        string
-		model, salt string
-		rank        uint32
-		group       uint16
-		want        uint64
-	}{
-		{"0102", "m", "", 0, 0, 0xf2896c47330e4398},
-		{"0102030405060708090a", "meta-llama/Llama-3.1-8B", "tenant-a", 0x01000100, 0, 0xe486b41f72feb0e4},
-		{"0102030405060708090a", "meta-llama/Llama-3.1-8B", "tenant-a", 0x04020402, 1, 0x2753fc84fbb37575},
-	} {
-		h, err := kv.ParseHash(c.hash)
-		if err != nil {
-			t.Fatal(err)
-		}
-		k := kv.Key{Hash: h, Model: c.model, Salt: c.salt, Rank: c.rank, Group: c.group}
-		s := newSampler(.5)
-		s.takes(&k)
-		if got := s.hash(&k); got != c.want {
-			t.Errorf("%+v: %x, want %x", c, got, c.want)
 		}
 	}
 }

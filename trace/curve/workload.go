@@ -60,7 +60,7 @@ type event struct {
 // loader is a Workload while it is made.
 type loader struct {
 	*Workload
-	sample  sampler
+	sample  kv.Sampler
 	numbers map[kv.Key]int32
 	asked   map[int64]int64 // keys of lookups whose outcome has not come, by number of the call
 	mono    float64
@@ -81,7 +81,7 @@ func Load(h *trace.Header, records iter.Seq2[trace.Record, error], o LoadOptions
 	if w.align <= 0 || w.align > 1<<30 {
 		w.align = l1.DefaultAlign
 	}
-	l := &loader{Workload: w, sample: newSampler(w.scale), numbers: make(map[kv.Key]int32), asked: make(map[int64]int64)}
+	l := &loader{Workload: w, sample: kv.NewSampler(w.scale), numbers: make(map[kv.Key]int32), asked: make(map[int64]int64)}
 	for rec, err := range records {
 		var damage *trace.DamageError
 		if err == nil {
@@ -220,7 +220,7 @@ func (l *loader) insert(keys []kv.Key, layout kv.Layout) {
 
 // node is the number of a key; -1 if it does not count.
 func (l *loader) node(k *kv.Key, layout kv.Layout) int32 {
-	if !l.sample.takes(k) {
+	if !l.sample.Takes(kv.SampleHash(k.Hash.Lead(), l.sample.Names(k), k.Rank, k.Group)) {
 		return -1
 	}
 	n, known := l.numbers[*k]
