@@ -132,16 +132,16 @@ func (s *suite) refused(o object) {
 func nearKeys(s *suite) {
 	base := key("model", 1)
 	base.Salt, base.Group = "salt", 1
-	change := map[string]func(*kv.Key){
-		"nothing":    func(*kv.Key) {},
-		"model":      func(k *kv.Key) { k.Model = "modem" },
-		"longer":     func(k *kv.Key) { k.Model = "model2" },
-		"rank":       func(k *kv.Key) { k.Rank = 0x02000200 },
-		"local rank": func(k *kv.Key) { k.Rank++ },
-		"group":      func(k *kv.Key) { k.Group = 0x10 },
-		"salt":       func(k *kv.Key) { k.Salt = "salv" },
-		"no salt":    func(k *kv.Key) { k.Salt = "" },
-		"hash":       func(k *kv.Key) { k.Hash = key("model", 2).Hash },
+	change := []func(*kv.Key){ // the one that changes nothing first: a fault may meet the first of a batch alone
+		func(*kv.Key) {},
+		func(k *kv.Key) { k.Model = "modem" },
+		func(k *kv.Key) { k.Model = "model2" },
+		func(k *kv.Key) { k.Rank = 0x02000200 },
+		func(k *kv.Key) { k.Rank++ },
+		func(k *kv.Key) { k.Group = 0x10 },
+		func(k *kv.Key) { k.Salt = "salv" },
+		func(k *kv.Key) { k.Salt = "" },
+		func(k *kv.Key) { k.Hash = key("model", 2).Hash },
 	}
 	var all []object
 	for _, f := range change {
