@@ -3,8 +3,6 @@ package fault
 import (
 	"context"
 	"fmt"
-	"sync"
-	"time"
 
 	"github.com/lmcache-go/lmcache/l2"
 	"github.com/lmcache-go/lmcache/storage/kv"
@@ -15,12 +13,7 @@ import (
 type Adapter struct {
 	inner l2.Adapter
 	o     Options
-	stop  chan struct{} // closed by Close
-	mu    struct {
-		sync.Mutex
-		closed bool
-	}
-	calls sync.WaitGroup // grows under mu while not closed
+	gate  l2.Gate
 }
 
 // New wraps an adapter, which it owns from then on.
@@ -28,46 +21,22 @@ func New(inner l2.Adapter, o Options) (*Adapter, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	return &Adapter{inner: inner, o: o, stop: make(chan struct{})}, nil
+	return &Adapter{inner: inner, o: o}, nil
 }
 
 // Unwrap implements [l2.Wrapper].
 func (a *Adapter) Unwrap() l2.Adapter { return a.inner }
 
-// begin enters a call, which ends with calls.Done, and waits for its latency.
+// begin enters a call and waits for its latency.
 func (a *Adapter) begin(ctx context.Context) error {
-	a.mu.Lock()
-	if a.mu.closed {
-		a.mu.Unlock()
-		return l2.ErrClosed
+	if err := a.gate.Enter(); err != nil {
+		return err
 	}
-	a.calls.Add(1)
-	a.mu.Unlock()
-	if err := a.pause(ctx.Done(), a.o.Latency); err != nil {
-		a.calls.Done()
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
+	if err := a.gate.Pause(ctx, a.o.Latency); err != nil {
+		a.gate.Leave()
 		return err
 	}
 	return nil
-}
-
-// pause waits for d, or less if done or the adapter is closed.
-func (a *Adapter) pause(done <-chan struct{}, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-done:
-		return context.Canceled
-	case <-a.stop:
-		return l2.ErrClosed
-	}
 }
 
 // hang waits until the context ends.
@@ -75,7 +44,7 @@ func (a *Adapter) hang(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-a.stop:
+	case <-a.gate.Closing():
 		return l2.ErrClosed
 	}
 }
@@ -84,8 +53,8 @@ func (a *Adapter) hang(ctx context.Context) error {
 func (a *Adapter) deaf(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
-		return a.pause(nil, Deaf)
-	case <-a.stop:
+		return a.gate.Pause(context.WithoutCancel(ctx), Deaf)
+	case <-a.gate.Closing():
 		return l2.ErrClosed
 	}
 }
@@ -169,7 +138,7 @@ func (a *Adapter) Store(ctx context.Context, items []l2.Item) error {
 	if err := a.begin(ctx); err != nil {
 		return err
 	}
-	defer a.calls.Done()
+	defer a.gate.Leave()
 	return a.move(ctx, items, a.inner.Store, a.o.StoreErrorRate, storeName)
 }
 
@@ -178,7 +147,7 @@ func (a *Adapter) Load(ctx context.Context, items []l2.Item) error {
 	if err := a.begin(ctx); err != nil {
 		return err
 	}
-	defer a.calls.Done()
+	defer a.gate.Leave()
 	if err := a.move(ctx, items, a.inner.Load, 0, missName); err != nil {
 		return err
 	}
@@ -208,7 +177,7 @@ func (a *Adapter) Lookup(ctx context.Context, keys []kv.Key, found []l2.Found) e
 	if err := a.begin(ctx); err != nil {
 		return err
 	}
-	defer a.calls.Done()
+	defer a.gate.Leave()
 	var has [ignores + 1]bool
 	for _, k := range keys {
 		has[a.fate(k, 0, "")] = true
@@ -238,18 +207,12 @@ func (a *Adapter) Delete(ctx context.Context, keys []kv.Key, freed []int64) erro
 	if err := a.begin(ctx); err != nil {
 		return err
 	}
-	defer a.calls.Done()
+	defer a.gate.Leave()
 	return a.inner.Delete(ctx, keys, freed)
 }
 
 // Close implements [l2.Adapter]. Calls that hang end with [l2.ErrClosed].
 func (a *Adapter) Close() error {
-	a.mu.Lock()
-	if !a.mu.closed {
-		a.mu.closed = true
-		close(a.stop)
-	}
-	a.mu.Unlock()
-	a.calls.Wait()
+	a.gate.Close()
 	return a.inner.Close()
 }

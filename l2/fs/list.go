@@ -14,10 +14,10 @@ import (
 // List gives the objects of one folder after the other, by name. A cursor is the
 // name of the last file that was looked at.
 func (s *Store) List(ctx context.Context, q l2.ListQuery) (l2.Page, error) {
-	if err := s.gate.enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return l2.Page{}, err
 	}
-	defer s.gate.leave()
+	defer s.gate.Leave()
 	if q.PageSize < 1 {
 		return l2.Page{}, fmt.Errorf("l2/fs: list: PageSize: %d, must be at least 1", q.PageSize)
 	}

@@ -109,10 +109,10 @@ func (q *quarantine) trimLocked() {
 // Quarantine moves the file of a key to base/quarantine, where the latest 16 are kept.
 // Their bytes are taken from what Limit allows. A file that is not there is no error.
 func (s *Store) Quarantine(ctx context.Context, key kv.Key) (freed int64, err error) {
-	if err := s.gate.enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return 0, err
 	}
-	defer s.gate.leave()
+	defer s.gate.Leave()
 	if err := s.stopped(ctx); err != nil {
 		return 0, err
 	}

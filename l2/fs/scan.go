@@ -23,11 +23,11 @@ const (
 // counted. With NoRecover it yields nothing.
 func (s *Store) Scan(ctx context.Context) iter.Seq2[l2.Entry, error] {
 	return func(yield func(l2.Entry, error) bool) {
-		if err := s.gate.enter(); err != nil {
+		if err := s.gate.Enter(); err != nil {
 			yield(l2.Entry{}, err)
 			return
 		}
-		defer s.gate.leave()
+		defer s.gate.Leave()
 		if s.o.NoRecover {
 			return
 		}

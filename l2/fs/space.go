@@ -105,10 +105,10 @@ func (s *Store) fresh() {
 // MinFree to others, and of what HighWatermark allows. The free space is asked for
 // once a second at most. After Close there is no limit: nothing is stored any more.
 func (s *Store) Limit(held int64) int64 {
-	if s.gate.enter() != nil {
+	if s.gate.Enter() != nil {
 		return -1
 	}
-	defer s.gate.leave()
+	defer s.gate.Leave()
 	limit := int64(-1)
 	least := func(n int64) {
 		if n = max(n, 0); limit < 0 || n < limit {

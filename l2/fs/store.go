@@ -27,9 +27,8 @@ type Store struct {
 	format l2.Format
 	floor  int64 // of free space
 
-	gate       gate
+	gate       l2.Gate
 	background sync.WaitGroup
-	stop       chan struct{} // closed by Close, for what runs in the background
 
 	index      *index
 	direct     *headers // memory for headers in direct I/O; nil: it is not used
@@ -76,7 +75,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("l2/fs: BasePath: %w", err)
 	}
-	s := &Store{o: o, sys: o.System, base: base, stop: make(chan struct{}), index: newIndex()}
+	s := &Store{o: o, sys: o.System, base: base, index: newIndex()}
 	if o.TempDir != "" {
 		s.temp = filepath.Join(base, o.TempDir)
 	}
@@ -165,10 +164,10 @@ func (s *Store) Format() l2.Format { return s.format }
 
 // each works items off one after the other.
 func (s *Store) each(ctx context.Context, items []l2.Item, f func(*l2.Item) (int64, error)) error {
-	if err := s.gate.enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return err
 	}
-	defer s.gate.leave()
+	defer s.gate.Leave()
 	for i := range items {
 		it := &items[i]
 		if it.N, it.Err = 0, s.stopped(ctx); it.Err == nil {
@@ -181,7 +180,7 @@ func (s *Store) each(ctx context.Context, items []l2.Item, f func(*l2.Item) (int
 // stopped is why no more work is begun; nil if it is.
 func (s *Store) stopped(ctx context.Context) error {
 	select {
-	case <-s.stop:
+	case <-s.gate.Closing():
 		return l2.ErrClosed
 	default:
 		return ctx.Err()
@@ -190,10 +189,10 @@ func (s *Store) stopped(ctx context.Context) error {
 
 // Lookup asks the index, and the file system about what is not in it.
 func (s *Store) Lookup(ctx context.Context, keys []kv.Key, found []l2.Found) error {
-	if err := s.gate.enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return err
 	}
-	defer s.gate.leave()
+	defer s.gate.Leave()
 	for i, key := range keys {
 		found[i] = l2.Found{}
 		if size, ok := s.index.get(key); ok {
@@ -221,10 +220,10 @@ func (s *Store) object(i Info) bool { return i.Regular && (s.o.Raw || i.Size >= 
 
 // Delete removes files. freed is their length.
 func (s *Store) Delete(ctx context.Context, keys []kv.Key, freed []int64) error {
-	if err := s.gate.enter(); err != nil {
+	if err := s.gate.Enter(); err != nil {
 		return err
 	}
-	defer s.gate.leave()
+	defer s.gate.Leave()
 	for i, key := range keys {
 		freed[i] = -1
 		if s.stopped(ctx) == nil {
@@ -263,24 +262,12 @@ func (s *Store) remove(key kv.Key) int64 {
 // Close waits for all calls and for what runs in the background. Items of calls that
 // have not been begun fail with [l2.ErrClosed]. Times of use that wait are written.
 func (s *Store) Close() error {
-	s.closing()
-	if s.gate.close() {
+	if s.gate.Close() {
 		s.background.Wait()
 		s.touches.close()
 		s.free()
 	}
 	return nil
-}
-
-// closing closes s.stop once.
-func (s *Store) closing() {
-	s.gate.mu.Lock()
-	defer s.gate.mu.Unlock()
-	select {
-	case <-s.stop:
-	default:
-		close(s.stop)
-	}
 }
 
 func (s *Store) free() {

@@ -42,7 +42,7 @@ func (s *Store) fanOut(i int) string {
 func (s *Store) tidyFolder(dir string, other func(name string)) {
 	err := s.sys.ReadDir(dir, func(name string, regular bool) bool {
 		select {
-		case <-s.stop:
+		case <-s.gate.Closing():
 			return false
 		default:
 		}

@@ -34,10 +34,10 @@ func (t *touches) init(s *Store) { t.s = s }
 // within seconds; they are the order of use that Scan tells after a restart. More
 // than 4096 keys that wait while others are being written are dropped.
 func (s *Store) Touch(_ context.Context, keys []kv.Key, at time.Time) {
-	if s.gate.enter() != nil {
+	if s.gate.Enter() != nil {
 		return
 	}
-	defer s.gate.leave()
+	defer s.gate.Leave()
 	s.touches.add(keys, at)
 }
 
@@ -67,10 +67,10 @@ func (t *touches) add(keys []kv.Key, at time.Time) {
 
 // due runs when the first key has waited long enough.
 func (t *touches) due() {
-	if t.s.gate.enter() != nil {
+	if t.s.gate.Enter() != nil {
 		return // Close writes them
 	}
-	defer t.s.gate.leave()
+	defer t.s.gate.Leave()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.mu.timer = nil

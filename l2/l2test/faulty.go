@@ -15,10 +15,9 @@ import (
 // has the abilities of the inner one, see [l2.AbilityOf]; those are not made to fail.
 type Faulty struct {
 	inner l2.Adapter
-	calls sync.WaitGroup
+	gate  l2.Gate
 	mu    struct {
 		sync.Mutex
-		closed bool
 		faults []*Injected
 		counts [Delete + 1]count
 		now    int
@@ -99,12 +98,11 @@ type plan struct {
 
 // begin counts a call and draws what happens to it. It must be ended.
 func (f *Faulty) begin(op Op, keys []kv.Key) (plan, error) {
+	if err := f.gate.Enter(); err != nil {
+		return plan{}, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.mu.closed {
-		return plan{}, l2.ErrClosed
-	}
-	f.calls.Add(1)
 	f.mu.now++
 	f.mu.counts[op].calls++
 	f.mu.counts[op].keys += len(keys)
@@ -145,7 +143,7 @@ func (f *Faulty) end() {
 	f.mu.Lock()
 	f.mu.now--
 	f.mu.Unlock()
-	f.calls.Done()
+	f.gate.Leave()
 }
 
 // obey does what is planned for the call as a whole.
@@ -353,9 +351,6 @@ func (f *Faulty) Delete(ctx context.Context, keys []kv.Key, freed []int64) error
 // Close implements [l2.Adapter]. As the contract says it waits for all calls, those
 // that a [Deaf] fault holds included: remove it first.
 func (f *Faulty) Close() error {
-	f.mu.Lock()
-	f.mu.closed = true
-	f.mu.Unlock()
-	f.calls.Wait()
+	f.gate.Close()
 	return f.inner.Close()
 }

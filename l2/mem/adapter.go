@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/lmcache-go/lmcache/l2"
@@ -43,12 +42,7 @@ type Adapter struct {
 	o     Options
 	store *Store
 	link  link
-	stop  chan struct{} // closed by Close
-	mu    struct {
-		sync.Mutex
-		closed bool
-	}
-	calls sync.WaitGroup // grows under mu while not closed
+	gate  l2.Gate
 }
 
 // Open returns an adapter.
@@ -59,56 +53,28 @@ func Open(o Options) (*Adapter, error) {
 	if o.Store == nil {
 		o.Store = &Store{}
 	}
-	return &Adapter{o: o, store: o.Store, link: link{rate: o.Bandwidth}, stop: make(chan struct{})}, nil
-}
-
-// enter begins a call, which ends with calls.Done.
-func (a *Adapter) enter() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.mu.closed {
-		return l2.ErrClosed
-	}
-	a.calls.Add(1)
-	return nil
+	return &Adapter{o: o, store: o.Store, link: link{rate: o.Bandwidth}}, nil
 }
 
 // begin enters a call of n keys and waits for its latency.
 func (a *Adapter) begin(ctx context.Context, n int) error {
-	if err := a.enter(); err != nil {
+	if err := a.gate.Enter(); err != nil {
 		return err
 	}
 	err := ctx.Err()
 	if err == nil && n > 0 {
-		err = a.pause(ctx, a.o.Latency)
+		err = a.gate.Pause(ctx, a.o.Latency)
 	}
 	if err != nil {
-		a.calls.Done()
+		a.gate.Leave()
 	}
 	return err
-}
-
-// pause waits for d unless the context or the adapter ends before.
-func (a *Adapter) pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-a.stop:
-		return l2.ErrClosed
-	}
 }
 
 // move waits until n bytes have passed.
 func (a *Adapter) move(ctx context.Context, n int) error {
 	end, wait := a.link.take(n, time.Now())
-	err := a.pause(ctx, wait)
+	err := a.gate.Pause(ctx, wait)
 	if err != nil {
 		a.link.cancel(end, time.Now())
 	}
@@ -120,7 +86,7 @@ func (a *Adapter) Store(ctx context.Context, items []l2.Item) error {
 	if err := a.begin(ctx, len(items)); err != nil {
 		return err
 	}
-	defer a.calls.Done()
+	defer a.gate.Leave()
 	for i := range items {
 		it := &items[i]
 		it.N, it.Err = a.storeOne(ctx, it)
@@ -155,7 +121,7 @@ func (a *Adapter) Load(ctx context.Context, items []l2.Item) error {
 	if err := a.begin(ctx, len(items)); err != nil {
 		return err
 	}
-	defer a.calls.Done()
+	defer a.gate.Leave()
 	for i := range items {
 		it := &items[i]
 		it.N, it.Err = a.loadOne(ctx, it)
@@ -182,7 +148,7 @@ func (a *Adapter) Lookup(ctx context.Context, keys []kv.Key, found []l2.Found) e
 	if err := a.begin(ctx, len(keys)); err != nil {
 		return err
 	}
-	defer a.calls.Done()
+	defer a.gate.Leave()
 	for i, k := range keys {
 		found[i].Size, found[i].OK = a.store.has(k)
 	}
@@ -194,7 +160,7 @@ func (a *Adapter) Delete(ctx context.Context, keys []kv.Key, freed []int64) erro
 	if err := a.begin(ctx, len(keys)); err != nil {
 		return err
 	}
-	defer a.calls.Done()
+	defer a.gate.Leave()
 	for i, k := range keys {
 		freed[i] = a.store.remove(k)
 	}
@@ -203,13 +169,7 @@ func (a *Adapter) Delete(ctx context.Context, keys []kv.Key, freed []int64) erro
 
 // Close implements [l2.Adapter]. Calls that wait for bandwidth or latency end at once.
 func (a *Adapter) Close() error {
-	a.mu.Lock()
-	if !a.mu.closed {
-		a.mu.closed = true
-		close(a.stop)
-	}
-	a.mu.Unlock()
-	a.calls.Wait()
+	a.gate.Close()
 	return nil
 }
 
@@ -230,7 +190,7 @@ func (a *Adapter) List(ctx context.Context, q l2.ListQuery) (l2.Page, error) {
 	if err := a.begin(ctx, 1); err != nil {
 		return l2.Page{}, err
 	}
-	defer a.calls.Done()
+	defer a.gate.Leave()
 	all := a.store.after(seq, q.Model)
 	n := min(len(all), max(q.PageSize, 1))
 	var p l2.Page
@@ -250,7 +210,7 @@ func (a *Adapter) Scan(ctx context.Context) iter.Seq2[l2.Entry, error] {
 			yield(l2.Entry{}, err)
 			return
 		}
-		defer a.calls.Done()
+		defer a.gate.Leave()
 		for _, e := range a.store.after(0, "") {
 			if err := ctx.Err(); err != nil {
 				yield(l2.Entry{}, err)
@@ -265,10 +225,10 @@ func (a *Adapter) Scan(ctx context.Context) iter.Seq2[l2.Entry, error] {
 
 // Touch implements [l2.Toucher].
 func (a *Adapter) Touch(_ context.Context, keys []kv.Key, at time.Time) {
-	if a.enter() != nil {
+	if a.gate.Enter() != nil {
 		return
 	}
-	defer a.calls.Done()
+	defer a.gate.Leave()
 	for _, k := range keys {
 		a.store.touch(k, at)
 	}

@@ -3,7 +3,6 @@ package resp
 import (
 	"context"
 	"strings"
-	"sync"
 
 	"github.com/redis/rueidis"
 
@@ -13,14 +12,10 @@ import (
 
 // Adapter keeps objects in a server.
 type Adapter struct {
-	o     Options
-	conn  connector
-	free  pool
-	calls sync.WaitGroup // grows under mu while not closed
-	mu    struct {
-		sync.Mutex
-		closed bool
-	}
+	o    Options
+	conn connector
+	free pool
+	gate l2.Gate
 }
 
 var (
@@ -45,17 +40,16 @@ func (a *Adapter) Format() l2.Format { return a.o.Format }
 
 // enter begins a call, which has a time limit and ends with leave.
 func (a *Adapter) enter(ctx context.Context) (_ context.Context, leave func(), err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.mu.closed {
-		return nil, nil, l2.ErrClosed
-	}
-	if err := ctx.Err(); err != nil {
+	if err := a.gate.Enter(); err != nil {
 		return nil, nil, err
 	}
-	a.calls.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, a.o.RequestTimeout)
-	return ctx, func() { cancel(); a.calls.Done() }, nil
+	leave = func() { cancel(); a.gate.Leave() }
+	if err := ctx.Err(); err != nil {
+		leave()
+		return nil, nil, err
+	}
+	return ctx, leave, nil
 }
 
 // do runs f with a client for a batch of n keys. What f returns says that the server
@@ -175,10 +169,7 @@ func (a *Adapter) Delete(ctx context.Context, keys []kv.Key, freed []int64) erro
 // Close implements [l2.Adapter]. Calls in progress end with their time limit at the
 // latest.
 func (a *Adapter) Close() error {
-	a.mu.Lock()
-	a.mu.closed = true
-	a.mu.Unlock()
-	a.calls.Wait()
+	a.gate.Close()
 	a.conn.close()
 	return nil
 }

@@ -21,11 +21,7 @@ type Adapter struct {
 	c      *minio.Core
 	idle   func() // closes connections that nobody uses
 	seen   presence
-	calls  sync.WaitGroup // grows under mu while not closed
-	mu     struct {
-		sync.Mutex
-		closed bool
-	}
+	gate   l2.Gate
 }
 
 var (
@@ -117,17 +113,15 @@ func (a *Adapter) nameable(k kv.Key) bool {
 // errName is of keys that are not nameable. They are never found.
 var errName = fmt.Errorf("s3: %w: the name of the model would be a path with an empty part or dots in it", l2.ErrIO)
 
-// enter begins a call, which ends with calls.Done.
+// enter begins a call, which ends with gate.Leave.
 func (a *Adapter) enter(ctx context.Context) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.mu.closed {
-		return l2.ErrClosed
-	}
-	if err := ctx.Err(); err != nil {
+	if err := a.gate.Enter(); err != nil {
 		return err
 	}
-	a.calls.Add(1)
+	if err := ctx.Err(); err != nil {
+		a.gate.Leave()
+		return err
+	}
 	return nil
 }
 
@@ -137,7 +131,7 @@ func (a *Adapter) each(ctx context.Context, n, parallel int, f func(context.Cont
 	if err := a.enter(ctx); err != nil {
 		return err
 	}
-	defer a.calls.Done()
+	defer a.gate.Leave()
 	lost := make([]error, n)
 	one := func(i int) {
 		ctx, cancel := context.WithTimeout(ctx, a.o.RequestTimeout)
@@ -178,10 +172,7 @@ func (a *Adapter) each(ctx context.Context, n, parallel int, f func(context.Cont
 // Close implements [l2.Adapter]. Requests in progress end with their time limit at the
 // latest.
 func (a *Adapter) Close() error {
-	a.mu.Lock()
-	a.mu.closed = true
-	a.mu.Unlock()
-	a.calls.Wait()
+	a.gate.Close()
 	a.idle()
 	return nil
 }

@@ -18,7 +18,7 @@ func (a *Adapter) List(ctx context.Context, q l2.ListQuery) (l2.Page, error) {
 	if err := a.enter(ctx); err != nil {
 		return l2.Page{}, err
 	}
-	defer a.calls.Done()
+	defer a.gate.Leave()
 	ctx, cancel := context.WithTimeout(ctx, a.o.RequestTimeout)
 	defer cancel() // ends the listing
 	size := min(max(q.PageSize, 1), maxPage)
