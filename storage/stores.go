@@ -127,7 +127,7 @@ func (c *storeControl) committed(at time.Time, keys []kv.Key, layout kv.Layout) 
 		}
 	})
 	c.mu.ended = append(c.mu.ended, refused...)
-	c.trimLocked(at)
+	c.trimLocked(c.m.o.Store.MaxBacklog, "backlog", at)
 	c.armLocked()
 	c.pumpLocked(at)
 }
@@ -170,10 +170,11 @@ func (c *storeControl) takeLocked(at time.Time, k, prev kv.Key, layout kv.Layout
 	return true
 }
 
-// trimLocked drops the oldest entries of a backlog that is too long.
-func (c *storeControl) trimLocked(at time.Time) {
+// trimLocked drops the oldest of the entries that wait, until there are no more than
+// keep.
+func (c *storeControl) trimLocked(keep int, reason string, at time.Time) {
 	dropped := make([]int, len(c.mu.tiers))
-	for e := c.mu.head; e != nil && c.mu.waiting > c.m.o.Store.MaxBacklog; {
+	for e := c.mu.head; e != nil && c.mu.waiting > keep; {
 		next := e.next
 		if e.todo != 0 {
 			c.giveUpLocked(e, dropped)
@@ -181,7 +182,9 @@ func (c *storeControl) trimLocked(at time.Time) {
 		}
 		e = next
 	}
-	c.announceDropsLocked(dropped, "backlog", at)
+	for i, n := range dropped {
+		c.dropLocked(i, n, reason, at)
+	}
 }
 
 // giveUpLocked takes an entry out of the queues of all tiers that have not begun.
@@ -193,12 +196,6 @@ func (c *storeControl) giveUpLocked(e *storeEntry, dropped []int) {
 	}
 	e.todo = 0
 	c.mu.waiting--
-}
-
-func (c *storeControl) announceDropsLocked(dropped []int, reason string, at time.Time) {
-	for i, n := range dropped {
-		c.dropLocked(i, n, reason, at)
-	}
 }
 
 func (c *storeControl) dropLocked(i, n int, reason string, at time.Time) {
@@ -304,17 +301,7 @@ func (c *storeControl) close(ctx context.Context, patience time.Duration) {
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	now := c.m.rt.Now()
-	dropped := make([]int, len(c.mu.tiers))
-	for e := c.mu.head; e != nil; {
-		next := e.next
-		if e.todo != 0 {
-			c.giveUpLocked(e, dropped)
-			c.settleLocked(e)
-		}
-		e = next
-	}
-	c.announceDropsLocked(dropped, "shutdown", now)
+	c.trimLocked(0, "shutdown", c.m.rt.Now())
 }
 
 // drain waits for what can still be stored: what waits for a tier that is not asked

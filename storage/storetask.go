@@ -182,7 +182,7 @@ func (t *storeTask) done(j *tier.Job) {
 	for _, e := range ended {
 		c.settleLocked(e)
 	}
-	c.trimLocked(at)
+	c.trimLocked(c.m.o.Store.MaxBacklog, "backlog", at)
 	c.pumpLocked(at)
 }
 
