@@ -30,24 +30,7 @@ func (a *Adapter) List(ctx context.Context, q l2.ListQuery) (page l2.Page, err e
 
 // Scan implements [l2.Scanner]. The server does not tell when an object was used.
 func (a *Adapter) Scan(ctx context.Context) iter.Seq2[l2.Entry, error] {
-	return func(yield func(l2.Entry, error) bool) {
-		q := l2.ListQuery{PageSize: 1000}
-		for {
-			page, err := a.List(ctx, q)
-			if err != nil {
-				yield(l2.Entry{}, err)
-				return
-			}
-			for _, e := range page.Entries {
-				if !yield(e, nil) {
-					return
-				}
-			}
-			if q.Cursor = page.Next; q.Cursor == "" {
-				return
-			}
-		}
-	}
+	return l2.ScanPages(ctx, a, 1000)
 }
 
 // cursor is a place in a listing: the node, the cursor of its SCAN, and how many of

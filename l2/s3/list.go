@@ -54,22 +54,5 @@ func (a *Adapter) prefix(model string) string {
 // Scan implements [l2.Scanner]. When an object was used is when it was written: the
 // service knows no more.
 func (a *Adapter) Scan(ctx context.Context) iter.Seq2[l2.Entry, error] {
-	return func(yield func(l2.Entry, error) bool) {
-		q := l2.ListQuery{PageSize: maxPage}
-		for {
-			page, err := a.List(ctx, q)
-			if err != nil {
-				yield(l2.Entry{}, err)
-				return
-			}
-			for _, e := range page.Entries {
-				if !yield(e, nil) {
-					return
-				}
-			}
-			if q.Cursor = page.Next; q.Cursor == "" {
-				return
-			}
-		}
-	}
+	return l2.ScanPages(ctx, a, maxPage)
 }
