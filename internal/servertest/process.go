@@ -83,6 +83,18 @@ func start(tb testing.TB, ready func() bool, path string, args, env []string) (*
 	return p, nil
 }
 
+// Eventually calls f again and again until it returns nil.
+func Eventually(tb testing.TB, f func() error) {
+	tb.Helper()
+	deadline := time.Now().Add(patience)
+	for err := f(); err != nil; err = f() {
+		if time.Now().After(deadline) {
+			tb.Fatal(err)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
 // kill ends it at once; idempotent.
 func (p *process) kill() { p.signal(syscall.SIGKILL, true) }
 

@@ -215,6 +215,24 @@ func (p *plan) deaf(ctx context.Context) context.Context {
 	return ctx
 }
 
+// withSome makes a call with some of the items, unless there is none left.
+func withSome(ctx context.Context, items []l2.Item, pass []int, call func(context.Context, []l2.Item) error) error {
+	if len(pass) == 0 && len(items) > 0 {
+		return nil
+	}
+	sub := make([]l2.Item, len(pass))
+	for j, i := range pass {
+		sub[j] = items[i]
+	}
+	if err := call(ctx, sub); err != nil {
+		return err
+	}
+	for j, i := range pass {
+		items[i] = sub[j]
+	}
+	return nil
+}
+
 // Store implements [l2.Adapter].
 func (f *Faulty) Store(ctx context.Context, items []l2.Item) error {
 	p, err := f.begin(Store, itemKeys(items))
@@ -225,18 +243,8 @@ func (f *Faulty) Store(ctx context.Context, items []l2.Item) error {
 	if err := p.obey(ctx); err != nil {
 		return err
 	}
-	pass := p.passing(Fail, Lose)
-	sub := make([]l2.Item, len(pass))
-	for j, i := range pass {
-		sub[j] = items[i]
-	}
-	if len(sub) > 0 || len(items) == 0 {
-		if err := f.inner.Store(p.deaf(ctx), sub); err != nil {
-			return err
-		}
-	}
-	for j, i := range pass {
-		items[i] = sub[j]
+	if err := withSome(p.deaf(ctx), items, p.passing(Fail, Lose), f.inner.Store); err != nil {
+		return err
 	}
 	for i := range items {
 		switch p.effect(i) {
@@ -259,18 +267,8 @@ func (f *Faulty) Load(ctx context.Context, items []l2.Item) error {
 	if err := p.obey(ctx); err != nil {
 		return err
 	}
-	pass := p.passing(Fail)
-	sub := make([]l2.Item, len(pass))
-	for j, i := range pass {
-		sub[j] = items[i]
-	}
-	if len(sub) > 0 || len(items) == 0 {
-		if err := f.inner.Load(p.deaf(ctx), sub); err != nil {
-			return err
-		}
-	}
-	for j, i := range pass {
-		items[i] = sub[j]
+	if err := withSome(p.deaf(ctx), items, p.passing(Fail), f.inner.Load); err != nil {
+		return err
 	}
 	for i := range items {
 		p.damage(i, &items[i])

@@ -45,7 +45,7 @@ func BenchmarkBesidePlainClient(b *testing.B) {
 	keys := make([][]kv.Key, calls)
 	for w := range items {
 		for i := range batch {
-			it := item(b, w*batch+i, string(payload))
+			it := l2test.Item(b, w*batch+i, string(payload))
 			items[w], keys[w] = append(items[w], it), append(keys[w], it.Key)
 		}
 	}

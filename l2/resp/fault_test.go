@@ -23,43 +23,10 @@ import (
 	"github.com/lmcache-go/lmcache/internal/leak"
 	"github.com/lmcache-go/lmcache/internal/servertest"
 	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/l2/l2test"
 	"github.com/lmcache-go/lmcache/l2/resp"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
-
-func key(t testing.TB, n int) kv.Key {
-	t.Helper()
-	h, err := kv.HashOf([]byte{byte(n >> 8), byte(n), 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kv.Key{Hash: h, Model: "meta/llama", Rank: 0x01000100}
-}
-
-func item(t testing.TB, n int, payload string) l2.Item {
-	t.Helper()
-	k := key(t, n)
-	head := make([]byte, l2.Format{}.HeadLen(k, ""))
-	h := l2.Header{Key: k, Checksum: l2.XXH3, Sum: l2.XXH3.Sum([]byte(payload)), Payload: int64(len(payload))}
-	if err := h.Put(head); err != nil {
-		t.Fatal(err)
-	}
-	return l2.Item{Key: k, Head: head, Data: []byte(payload)}
-}
-
-func room(t testing.TB, n, size int) l2.Item {
-	t.Helper()
-	return l2.Item{Key: key(t, n), Head: make([]byte, l2.Format{}.HeadLen(key(t, n), "")), Data: make([]byte, size)}
-}
-
-func closing(t *testing.T, a *resp.Adapter) {
-	t.Helper()
-	t.Cleanup(func() {
-		if err := a.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-}
 
 // client is a plain client of a server.
 func client(t testing.TB, addr string) rueidis.Client {
@@ -79,36 +46,25 @@ func TestServerComesAndGoes(t *testing.T) {
 	s := servertest.Redis(t)
 	s.Kill()
 	a := open(t, resp.Options{Addrs: []string{s.Addr}})
-	closing(t, a)
+	l2test.Closing(t, a)
 	for range 2 {
-		err := a.Store(t.Context(), []l2.Item{item(t, 1, "payload")})
+		err := a.Store(t.Context(), []l2.Item{l2test.Item(t, 1, "payload")})
 		if !errors.Is(err, l2.ErrConnection) || !l2.Unreachable(err) {
 			t.Fatalf("without a server: %v", err)
 		}
 		s.Restart()
-		items := []l2.Item{item(t, 1, "payload")}
-		eventually(t, func() error { return a.Store(t.Context(), items) })
+		items := []l2.Item{l2test.Item(t, 1, "payload")}
+		servertest.Eventually(t, func() error { return a.Store(t.Context(), items) })
 		if items[0].Err != nil || items[0].N != 7 {
 			t.Fatalf("with a server: %+v", items[0])
 		}
 		s.Kill()
-		eventually(t, func() error {
-			if err := a.Lookup(t.Context(), []kv.Key{key(t, 1)}, make([]l2.Found, 1)); err == nil {
+		servertest.Eventually(t, func() error {
+			if err := a.Lookup(t.Context(), []kv.Key{l2test.Key(t, 1)}, make([]l2.Found, 1)); err == nil {
 				return errors.New("a dead server answers")
 			}
 			return nil
 		})
-	}
-}
-
-func eventually(t *testing.T, f func() error) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for err := f(); err != nil; err = f() {
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		<-time.After(5 * time.Millisecond)
 	}
 }
 
@@ -117,17 +73,17 @@ func eventually(t *testing.T, f func() error) {
 func TestServerThatHangs(t *testing.T) {
 	s := servertest.Redis(t)
 	a := open(t, resp.Options{Addrs: []string{s.Addr}, RequestTimeout: 100 * time.Millisecond})
-	closing(t, a)
-	items := []l2.Item{item(t, 1, strings.Repeat("p", 1<<20))}
+	l2test.Closing(t, a)
+	items := []l2.Item{l2test.Item(t, 1, strings.Repeat("p", 1<<20))}
 	if err := a.Store(t.Context(), items); err != nil || items[0].Err != nil {
 		t.Fatal(err, items[0].Err)
 	}
 	s.Hang()
 	calls := map[string]func(context.Context) error{
-		"Lookup": func(ctx context.Context) error { return a.Lookup(ctx, []kv.Key{key(t, 1)}, make([]l2.Found, 1)) },
-		"Load":   func(ctx context.Context) error { return a.Load(ctx, []l2.Item{room(t, 1, 1<<20)}) },
-		"Store":  func(ctx context.Context) error { return a.Store(ctx, []l2.Item{item(t, 2, "other")}) },
-		"Delete": func(ctx context.Context) error { return a.Delete(ctx, []kv.Key{key(t, 1)}, make([]int64, 1)) },
+		"Lookup": func(ctx context.Context) error { return a.Lookup(ctx, []kv.Key{l2test.Key(t, 1)}, make([]l2.Found, 1)) },
+		"Load":   func(ctx context.Context) error { return a.Load(ctx, []l2.Item{l2test.Room(t, 1, 1<<20)}) },
+		"Store":  func(ctx context.Context) error { return a.Store(ctx, []l2.Item{l2test.Item(t, 2, "other")}) },
+		"Delete": func(ctx context.Context) error { return a.Delete(ctx, []kv.Key{l2test.Key(t, 1)}, make([]int64, 1)) },
 	}
 	for name, call := range calls {
 		if err := call(t.Context()); l2.ReasonOf(err) != l2.ReasonTimeout {
@@ -135,8 +91,8 @@ func TestServerThatHangs(t *testing.T) {
 		}
 	}
 	s.Resume()
-	eventually(t, func() error {
-		items := []l2.Item{room(t, 1, 1<<20)}
+	servertest.Eventually(t, func() error {
+		items := []l2.Item{l2test.Room(t, 1, 1<<20)}
 		if err := a.Load(t.Context(), items); err != nil {
 			return err
 		}
@@ -148,8 +104,8 @@ func TestWrongPassword(t *testing.T) {
 	s := servertest.Redis(t, "--requirepass", "secret")
 	for _, password := range []string{"", "not-the-secret"} {
 		a := open(t, resp.Options{Addrs: []string{s.Addr}, Password: password})
-		closing(t, a)
-		err := a.Lookup(t.Context(), []kv.Key{key(t, 1)}, make([]l2.Found, 1))
+		l2test.Closing(t, a)
+		err := a.Lookup(t.Context(), []kv.Key{l2test.Key(t, 1)}, make([]l2.Found, 1))
 		if password == "" && err == nil {
 			continue // a command's own refusal is about its key
 		}
@@ -158,8 +114,8 @@ func TestWrongPassword(t *testing.T) {
 		}
 	}
 	a := open(t, resp.Options{Addrs: []string{s.Addr}, Password: "secret"})
-	closing(t, a)
-	items := []l2.Item{item(t, 1, "payload")}
+	l2test.Closing(t, a)
+	items := []l2.Item{l2test.Item(t, 1, "payload")}
 	if err := a.Store(t.Context(), items); err != nil || items[0].Err != nil {
 		t.Errorf("the right password: %v, %v", err, items[0].Err)
 	}
@@ -169,10 +125,10 @@ func TestWrongPassword(t *testing.T) {
 func TestServerIsFull(t *testing.T) {
 	s := servertest.Redis(t, "--maxmemory", "4mb", "--maxmemory-policy", "noeviction")
 	a := open(t, resp.Options{Addrs: []string{s.Addr}})
-	closing(t, a)
+	l2test.Closing(t, a)
 	full := 0
 	for n := range 8 {
-		items := []l2.Item{item(t, n, strings.Repeat("p", 1<<20))}
+		items := []l2.Item{l2test.Item(t, n, strings.Repeat("p", 1<<20))}
 		if err := a.Store(t.Context(), items); err != nil {
 			t.Fatal(err)
 		}
@@ -196,9 +152,9 @@ func TestServerIsFull(t *testing.T) {
 func TestForeignValues(t *testing.T) {
 	s := servertest.Redis(t)
 	a := open(t, resp.Options{Addrs: []string{s.Addr}})
-	closing(t, a)
+	l2test.Closing(t, a)
 	c := client(t, s.Addr)
-	name := func(n int) string { return l2.Format{}.RemoteName(key(t, n)) }
+	name := func(n int) string { return l2.Format{}.RemoteName(l2test.Key(t, n)) }
 	for _, cmd := range []rueidis.Completed{
 		c.B().Sadd().Key(name(1)).Member("a set").Build(),
 		c.B().Set().Key(name(2)).Value(strings.Repeat("x", 5000)).Build(),
@@ -210,7 +166,7 @@ func TestForeignValues(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	items := []l2.Item{room(t, 1, 100), room(t, 2, 100), room(t, 3, 100)}
+	items := []l2.Item{l2test.Room(t, 1, 100), l2test.Room(t, 2, 100), l2test.Room(t, 3, 100)}
 	if err := a.Load(t.Context(), items); err != nil {
 		t.Fatal(err)
 	}
@@ -230,8 +186,8 @@ func TestSeveralServers(t *testing.T) {
 	first, second := servertest.Redis(t), servertest.Redis(t)
 	first.Kill()
 	a := open(t, resp.Options{Addrs: []string{first.Addr, second.Addr}})
-	closing(t, a)
-	items := []l2.Item{item(t, 1, "payload")}
+	l2test.Closing(t, a)
+	items := []l2.Item{l2test.Item(t, 1, "payload")}
 	if err := a.Store(t.Context(), items); err != nil || items[0].Err != nil {
 		t.Fatal(err, items[0].Err)
 	}
@@ -240,8 +196,8 @@ func TestSeveralServers(t *testing.T) {
 	}
 	first.Restart()
 	second.Kill()
-	eventually(t, func() error {
-		items := []l2.Item{item(t, 2, "payload")}
+	servertest.Eventually(t, func() error {
+		items := []l2.Item{l2test.Item(t, 2, "payload")}
 		if err := a.Store(t.Context(), items); err != nil {
 			return err
 		}
@@ -260,19 +216,19 @@ func TestTLS(t *testing.T) {
 		"--tls-cert-file", filepath.Join(dir, "cert.pem"), "--tls-key-file", filepath.Join(dir, "key.pem"), "--tls-ca-cert-file", filepath.Join(dir, "cert.pem"))
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(tlsPort))
 	a := open(t, resp.Options{Addrs: []string{addr}, TLS: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}})
-	closing(t, a)
-	items := []l2.Item{item(t, 1, strings.Repeat("p", 1<<20))}
+	l2test.Closing(t, a)
+	items := []l2.Item{l2test.Item(t, 1, strings.Repeat("p", 1<<20))}
 	if err := a.Store(t.Context(), items); err != nil || items[0].Err != nil {
 		t.Fatal(err, items[0].Err)
 	}
-	loads := []l2.Item{room(t, 1, 1<<20)}
+	loads := []l2.Item{l2test.Room(t, 1, 1<<20)}
 	if err := a.Load(t.Context(), loads); err != nil || loads[0].Err != nil || string(loads[0].Data) != string(items[0].Data) {
 		t.Error(err, loads[0].Err)
 	}
 
 	stranger := open(t, resp.Options{Addrs: []string{addr}, TLS: &tls.Config{MinVersion: tls.VersionTLS12}})
-	closing(t, stranger)
-	err := stranger.Lookup(t.Context(), []kv.Key{key(t, 1)}, make([]l2.Found, 1))
+	l2test.Closing(t, stranger)
+	err := stranger.Lookup(t.Context(), []kv.Key{l2test.Key(t, 1)}, make([]l2.Found, 1))
 	if !l2.Unreachable(err) {
 		t.Errorf("a certificate that nobody vouches for: %v", err)
 	}
@@ -354,10 +310,10 @@ func TestValidate(t *testing.T) {
 func TestTooLarge(t *testing.T) {
 	s := servertest.Redis(t)
 	a := open(t, resp.Options{Addrs: []string{s.Addr}})
-	closing(t, a)
-	it := item(t, 1, "x")
+	l2test.Closing(t, a)
+	it := l2test.Item(t, 1, "x")
 	it.Data = make([]byte, resp.MaxValue) // never touched: it costs no memory
-	items := []l2.Item{it, item(t, 2, "payload")}
+	items := []l2.Item{it, l2test.Item(t, 2, "payload")}
 	if err := a.Store(t.Context(), items); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lmcache-go/lmcache/internal/servertest"
 	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/l2/l2test"
 	"github.com/lmcache-go/lmcache/l2/resp"
 )
 
@@ -43,7 +44,7 @@ func TestKind(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		items := []l2.Item{item(t, 1, "payload")}
+		items := []l2.Item{l2test.Item(t, 1, "payload")}
 		if err := a.Store(t.Context(), items); err != nil || items[0].Err != nil || items[0].N != 7 {
 			t.Errorf("adapter %d: %v, %+v: each has a place of its own", i+1, err, items[0])
 		}

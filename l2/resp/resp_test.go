@@ -61,7 +61,7 @@ func TestCluster(t *testing.T) {
 	a := empty(t)(t)
 	var items []l2.Item
 	for n := range 100 {
-		items = append(items, item(t, n, "payload"))
+		items = append(items, l2test.Item(t, n, "payload"))
 	}
 	if err := a.Store(t.Context(), items); err != nil {
 		t.Fatal(err)

@@ -42,7 +42,7 @@ func BenchmarkBesidePlainClient(b *testing.B) {
 	fresh := func() {
 		for w := range items {
 			n++
-			items[w] = []l2.Item{item(b, n, payload)}
+			items[w] = []l2.Item{l2test.Item(b, n, payload)}
 		}
 	}
 	fresh()

@@ -17,54 +17,10 @@ import (
 	"github.com/lmcache-go/lmcache/internal/leak"
 	"github.com/lmcache-go/lmcache/internal/servertest"
 	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/l2/l2test"
 	"github.com/lmcache-go/lmcache/l2/s3"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
-
-func key(t testing.TB, n int) kv.Key {
-	t.Helper()
-	h, err := kv.HashOf([]byte{byte(n >> 8), byte(n), 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kv.Key{Hash: h, Model: "meta/llama", Rank: 0x01000100}
-}
-
-func item(t testing.TB, n int, payload string) l2.Item {
-	t.Helper()
-	k := key(t, n)
-	head := make([]byte, l2.Format{}.HeadLen(k, ""))
-	h := l2.Header{Key: k, Checksum: l2.XXH3, Sum: l2.XXH3.Sum([]byte(payload)), Payload: int64(len(payload))}
-	if err := h.Put(head); err != nil {
-		t.Fatal(err)
-	}
-	return l2.Item{Key: k, Head: head, Data: []byte(payload)}
-}
-
-func room(t testing.TB, n, size int) l2.Item {
-	t.Helper()
-	return l2.Item{Key: key(t, n), Head: make([]byte, l2.Format{}.HeadLen(key(t, n), "")), Data: make([]byte, size)}
-}
-
-func closing(t *testing.T, a *s3.Adapter) {
-	t.Helper()
-	t.Cleanup(func() {
-		if err := a.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func eventually(t *testing.T, f func() error) {
-	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for err := f(); err != nil; err = f() {
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		<-time.After(5 * time.Millisecond)
-	}
-}
 
 // store stores one object and returns what went wrong with it.
 func store(t *testing.T, a *s3.Adapter, it l2.Item) (int64, error) {
@@ -83,14 +39,14 @@ func TestServerComesAndGoes(t *testing.T) {
 	s := servertest.S3(t, "")
 	s.Kill()
 	a := open(t, options(s.Addr))
-	closing(t, a)
+	l2test.Closing(t, a)
 	for n := range 2 {
-		if _, err := store(t, a, item(t, n, "payload")); !l2.Unreachable(err) {
+		if _, err := store(t, a, l2test.Item(t, n, "payload")); !l2.Unreachable(err) {
 			t.Fatalf("without a server: %v", err)
 		}
 		s.Restart()
-		eventually(t, func() error {
-			_, err := store(t, a, item(t, n, "payload"))
+		servertest.Eventually(t, func() error {
+			_, err := store(t, a, l2test.Item(t, n, "payload"))
 			return err
 		})
 		s.Kill()
@@ -104,19 +60,19 @@ func TestServerThatHangs(t *testing.T) {
 	o := options(s.Addr)
 	o.RequestTimeout = 100 * time.Millisecond
 	a := open(t, o)
-	closing(t, a)
-	eventually(t, func() error { // the first requests may take longer
-		_, err := store(t, a, item(t, 1, strings.Repeat("p", 100_000)))
+	l2test.Closing(t, a)
+	servertest.Eventually(t, func() error { // the first requests may take longer
+		_, err := store(t, a, l2test.Item(t, 1, strings.Repeat("p", 100_000)))
 		return err
 	})
 	s.Hang()
 	calls := map[string]func(context.Context) error{
 		"Lookup": func(ctx context.Context) error {
-			return a.Lookup(ctx, []kv.Key{key(t, 3), key(t, 4)}, make([]l2.Found, 2))
+			return a.Lookup(ctx, []kv.Key{l2test.Key(t, 3), l2test.Key(t, 4)}, make([]l2.Found, 2))
 		},
-		"Load":   func(ctx context.Context) error { return a.Load(ctx, []l2.Item{room(t, 1, 100_000)}) },
-		"Store":  func(ctx context.Context) error { return a.Store(ctx, []l2.Item{item(t, 2, "other")}) },
-		"Delete": func(ctx context.Context) error { return a.Delete(ctx, []kv.Key{key(t, 1)}, make([]int64, 1)) },
+		"Load":   func(ctx context.Context) error { return a.Load(ctx, []l2.Item{l2test.Room(t, 1, 100_000)}) },
+		"Store":  func(ctx context.Context) error { return a.Store(ctx, []l2.Item{l2test.Item(t, 2, "other")}) },
+		"Delete": func(ctx context.Context) error { return a.Delete(ctx, []kv.Key{l2test.Key(t, 1)}, make([]int64, 1)) },
 	}
 	for name, call := range calls {
 		if err := call(t.Context()); l2.ReasonOf(err) != l2.ReasonTimeout {
@@ -124,8 +80,8 @@ func TestServerThatHangs(t *testing.T) {
 		}
 	}
 	s.Resume()
-	eventually(t, func() error {
-		_, err := store(t, a, item(t, 2, "other"))
+	servertest.Eventually(t, func() error {
+		_, err := store(t, a, l2test.Item(t, 2, "other"))
 		return err
 	})
 }
@@ -135,16 +91,16 @@ func TestWrongKeys(t *testing.T) {
 	o := options(s.Addr)
 	o.SecretKey = "another-secret"
 	a := open(t, o)
-	closing(t, a)
-	_, err := store(t, a, item(t, 1, "payload"))
+	l2test.Closing(t, a)
+	_, err := store(t, a, l2test.Item(t, 1, "payload"))
 	if err == nil || l2.Unreachable(err) || strings.Contains(err.Error(), "another-secret") {
 		t.Errorf("wrong keys: %v", err)
 	}
 	o = options(s.Addr)
 	o.Bucket = "nobody"
 	b := open(t, o)
-	closing(t, b)
-	items := []l2.Item{room(t, 1, 10)}
+	l2test.Closing(t, b)
+	items := []l2.Item{l2test.Room(t, 1, 10)}
 	if err := b.Load(t.Context(), items); err != nil || l2.ReasonOf(items[0].Err) != l2.ReasonIO {
 		t.Errorf("a bucket that is not there: %v, %v: it is no miss", err, items[0].Err)
 	}
@@ -168,19 +124,19 @@ func client(t testing.TB, addr string) *minio.Client {
 func TestForeignObjects(t *testing.T) {
 	s := servertest.S3(t, "")
 	a := open(t, options(s.Addr))
-	closing(t, a)
+	l2test.Closing(t, a)
 	c := client(t, s.Addr)
 	for name, text := range map[string]string{
-		l2.Format{}.RemoteName(key(t, 1)): strings.Repeat("x", 5000),
-		l2.Format{}.RemoteName(key(t, 2)): "short",
-		"something/else":                  "x",
-		"@v1@m@zz@0@00":                   "x",
+		l2.Format{}.RemoteName(l2test.Key(t, 1)): strings.Repeat("x", 5000),
+		l2.Format{}.RemoteName(l2test.Key(t, 2)): "short",
+		"something/else":                         "x",
+		"@v1@m@zz@0@00":                          "x",
 	} {
 		if _, err := c.PutObject(t.Context(), servertest.S3Bucket, name, strings.NewReader(text), int64(len(text)), minio.PutObjectOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	items := []l2.Item{room(t, 1, 100), room(t, 2, 100), room(t, 3, 100)}
+	items := []l2.Item{l2test.Room(t, 1, 100), l2test.Room(t, 2, 100), l2test.Room(t, 3, 100)}
 	if err := a.Load(t.Context(), items); err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +149,7 @@ func TestForeignObjects(t *testing.T) {
 	if err != nil || len(page.Entries) != 2 {
 		t.Errorf("listing: %v, %v", page, err)
 	}
-	if n, err := store(t, a, item(t, 2, "payload")); n != 7 || err != nil {
+	if n, err := store(t, a, l2test.Item(t, 2, "payload")); n != 7 || err != nil {
 		t.Errorf("Store over an object of another size: %d, %v", n, err)
 	}
 }
@@ -202,12 +158,12 @@ func TestForeignObjects(t *testing.T) {
 func TestStoreOfWhatAnotherStored(t *testing.T) {
 	s := servertest.S3(t, "")
 	a, b := open(t, options(s.Addr)), open(t, options(s.Addr))
-	closing(t, a)
-	closing(t, b)
-	if n, err := store(t, a, item(t, 1, "payload")); n != 7 || err != nil {
+	l2test.Closing(t, a)
+	l2test.Closing(t, b)
+	if n, err := store(t, a, l2test.Item(t, 1, "payload")); n != 7 || err != nil {
 		t.Fatalf("%d, %v", n, err)
 	}
-	if n, err := store(t, b, item(t, 1, "payload")); n != 0 || err != nil {
+	if n, err := store(t, b, l2test.Item(t, 1, "payload")); n != 0 || err != nil {
 		t.Errorf("once more: %d, %v; want 0 bytes", n, err)
 	}
 }
@@ -226,11 +182,11 @@ func TestVirtualHost(t *testing.T) {
 	t.Cleanup(tr.CloseIdleConnections)
 	o.Transport = tr
 	a := open(t, o)
-	closing(t, a)
-	if n, err := store(t, a, item(t, 1, "payload")); n != 7 || err != nil {
+	l2test.Closing(t, a)
+	if n, err := store(t, a, l2test.Item(t, 1, "payload")); n != 7 || err != nil {
 		t.Fatalf("%d, %v", n, err)
 	}
-	items := []l2.Item{room(t, 1, 7)}
+	items := []l2.Item{l2test.Room(t, 1, 7)}
 	if err := a.Load(t.Context(), items); err != nil || items[0].Err != nil || string(items[0].Data) != "payload" {
 		t.Errorf("%v, %+v", err, items[0])
 	}
@@ -265,17 +221,17 @@ func TestServiceAsksForTime(t *testing.T) {
 	o := options(s.Addr)
 	o.Transport = b
 	a := open(t, o)
-	closing(t, a)
+	l2test.Closing(t, a)
 	b.left.Store(1)
 	begin := time.Now()
-	if n, err := store(t, a, item(t, 1, "payload")); n != 7 || err != nil {
+	if n, err := store(t, a, l2test.Item(t, 1, "payload")); n != 7 || err != nil {
 		t.Fatalf("%d, %v", n, err)
 	}
 	if took := time.Since(begin); took < time.Second {
 		t.Errorf("tried again after %v, was asked to wait a second", took)
 	}
 	b.left.Store(1000)
-	if _, err := store(t, a, item(t, 2, "payload")); l2.ReasonOf(err) != l2.ReasonThrottled {
+	if _, err := store(t, a, l2test.Item(t, 2, "payload")); l2.ReasonOf(err) != l2.ReasonThrottled {
 		t.Errorf("a service that is always busy: %v", err)
 	}
 }
@@ -287,14 +243,14 @@ func TestPresence(t *testing.T) {
 	o := options(s.Addr)
 	o.Transport = count
 	a := open(t, o)
-	closing(t, a)
-	if _, err := store(t, a, item(t, 1, "payload")); err != nil {
+	l2test.Closing(t, a)
+	if _, err := store(t, a, l2test.Item(t, 1, "payload")); err != nil {
 		t.Fatal(err)
 	}
 	found := make([]l2.Found, 1)
 	look := func() (asked int32) {
 		before := count.seen.Load()
-		if err := a.Lookup(t.Context(), []kv.Key{key(t, 1)}, found); err != nil {
+		if err := a.Lookup(t.Context(), []kv.Key{l2test.Key(t, 1)}, found); err != nil {
 			t.Fatal(err)
 		}
 		return count.seen.Load() - before
@@ -302,10 +258,10 @@ func TestPresence(t *testing.T) {
 	if n := look(); n != 0 || !found[0].OK {
 		t.Errorf("%d requests for what was just stored, found %v", n, found[0])
 	}
-	if err := client(t, s.Addr).RemoveObject(t.Context(), servertest.S3Bucket, l2.Format{}.RemoteName(key(t, 1)), minio.RemoveObjectOptions{}); err != nil {
+	if err := client(t, s.Addr).RemoveObject(t.Context(), servertest.S3Bucket, l2.Format{}.RemoteName(l2test.Key(t, 1)), minio.RemoveObjectOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	items := []l2.Item{room(t, 1, 7)}
+	items := []l2.Item{l2test.Room(t, 1, 7)}
 	if err := a.Load(t.Context(), items); err != nil || l2.ReasonOf(items[0].Err) != l2.ReasonNotFound {
 		t.Fatalf("%v, %v", err, items[0].Err)
 	}
