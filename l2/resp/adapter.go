@@ -32,7 +32,7 @@ func Open(o Options) (*Adapter, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	return &Adapter{o: o, conn: connector{o: o}}, nil
+	return &Adapter{o: o, conn: connector{o: o, turn: make(chan struct{}, 1)}}, nil
 }
 
 // Format implements [l2.Formatter].

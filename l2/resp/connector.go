@@ -17,7 +17,7 @@ import (
 // connector makes the client when it is needed, and another one after it was lost.
 type connector struct {
 	o    Options
-	turn sync.Mutex // held while connecting
+	turn chan struct{} // has a value while somebody connects
 	mu   struct {
 		sync.Mutex
 		client rueidis.Client // nil: not connected
@@ -37,13 +37,14 @@ func (n *connector) get(ctx context.Context) (rueidis.Client, error) {
 	if c := n.current(); c != nil {
 		return c, nil
 	}
-	n.turn.Lock()
-	defer n.turn.Unlock()
+	select {
+	case n.turn <- struct{}{}:
+		defer func() { <-n.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if c := n.current(); c != nil {
 		return c, nil
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
 	}
 	addrs := [][]string{n.o.Addrs}
 	if !n.o.Cluster {

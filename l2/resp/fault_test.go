@@ -321,3 +321,38 @@ func TestTooLarge(t *testing.T) {
 		t.Errorf("%v, %v", items[0].Err, items[1].Err)
 	}
 }
+
+// A call that waits for another one's connection ends with its own context.
+func TestWaitingForAConnection(t *testing.T) {
+	s := servertest.Redis(t)
+	s.Hang() // connections are accepted, and nobody answers
+	a := open(t, resp.Options{Addrs: []string{s.Addr}})
+	l2test.Closing(t, a)
+	first := make(chan error)
+	go func() {
+		first <- a.Lookup(context.Background(), []kv.Key{l2test.Key(t, 1)}, make([]l2.Found, 1))
+	}()
+	servertest.Eventually(t, func() error {
+		if !a.Connecting() {
+			return errors.New("nobody connects")
+		}
+		return nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := a.Lookup(ctx, []kv.Key{l2test.Key(t, 1)}, make([]l2.Found, 1)); !errors.Is(err, context.Canceled) {
+		t.Errorf("a call whose context has ended: %v", err)
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := a.Lookup(ctx, []kv.Key{l2test.Key(t, 1)}, make([]l2.Found, 1)); l2.ReasonOf(err) != l2.ReasonTimeout {
+		t.Errorf("a call that waits: %v", err)
+	}
+	if !a.Connecting() {
+		t.Error("the calls have waited for the connection")
+	}
+	s.Resume()
+	if err := <-first; err != nil {
+		t.Errorf("the first call: %v", err)
+	}
+}
