@@ -176,10 +176,10 @@ func (v *verdict) decided(granted []byte, values ...value) {
 
 // recorded takes the recorded outcomes that arrive with a record.
 func (v *verdict) recorded(list []trace.Outcome) {
+	if !v.compares {
+		return
+	}
 	for i := range list {
-		if !v.compares {
-			return
-		}
 		o := &list[i]
 		if o.Aborted != nil {
 			continue // carried out, not compared
