@@ -117,6 +117,9 @@ func (s *Serde) Serialize(dst, src []byte, layout kv.Layout, _ kv.Key) (int, err
 	if len(out) > len(dst) {
 		return 0, fmt.Errorf("zstd: %d bytes do not fit %d", len(out), len(dst))
 	}
+	if &out[0] != &dst[0] { // on its way to its size the frame was longer than dst, and moved
+		copy(dst, out)
+	}
 	s.count(size, len(out))
 	return len(out), nil
 }
