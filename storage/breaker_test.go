@@ -118,3 +118,25 @@ func TestStartProbe(t *testing.T) {
 		t.Errorf("corrupting: %v, closed %v", err, s.closed)
 	}
 }
+
+// During an outage what was dropped from the backlog leaves the queue of the tier
+// too: the queue does not grow as long as the outage lasts.
+func TestOutageKeepsQueueShort(t *testing.T) {
+	s := newShelf()
+	const backlog = 4
+	w := newTierWorld(t, 16, []*shelf{s}, func(o *storage.Options) { o.Store.MaxBacklog = backlog })
+	s.before = func(context.Context, string, []kv.Key) error { return l2.ErrConnection }
+	for n := 0; w.m.Stats().Tiers[0].Breaker == storage.BreakerClosed; n++ {
+		if n == 100 {
+			t.Fatal("the breaker stays closed")
+		}
+		w.put(string(rune('a' + n)))
+		w.after(time.Second)
+	}
+	for n := range rune(1000) {
+		w.put(string(0x1000 + n))
+	}
+	if n := storage.QueuedStores(w.m, 0); n > 2*backlog {
+		t.Errorf("the queue of the tier has %d entries, the backlog %d at most", n, backlog)
+	}
+}

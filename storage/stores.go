@@ -183,7 +183,22 @@ func (c *storeControl) trimLocked(keep int, reason string, at time.Time) {
 		e = next
 	}
 	for i, n := range dropped {
+		if n > 0 {
+			c.mu.tiers[i].skip(i)
+		}
 		c.dropLocked(i, n, reason, at)
+	}
+}
+
+// skip takes what does not wait for the tier, number i, any more from the head of its
+// queue. The oldest are dropped first, so nearly all that were dropped are there.
+func (t *storeTier) skip(i int) {
+	for len(t.queue) > 0 && t.queue[0].todo&(1<<i) == 0 {
+		t.queue[0] = nil
+		t.queue = t.queue[1:]
+	}
+	if len(t.queue) == 0 {
+		t.queue = nil
 	}
 }
 

@@ -55,12 +55,8 @@ func (c *storeControl) pumpLocked(at time.Time) {
 func (c *storeControl) batchLocked(i, n int) (batch []*storeEntry) {
 	t := &c.mu.tiers[i]
 	bytes := c.mu.inflight
-	for len(t.queue) > 0 && len(batch) < n {
+	for t.skip(i); len(t.queue) > 0 && len(batch) < n; t.skip(i) {
 		e := t.queue[0]
-		if e.todo&(1<<i) == 0 { // it was dropped
-			t.queue = t.queue[1:]
-			continue
-		}
 		size := e.layout.Size()
 		if bytes > 0 && bytes+size > c.m.o.Store.MaxInflight {
 			break
@@ -71,9 +67,6 @@ func (c *storeControl) batchLocked(i, n int) (batch []*storeEntry) {
 		bytes += size
 		t.queue = t.queue[1:]
 		batch = append(batch, e)
-	}
-	if len(t.queue) == 0 {
-		t.queue = nil
 	}
 	return batch
 }
