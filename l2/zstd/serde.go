@@ -23,6 +23,9 @@ type Options struct {
 // MaxLevel is the highest level.
 const MaxLevel = 19
 
+// maxObject is more than an object has, in bytes, and what the decoder can be told.
+const maxObject = 1 << 40
+
 // Serde implements [l2.Serde]. Besides the buffers of its callers it has one scratch
 // buffer, of the size of the largest object, for each worker.
 type Serde struct {
@@ -51,7 +54,8 @@ func New(o Options) (*Serde, error) {
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(o.Workers), zstd.WithDecodeAllCapLimit(true))
+	// The window of a single segment is the whole object, of any size; it takes no memory.
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(o.Workers), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxWindow(maxObject), zstd.WithDecoderMaxMemory(maxObject))
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}

@@ -2,6 +2,7 @@ package zstd
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"math"
@@ -333,4 +334,16 @@ func BenchmarkSerde(b *testing.B) {
 	bench("Deserialize", func() error { return s.Deserialize(back, dst[:n], l, kv.Key{}) })
 	bench("Split", func() error { split(back, src, l.Tensors()); return nil })
 	bench("Copy", func() error { copy(back, src); return nil })
+}
+
+// An object may be larger than the windows that decoders take by default. The frame
+// here is no more than the header of one: without room for the object the decoder
+// gets as far as asking for room.
+func TestObjectAboveDefaultWindow(t *testing.T) {
+	const size = ref.MaxWindowSize + 1
+	header := binary.LittleEndian.AppendUint32([]byte{0x28, 0xb5, 0x2f, 0xfd, 0xa0}, size) // 0xa0: one segment, its size in 4 bytes
+	s := serde(t, Options{})
+	if _, err := s.dec.DecodeAll(header, nil); !errors.Is(err, ref.ErrDecoderSizeExceeded) {
+		t.Errorf("the header of an object of %d bytes: %v, want %v", size, err, ref.ErrDecoderSizeExceeded)
+	}
 }
