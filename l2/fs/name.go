@@ -122,11 +122,12 @@ func parseV1(dir, name string) (key kv.Key, hashed bool, err error) {
 
 // rawName is the file name of a key in format raw. Some keys have none.
 func rawName(key kv.Key) (string, error) {
-	if strings.Contains(key.Model, rawSlash) {
-		return "", fmt.Errorf("l2/fs: %w: format raw cannot name model %q, which contains %s", l2.ErrIO, key.Model, rawSlash)
+	model := strings.ReplaceAll(key.Model, "/", rawSlash)
+	if rawModel(model) != key.Model { // as of "a-SEP/b", whose name would be that of "a/SEP-b"
+		return "", fmt.Errorf("l2/fs: %w: format raw cannot name model %q: %s in its name stands for a slash", l2.ErrIO, key.Model, rawSlash)
 	}
 	b := make([]byte, 0, maxName+1)
-	b = append(b, strings.ReplaceAll(key.Model, "/", rawSlash)...)
+	b = append(b, model...)
 	b = fmt.Appendf(b, "@0x%08x@%x@%v", key.Rank, key.Group, key.Hash)
 	if key.Salt != "" {
 		b = append(append(b, '@'), key.Salt...)
@@ -137,6 +138,9 @@ func rawName(key kv.Key) (string, error) {
 	}
 	return string(b), nil
 }
+
+// rawModel is the model of its part of a raw name.
+func rawModel(s string) string { return strings.ReplaceAll(s, rawSlash, "/") }
 
 // parseRaw is the key of a file name in format raw. Errors wrap [kv.ErrNotKey].
 func parseRaw(name string) (kv.Key, error) {
@@ -152,7 +156,7 @@ func parseRaw(name string) (kv.Key, error) {
 	if !ok {
 		return kv.Key{}, kv.ErrNotKey
 	}
-	key, err := kv.ParseKey(strings.ReplaceAll(model, rawSlash, "/") + "@" + rest)
+	key, err := kv.ParseKey(rawModel(model) + "@" + rest)
 	if err != nil {
 		return kv.Key{}, err
 	}

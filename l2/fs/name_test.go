@@ -129,10 +129,38 @@ func TestForeignNames(t *testing.T) {
 	}
 }
 
+// Two models never share a raw name, whose file says nothing about its model.
+func TestRawNamesAreOnes(t *testing.T) {
+	parts := []string{"-SEP-", "-SEP", "SEP-", "/", "-", "a"}
+	names := map[string]string{}
+	for _, a := range parts {
+		for _, b := range parts {
+			for _, c := range parts {
+				for _, d := range parts {
+					k := mustKey(t, "m@01000100@0@00")
+					k.Model = a + b + c + d
+					name, err := rawName(k)
+					if err != nil {
+						continue
+					}
+					if other, taken := names[name]; taken && other != k.Model {
+						t.Errorf("models %s and %s are both %s", other, k.Model, name)
+					}
+					names[name] = k.Model
+				}
+			}
+		}
+	}
+	if len(names) < 100 {
+		t.Errorf("%d names were compared", len(names))
+	}
+}
+
 // Every name is that of one key, and what a name is read as has that name.
 func FuzzNames(f *testing.F) {
 	f.Add("meta%2Fllama@01000100@0@00ff10.kv1", "meta/llama", "t1")
 	f.Add("meta-SEP-llama@0x01000100@0@00ff10.data", "-SEP-", "%")
+	f.Add("", "a-SEP/b", "")
 	f.Add("%@%%2G@", strings.Repeat("ü", 100), "")
 	f.Fuzz(func(t *testing.T, name, model, salt string) {
 		for i := range fanOut {
