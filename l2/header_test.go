@@ -217,6 +217,12 @@ func TestRemoteNames(t *testing.T) {
 		if err != nil || got != k {
 			t.Errorf("%+v: %v, %v", f, got, err)
 		}
+		for _, other := range []string{"meta/llama@01000100@0@00FF10@t1", "meta/llama@01000100@00@00ff10@t1"} {
+			name := strings.TrimSuffix(f.RemoteName(k), text) + other
+			if got, err := f.ParseRemoteName(name); !errors.Is(err, kv.ErrNotKey) {
+				t.Errorf("%+v: %s, which is not the name of a key, is that of %v, %v", f, name, got, err)
+			}
+		}
 		if !strings.HasPrefix(f.RemoteName(k), f.ModelPrefix(k.Model)) {
 			t.Errorf("%+v: %s is not the prefix of its names", f, f.ModelPrefix(k.Model))
 		}

@@ -19,14 +19,19 @@ func (f Format) RemoteName(key kv.Key) string {
 	return v1Prefix + key.String()
 }
 
-// ParseRemoteName reads the name of a key in this format. Everything else gives an
-// error that wraps [kv.ErrNotKey]: it is somebody else's.
+// ParseRemoteName is the key with this name. A name that no key has in this format gives
+// an error that wraps [kv.ErrNotKey]: it is somebody else's. So is another spelling of
+// a key, in upper case for example: it is not what a load would ask for.
 func (f Format) ParseRemoteName(name string) (kv.Key, error) {
 	rest, v1 := strings.CutPrefix(name, v1Prefix)
 	if v1 == f.Raw {
 		return kv.Key{}, kv.ErrNotKey
 	}
-	return kv.ParseKey(rest)
+	k, err := kv.ParseKey(rest)
+	if err == nil && f.RemoteName(k) != name {
+		return kv.Key{}, kv.ErrNotKey
+	}
+	return k, err
 }
 
 // ModelPrefix is how the names of all keys of a model begin, in this format.
