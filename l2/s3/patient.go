@@ -10,7 +10,7 @@ import (
 // patient leaves a service alone for as long as it asks for with Retry-After.
 type patient struct {
 	next  http.RoundTripper
-	until atomic.Int64 // Unix nanoseconds
+	until atomic.Pointer[time.Time] // with its monotonic reading: a clock that is set does not matter
 }
 
 // maxPatience bounds what a service may ask for.
@@ -18,7 +18,7 @@ const maxPatience = 10 * time.Second
 
 // RoundTrip implements [http.RoundTripper].
 func (p *patient) RoundTrip(r *http.Request) (*http.Response, error) {
-	if wait := time.Until(time.Unix(0, p.until.Load())); wait > 0 {
+	if wait := p.wait(); wait > 0 {
 		t := time.NewTimer(wait)
 		defer t.Stop()
 		select {
@@ -33,10 +33,20 @@ func (p *patient) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := p.next.RoundTrip(r)
 	if err == nil && (resp.StatusCode == http.StatusServiceUnavailable || resp.StatusCode == http.StatusTooManyRequests) {
 		if wait := retryAfter(resp.Header.Get("Retry-After"), time.Now()); wait > 0 {
-			p.until.Store(time.Now().Add(min(wait, maxPatience)).UnixNano())
+			until := time.Now().Add(min(wait, maxPatience))
+			p.until.Store(&until)
 		}
 	}
 	return resp, err
+}
+
+// wait is how long to leave the service alone.
+func (p *patient) wait() time.Duration {
+	until := p.until.Load()
+	if until == nil {
+		return 0
+	}
+	return time.Until(*until)
 }
 
 // retryAfter reads the header: seconds, or a date.
