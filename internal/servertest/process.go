@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"syscall"
@@ -108,6 +110,28 @@ func (p *process) signal(s syscall.Signal, wait bool) {
 	case <-time.After(patience):
 		p.tb.Errorf("%s does not end", p.name)
 	}
+}
+
+// stopped waits until all threads of the process stand still, which on a busy machine
+// they do some time after the signal. Where there is no /proc it does not wait.
+func (p *process) stopped() {
+	p.tb.Helper()
+	Eventually(p.tb, func() error {
+		files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+		if err != nil {
+			return err
+		}
+		for _, name := range files {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				continue // the thread has ended
+			}
+			if _, state, _ := bytes.Cut(text, []byte(") ")); !bytes.HasPrefix(state, []byte("T")) {
+				return fmt.Errorf("%s goes on after it was stopped: %s", p.name, text)
+			}
+		}
+		return nil
+	})
 }
 
 // freePort is a port of the loopback interface that nobody listens on.

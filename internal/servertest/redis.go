@@ -65,7 +65,10 @@ func (s *Server) Restart() {
 }
 
 // Hang stops the server without ending it: connections are accepted and nothing answers.
-func (s *Server) Hang() { s.p.signal(syscall.SIGSTOP, false) }
+func (s *Server) Hang() {
+	s.p.signal(syscall.SIGSTOP, false)
+	s.p.stopped()
+}
 
 // Resume ends Hang.
 func (s *Server) Resume() { s.p.signal(syscall.SIGCONT, false) }
