@@ -12,7 +12,7 @@ import (
 // pattern, an escape, an option or the name of something else.
 func hostileModels() []string {
 	return []string{
-		"", ".", "..", "-", "/", "//", "../../etc/passwd", "/absolute", "trailing/", "m", "M", "m/", "m/x", "m-x", "meta/llama", "meta-SEP-llama",
+		"", ".", "..", "-", "/", "//", "../../etc/passwd", "/absolute", "trailing/", "m", "M", "m/", "m/x", "m-x", "meta/llama", "meta-SEP-llama", "meta-SEP/llama", "meta/SEP-llama",
 		"meta%2Fllama", "meta%252Fllama", "meta\\llama", " m", "m ", "m\tx", "m\nx", "模型/大", "\u00fc", "u\u0308", "\u202em", "*?[]{}!", "'\"`$(m)",
 		"a:b;c,d", "#m?x=1&y=+", "v1", "%", "%00", "--m", ".hidden", "CON", "m.kv1", "m.data", "quarantine", "{m}", "~",
 		strings.Repeat("L", kv.MaxModelBytes), strings.Repeat("l", kv.MaxModelBytes), strings.Repeat("\u00fc", kv.MaxModelBytes/2), strings.Repeat("/", kv.MaxModelBytes),
