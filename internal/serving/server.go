@@ -20,8 +20,13 @@ type Server struct {
 }
 
 // New is a Server of srv on ln, which belongs to it from now on. Host is the one
-// that was asked for; owner precedes the texts of errors. Start must follow.
+// that was asked for; owner precedes the texts of errors. Start must follow. Where srv
+// has no ReadTimeout, its WriteTimeout is the one: a request whose body does not arrive
+// would hold its connection for ever.
 func New(owner string, srv *http.Server, ln net.Listener, host string) *Server {
+	if srv.ReadTimeout == 0 {
+		srv.ReadTimeout = srv.WriteTimeout
+	}
 	return &Server{owner: owner, srv: srv, ln: ln, host: host, done: make(chan struct{})}
 }
 
