@@ -390,3 +390,22 @@ func TestREQ_S19_BitsOfTiersAreTrue(t *testing.T) {
 		w.seen.lines, w.seen.times = nil, nil
 	}
 }
+
+// Several processes that start at the same time on one store do not take each other's
+// test objects away.
+func TestStartProbesShareAStore(t *testing.T) {
+	s := newShelf()
+	probing := func(o *storage.Options) { o.Tiers[0].Settings.NoStartProbe = false }
+	others := 0
+	s.before = func(_ context.Context, op string, _ []kv.Key) error {
+		if op == "lookup" && others == 0 {
+			others++
+			newTierWorld(t, 16, []*shelf{s}, probing)
+		}
+		return nil
+	}
+	newTierWorld(t, 16, []*shelf{s}, probing)
+	if others != 1 || len(s.objects) > 0 {
+		t.Errorf("%d others have started; %d objects are left", others, len(s.objects))
+	}
+}

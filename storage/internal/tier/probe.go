@@ -3,6 +3,7 @@ package tier
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,9 +14,24 @@ import (
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
-// canaryKey is the key of the object that the start writes, reads and deletes, and
-// that a probe of the breaker asks for.
-var canaryKey = kv.Key{Hash: kv.Hash32([32]byte{'c', 'a', 'n', 'a', 'r', 'y'}), Model: "lmcache-canary", Rank: 0x01000100}
+// canaryModel is the model of all test objects.
+const canaryModel = "lmcache-canary"
+
+// canaryKey is the key that a probe of the breaker asks for.
+var canaryKey = canary([32]byte{'c', 'a', 'n', 'a', 'r', 'y'})
+
+func canary(hash [32]byte) kv.Key {
+	return kv.Key{Hash: kv.Hash32(hash), Model: canaryModel, Rank: 0x01000100}
+}
+
+// newCanary is the key of the object that one start writes, reads and deletes: others
+// that start at the same time on the same store have their own.
+func newCanary() kv.Key {
+	var hash [32]byte
+	copy(hash[:], "canary")
+	_, _ = rand.Read(hash[8:]) // never fails
+	return canary(hash)
+}
 
 const canaryBytes = 4096
 
@@ -32,7 +48,7 @@ func (t *Tier) Probe(ctx context.Context) error {
 	t.lock()
 	t.startLocked(&call{
 		op: opStore, keys: 1, bytes: canaryBytes, deadline: now.Add(canaryTime),
-		do:   t.canary,
+		do:   func(ctx context.Context) error { return t.tryObject(ctx, newCanary()) },
 		done: func(err error) { result = err; close(done) },
 		lost: func() { result = l2.ErrTimeout; close(done) },
 		back: func() {},
@@ -65,8 +81,9 @@ func (t *Tier) Probe(ctx context.Context) error {
 	return fmt.Errorf("storage: tier %d (%s): start probe: %w", t.o.Index, t.o.Name, err)
 }
 
-// canary is the test, without the mutex.
-func (t *Tier) canary(ctx context.Context) error {
+// tryObject is the test, without the mutex. What it has stored it removes, as far as it
+// can.
+func (t *Tier) tryObject(ctx context.Context, key kv.Key) (err error) {
 	layout, err := kv.RawLayout(canaryBytes)
 	if err != nil {
 		return err
@@ -75,12 +92,17 @@ func (t *Tier) canary(ctx context.Context) error {
 	for i := range data {
 		data[i] = byte(i * 7)
 	}
-	o := &Object{Key: canaryKey, Layout: layout, Data: data}
+	o := &Object{Key: key, Layout: layout, Data: data}
 	x := &transfer{t: t, j: &Job{Objects: []Object{*o}}, list: []int{0}, items: make([]l2.Item, 1)}
-	keys, freed := []kv.Key{canaryKey}, make([]int64, 1)
+	keys, freed := []kv.Key{key}, make([]int64, 1)
 	if err := t.adapter.Delete(ctx, keys, freed); err != nil {
 		return fmt.Errorf("delete: %w", err)
 	}
+	defer func() {
+		if err != nil {
+			_ = t.adapter.Delete(ctx, keys, freed) // nobody comes back to it
+		}
+	}()
 	if err := errors.Join(x.store(ctx), x.items[0].Err); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}

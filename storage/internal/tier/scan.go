@@ -41,7 +41,7 @@ func (t *Tier) scan(ctx context.Context, s l2.Scanner) error {
 		defer t.unlock()
 		now := t.rt.Now()
 		for _, e := range batch {
-			if e.Key == canaryKey || t.mu.index.find(e.Key) != 0 {
+			if e.Key.Model == canaryModel || t.mu.index.find(e.Key) != 0 {
 				continue
 			}
 			id := t.mu.index.add(e.Key, e.Size, now)
