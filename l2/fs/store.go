@@ -124,6 +124,9 @@ func (s *Store) folders() error {
 // mkdirAll makes a folder and those above it.
 func (s *Store) mkdirAll(path string) error {
 	err := s.sys.Mkdir(path)
+	if err == nil {
+		s.keepName(path)
+	}
 	if err == nil || errors.Is(err, errExist) {
 		return nil
 	}
@@ -132,10 +135,19 @@ func (s *Store) mkdirAll(path string) error {
 			return err
 		}
 		if err = s.sys.Mkdir(path); err == nil || errors.Is(err, errExist) {
+			s.keepName(path)
 			return nil
 		}
 	}
 	return fmt.Errorf("mkdir %s: %w", path, bare(err))
+}
+
+// keepName forces the name of a new folder to the disk, as far as we may: the folder
+// above may be somebody else's.
+func (s *Store) keepName(path string) {
+	if err := s.syncDir(filepath.Dir(path)); err != nil {
+		s.o.Logger.Warn("l2/fs: the name of a new folder may be lost with the power", "path", path, "error", err)
+	}
 }
 
 // place is where the file of a key is.
@@ -187,16 +199,19 @@ func (s *Store) stopped(ctx context.Context) error {
 	}
 }
 
-// Lookup asks the index, and the file system about what is not in it.
+// Lookup asks the index, and the file system about what is not in it. If that cannot be
+// reached and nothing is known by heart, it is an error.
 func (s *Store) Lookup(ctx context.Context, keys []kv.Key, found []l2.Found) error {
 	if err := s.gate.Enter(); err != nil {
 		return err
 	}
 	defer s.gate.Leave()
+	var lost error
+	answered := false
 	for i, key := range keys {
 		found[i] = l2.Found{}
 		if size, ok := s.index.get(key); ok {
-			found[i] = l2.Found{OK: true, Size: size}
+			found[i], answered = l2.Found{OK: true, Size: size}, true
 			continue
 		}
 		if err := s.stopped(ctx); err != nil {
@@ -206,10 +221,19 @@ func (s *Store) Lookup(ctx context.Context, keys []kv.Key, found []l2.Found) err
 		if err != nil {
 			continue
 		}
-		if info, err := s.sys.Stat(path); err == nil && s.object(info) {
+		info, err := s.sys.Stat(path)
+		if err != nil && !errors.Is(err, errNotExist) {
+			lost = failed("stat", path, err)
+			continue
+		}
+		answered = true
+		if err == nil && s.object(info) {
 			s.index.put(key, info.Size)
 			found[i] = l2.Found{OK: true, Size: info.Size}
 		}
+	}
+	if !answered && l2.Unreachable(lost) {
+		return lost
 	}
 	return nil
 }
