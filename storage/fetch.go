@@ -119,7 +119,6 @@ type fetch struct {
 	loaded   int
 	failed   int
 	got      []bool // by position: it was supplied by a load
-	hits     int    // positions leased at submission that count
 	shared   int    // objects that others' loads supplied
 	lost     map[string][]kv.Key
 

@@ -87,7 +87,7 @@ func (c *fetchControl) concludeLocked(f *fetch, at time.Time, rest MissReason) {
 			}
 		}
 	}
-	r.Prefix = r.Found.Prefix()
+	r.Prefix, r.L2 = r.Found.Prefix(), f.suppliedOf(r.Found)
 	if !p.o.Warm && end < held.last() {
 		p.l.Trim(at, Select{Lo: end, Hi: n})
 	}
@@ -128,10 +128,7 @@ func (f *fetch) heldLocked(at time.Time) Bitmap {
 		}
 	}
 	if len(f.repeats) > 0 {
-		first := make(map[kv.Key]int, len(f.missing))
-		for _, i := range f.missing {
-			first[p.keys[i]] = i
-		}
+		first := f.firsts()
 		for _, i := range f.repeats {
 			if k, ok := first[p.keys[i]]; ok && held.Has(k) {
 				held.Set(i)
@@ -139,6 +136,34 @@ func (f *fetch) heldLocked(at time.Time) Bitmap {
 		}
 	}
 	return held
+}
+
+// suppliedOf is how many of the positions loads have supplied. One whose key stands
+// earlier reports what that one got.
+func (f *fetch) suppliedOf(found Bitmap) (n int) {
+	first := f.firsts()
+	for i := range f.got {
+		at := i
+		if f.repeated(i) {
+			at = first[f.p.keys[i]]
+		}
+		if found.Has(i) && f.got[at] {
+			n++
+		}
+	}
+	return n
+}
+
+// firsts are the missing positions by key; nil: none is repeated.
+func (f *fetch) firsts() map[kv.Key]int {
+	if len(f.repeats) == 0 {
+		return nil
+	}
+	first := make(map[kv.Key]int, len(f.missing))
+	for _, i := range f.missing {
+		first[f.p.keys[i]] = i
+	}
+	return first
 }
 
 // repeatsFirst reports whether a position that L1 had at submission reports what
@@ -188,7 +213,7 @@ func (c *fetchControl) announceLocked(f *fetch, at time.Time) {
 		}
 		if p.n != NoCall {
 			m.done(CallDone{
-				N: p.n, Name: CallSubmitPrefetch, OK: r.Found, Bad: len(p.keys) - found, L1Hits: f.hits, Hits: found, Resolved: true,
+				N: p.n, Name: CallSubmitPrefetch, OK: r.Found, Bad: len(p.keys) - found, L1Hits: p.hits, Hits: found, L2Hits: r.L2, Resolved: true,
 			}, p.at)
 		}
 	})

@@ -22,6 +22,7 @@ type Prefetch struct {
 	keys     []kv.Key
 	layout   kv.Layout
 	result   PrefetchResult
+	hits     int // keys leased in L1 at submission; see L1Hits
 	at       time.Time
 	f        *fetch // what the outer tiers are asked for; nil: nothing
 	released atomic.Bool
@@ -33,6 +34,7 @@ type PrefetchResult struct {
 	Prefix int          // leading positions found
 	InL1   Bitmap       // positions that L1 held at submission, of those found
 	L1     int          // how many
+	L2     int          // of those found, positions that loads from outer tiers supplied, its own or those it joined
 	Miss   []MissReason // per position; nil when nothing was missed
 }
 
@@ -110,10 +112,10 @@ func (p *Prefetch) fetch(ctx context.Context, hits int) {
 	f := m.fetches.newFetch(ctx, p)
 	p.f = f
 	retained := f.inL1
-	if f.hits = f.inL1.Count(); p.o.Policy == Prefix {
+	if p.hits = f.inL1.Count(); p.o.Policy == Prefix {
 		retained = NewBitmap(len(p.keys))
 		retained.SetPrefix(hits)
-		f.hits = hits
+		p.hits = hits
 	}
 	if p.o.Warm {
 		if found, _ := partition(p.keys, f.inL1.Count(), f.inL1.Has); len(found) > 0 {
@@ -121,11 +123,11 @@ func (p *Prefetch) fetch(ctx context.Context, hits int) {
 		}
 	}
 	if m.topics.readPrefetched.Active() {
-		ok, failed := partition(p.keys, f.hits, retained.Has)
+		ok, failed := partition(p.keys, p.hits, retained.Has)
 		m.topics.readPrefetched.PublishAt(ReadPrefetched{SucceededKeys: ok, FailedKeys: failed}, p.at)
 	}
 	if p.n != NoCall {
-		m.done(CallDone{N: p.n, Name: CallSubmitPrefetch, OK: retained, Bad: len(p.keys) - f.hits, L1Hits: f.hits}, p.at)
+		m.done(CallDone{N: p.n, Name: CallSubmitPrefetch, OK: retained, Bad: len(p.keys) - p.hits, L1Hits: p.hits}, p.at)
 	}
 	m.fetches.submit(f)
 }
@@ -166,7 +168,7 @@ func (p *Prefetch) resolve(hits int) {
 		}
 	}
 	r.InL1 = r.Found // nothing was asked of another tier
-	p.result = r
+	p.result, p.hits = r, r.L1
 }
 
 func missReason(d l1.Detail) MissReason {
@@ -217,6 +219,10 @@ func (p *Prefetch) announce(ctx context.Context) {
 		m.done(d, p.at)
 	}
 }
+
+// L1Hits is the number of keys that were leased in L1 at submission: of the Prefix
+// policy the leading ones, else all.
+func (p *Prefetch) L1Hits() int { return p.hits }
 
 // ID is the number of the request to the outer tiers; -1: none was made.
 func (p *Prefetch) ID() int64 { return p.id }

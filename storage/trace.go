@@ -71,8 +71,9 @@ type CallDone struct {
 	OutOfMemory Bitmap // reserve_write: keys without memory
 	Bad         int    // keys that failed
 	Missing     int    // __enter__: those of the failed keys that are not resident
-	L1Hits      int    // submit_prefetch_task: keys leased in L1
+	L1Hits      int    // submit_prefetch_task: keys leased in L1, as Prefetch.L1Hits
 	Hits        int    // the same, Resolved: keys retained
+	L2Hits      int    // the same: of these, supplied by loads from outer tiers
 	Resolved    bool
 	Aborted     bool // further outcome of a reserve_write: its owner discarded the keys of OK
 }

@@ -56,7 +56,7 @@ func (r *recorder) Subscribe(s *eventbus.Subscription) {
 		for _, n := range []struct {
 			name string
 			n    int
-		}{{"bad", d.Bad}, {"missing", d.Missing}, {"l1", d.L1Hits}, {"hits", d.Hits}} {
+		}{{"bad", d.Bad}, {"missing", d.Missing}, {"l1", d.L1Hits}, {"hits", d.Hits}, {"l2", d.L2Hits}} {
 			if n.n != 0 {
 				line += fmt.Sprintf(" %s=%d", n.name, n.n)
 			}

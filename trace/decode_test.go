@@ -523,7 +523,7 @@ func TestExtendedRecords(t *testing.T) {
 		{Name: storage.CallReserveWrite, N: 1, Took: 8, OK: bits(10, 9), Aborted: true},
 		{Name: storage.CallFinishWrite, N: 2, Took: 9, OK: bits(3, 0), Bad: 2},
 		{Name: storage.CallSubmitPrefetch, N: 3, OK: bits(3, 0, 1), L1Hits: 2, Bad: 1},
-		{Name: storage.CallSubmitPrefetch, N: 3, Took: time.Second, L1Hits: 2, Hits: 3, Resolved: true},
+		{Name: storage.CallSubmitPrefetch, N: 3, Took: time.Second, L1Hits: 2, Hits: 3, L2Hits: 1, Resolved: true},
 		{Name: storage.CallReadEnter, N: 4, OK: bits(2), Bad: 2, Missing: 1},
 		{Name: storage.CallReadEnter, N: 5, OK: bits(1, 0)},
 		{Name: storage.CallTouch, N: 6, Took: -1},

@@ -42,7 +42,7 @@ func appendOutcome(b []byte, d *storage.CallDone) []byte {
 	case d.Resolved:
 		b = beginOutcome(b, 3, d)
 		b = appendInt(append(b, "\xa4hits"...), int64(d.Hits))
-		b = appendInt(append(b, "\xa2l2"...), int64(max(d.Hits-d.L1Hits, 0)))
+		b = appendInt(append(b, "\xa2l2"...), int64(d.L2Hits))
 		return appendInt(append(b, "\xa4wait"...), int64(d.Took))
 	}
 	switch d.Name {

@@ -275,7 +275,7 @@ func (p *player) await(ctx context.Context, n int64) {
 
 // found counts what a lookup came to.
 func (p *player) found(w *owner, x waiting) {
-	var hits, inL1 int64
+	var hits, inL1, loaded int64
 	for _, h := range x.handles {
 		res, known := h.Status()
 		if !known {
@@ -284,13 +284,7 @@ func (p *player) found(w *owner, x waiting) {
 		if h.ID() >= 0 {
 			w.Resolved(h)
 		}
-		found := int64(res.Found.Count())
-		l1 := int64(res.L1)
-		if h.ID() >= 0 { // as far as it was leased at once
-			for l1 = 0; int(l1) < len(h.Keys()) && res.InL1.Has(int(l1)); l1++ {
-			}
-		}
-		hits, inL1 = hits+found, inL1+l1
+		hits, inL1, loaded = hits+int64(res.Found.Count()), inL1+int64(h.L1Hits()), loaded+int64(res.L2)
 		p.r.Lookups++
 		p.r.Requested += int64(len(h.Keys()))
 		p.r.L1Hits += int64(res.L1)
@@ -299,7 +293,7 @@ func (p *player) found(w *owner, x waiting) {
 	if p.virtual != nil {
 		p.r.waits = append(p.r.waits, p.virtual.Now().Sub(x.at))
 	}
-	p.verdict.decided(nil, value{valL1, inL1}, value{valHits, hits}, value{valL2, hits - inL1})
+	p.verdict.decided(nil, value{valL1, inL1}, value{valHits, hits}, value{valL2, loaded})
 }
 
 func (p *player) enter(ctx context.Context, c *trace.Call) (time.Duration, error) {

@@ -48,7 +48,7 @@ func (r *taping) Subscribe(s *eventbus.Subscription) {
 		case d.Aborted:
 			o.Aborted = d.OK.AppendBytes(nil)
 		case d.Resolved:
-			o.Hits, o.L2 = int64(d.Hits), int64(max(d.Hits-d.L1Hits, 0))
+			o.Hits, o.L2 = int64(d.Hits), int64(d.L2Hits)
 		case d.Name == storage.CallReadEnter:
 			o.Entered = d.Bad == 0
 		default:
