@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/lmcache-go/lmcache/l2"
 	"github.com/lmcache-go/lmcache/storage/kv"
@@ -30,17 +31,39 @@ type TierResult struct {
 // each. Keys that a prefetch is about to load stay. Copies in L1 stay. An error means
 // that there is no such tier, or that ctx has ended.
 func (m *Manager) DeleteL2(ctx context.Context, keys []kv.Key, index int) ([]TierResult, error) {
-	tiers, err := m.tiersOf(index)
+	var out []TierResult
+	end := make(chan struct{})
+	err := m.StartDeleteL2(keys, index, func(r []TierResult) {
+		out = r
+		close(end)
+	})
+	if err == nil {
+		err = m.wait(ctx, end)
+	}
 	if err != nil {
 		return nil, err
 	}
+	return out, nil
+}
+
+// StartDeleteL2 is DeleteL2 that does not wait. done gets the results once all tiers
+// have answered, on another goroutine or before StartDeleteL2 returns; it may be nil.
+func (m *Manager) StartDeleteL2(keys []kv.Key, index int, done func([]TierResult)) error {
+	tiers, err := m.tiersOf(index)
+	if err != nil {
+		return err
+	}
+	at := m.rt.Now()
 	keys = slices.Clone(keys)
+	n := NoCall
+	if m.tracing() {
+		n = m.call(at, Call{Name: CallDelete, Keys: keys, Outer: true, Tier: max(index, AllTiers), Owner: NoCall})
+	}
 	out := make([]TierResult, len(tiers))
-	done := make([]chan struct{}, len(tiers))
-	for n, i := range tiers {
+	var left atomic.Int64
+	left.Store(int64(len(tiers)))
+	for o, i := range tiers {
 		t := m.tiers[i]
-		end := make(chan struct{})
-		done[n] = end
 		t.Delete(keys, func(freed []int64, err error) {
 			r := TierResult{Tier: i, Name: t.Name(), Err: err}
 			for _, bytes := range freed {
@@ -51,16 +74,19 @@ func (m *Manager) DeleteL2(ctx context.Context, keys []kv.Key, index int) ([]Tie
 					r.Skipped++
 				}
 			}
-			out[n] = r
-			close(end)
+			out[o] = r
+			if left.Add(-1) > 0 {
+				return
+			}
+			if n != NoCall {
+				m.done(CallDone{Name: CallDelete, N: n}, at)
+			}
+			if done != nil {
+				done(out)
+			}
 		})
 	}
-	for _, d := range done {
-		if err := m.wait(ctx, d); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	return nil
 }
 
 func (m *Manager) tiersOf(index int) ([]int, error) {

@@ -54,3 +54,34 @@ func TestTraceOfWhatTiersSupply(t *testing.T) {
 		"6 done 1")
 	p.Release()
 }
+
+// Deleting from tiers is a call of its own, with its outcome when all have answered.
+func TestTraceOfDeletesInTiers(t *testing.T) {
+	a, b := newShelf(), newShelf()
+	w := newTierWorld(t, 16, []*shelf{a, b})
+	w.put("abc")
+	w.flush()
+	rec := w.record()
+	for _, index := range []int{storage.AllTiers, 1} {
+		if _, err := w.m.DeleteL2(t.Context(), keys("ax"), index); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.m.DeleteL2(t.Context(), keys("a"), 2); err == nil {
+		t.Error("there is no tier 2")
+	}
+	var got []storage.TierResult
+	if err := w.m.StartDeleteL2(keys("b"), 0, func(r []storage.TierResult) { got = r }); err != nil || got != nil {
+		t.Errorf("got %v, %v at once", got, err)
+	}
+	w.m.Touch(keys("c"))
+	w.v.Run()
+	if len(got) != 1 || got[0].Deleted != 1 || a.has() != "c" || b.has() != "bc" {
+		t.Errorf("got %+v; left %s and %s", got, a.has(), b.has())
+	}
+	w.recorded(rec,
+		"0 lmcache.trace.delete ax force=false tier=-1 owner=-1", "0 done -",
+		"1 lmcache.trace.delete ax force=false tier=1 owner=-1", "1 done -",
+		"2 lmcache.trace.delete b force=false tier=0 owner=-1",
+		"3 lmcache.trace.touch c owner=-1", "3 done -", "2 done -")
+}

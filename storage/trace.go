@@ -45,6 +45,8 @@ type Call struct {
 	Warm      bool      // the same
 	Deadline  time.Duration
 	Force     bool   // of clear and delete
+	Outer     bool   // of delete: from outer tiers, not from L1
+	Tier      int    // of such a delete: index of the tier, or AllTiers
 	Unused    bool   // of finish_read_prefetched: nobody read the objects
 	Aborted   bool   // of finish_read_prefetched: the reader failed
 	Salt      string // of quota

@@ -41,6 +41,9 @@ func (r *recorder) Subscribe(s *eventbus.Subscription) {
 			args = fmt.Sprintf(" %q %d", c.Salt, c.Bytes)
 		case storage.CallClear, storage.CallDelete:
 			args = fmt.Sprintf(" force=%v", c.Force)
+			if c.Outer {
+				args += fmt.Sprintf(" tier=%d", c.Tier)
+			}
 		}
 		r.names[c.N] = c.Name
 		r.lines = append(r.lines, fmt.Sprintf("%d %s %s%s owner=%d", c.N, c.Name, named(c.Keys), args, c.Owner))

@@ -70,8 +70,9 @@ func (a *arguments) field(c *cursor, key string) (err error) {
 	case "force":
 		call.Force, err = c.bool()
 	case "adapter":
-		call.OuterTiers = true
-		_, err = c.int()
+		var v int64
+		v, err = c.within(storage.AllTiers, math.MaxInt32)
+		call.Outer, call.Tier = true, int(v)
 	case "cache_salt":
 		v, err = c.text()
 		call.Salt = a.d.names.of(v)

@@ -14,9 +14,6 @@ type Call struct {
 	// or do not see the whole prompt. Otherwise it is nil. Keys are those of all rows
 	// in order, Layout that of the first.
 	Rows []Row
-
-	// OuterTiers says that a delete is one of the tiers behind L1.
-	OuterTiers bool
 }
 
 // Row is the keys of one object group.

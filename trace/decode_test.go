@@ -176,6 +176,8 @@ func TestREQ_T6_AllNamesOfParameters(t *testing.T) {
 		"quota":                     {storage.CallQuota, m{"cache_salt", "s", "bytes", 1 << 40}, storage.Call{Name: storage.CallQuota, Salt: "s", Bytes: 1 << 40}},
 		"quota deleted":             {storage.CallQuota, m{"cache_salt", "s", "bytes", rawValue{0xc0}}, storage.Call{Name: storage.CallQuota, Salt: "s", Bytes: storage.NoQuota}},
 		"delete":                    {storage.CallDelete, m{"keys", keys, "force", true}, storage.Call{Name: storage.CallDelete, Keys: []kv.Key{a, b}, Force: true}},
+		"delete of tiers":           {storage.CallDelete, m{"keys", keys, "adapter", -1}, storage.Call{Name: storage.CallDelete, Keys: []kv.Key{a, b}, Outer: true, Tier: storage.AllTiers}},
+		"delete of one tier":        {storage.CallDelete, m{"adapter", 3, "keys", keys}, storage.Call{Name: storage.CallDelete, Keys: []kv.Key{a, b}, Outer: true, Tier: 3}},
 		"touch":                     {storage.CallTouch, m{"keys", keys}, storage.Call{Name: storage.CallTouch, Keys: []kv.Key{a, b}}},
 		"enter":                     {storage.CallReadEnter, m{"keys", tagged("set", keys)}, storage.Call{Name: storage.CallReadEnter, Keys: []kv.Key{a, b}}},
 		"exit, with no keys at all": {storage.CallReadExit, m{"keys", []any{}}, storage.Call{Name: storage.CallReadExit}},
@@ -518,6 +520,7 @@ func TestExtendedRecords(t *testing.T) {
 		Policy: storage.Sparse, Deadline: 1500 * time.Millisecond, RequestID: "r",
 	}
 	reserve := storage.Call{Name: storage.CallReserveWrite, N: 0, Owner: storage.NoCall, Keys: keys, Layout: l, Mode: storage.All}
+	outer := storage.Call{Name: storage.CallDelete, N: 7, Owner: storage.NoCall, Keys: keys, Outer: true, Tier: storage.AllTiers}
 	done := []storage.CallDone{
 		{Name: storage.CallReserveWrite, N: 1, Took: 7, OK: bits(10, 0, 9), OutOfMemory: bits(10, 1), Bad: 8},
 		{Name: storage.CallReserveWrite, N: 1, Took: 8, OK: bits(10, 9), Aborted: true},
@@ -544,6 +547,7 @@ func TestExtendedRecords(t *testing.T) {
 		for _, step := range []func() (err error){
 			func() (err error) { stream, err = e.AppendCallWith(stream, 0, 0, &prefetch, done...); return err },
 			func() (err error) { stream, err = e.AppendCallWith(stream, 0, 0, &reserve); return err },
+			func() (err error) { stream, err = e.AppendCallWith(stream, 0, 0, &outer); return err },
 			func() (err error) {
 				stream, err = e.AppendGap(stream, 1, 2, &trace.Gap{Count: 300, ByCall: map[string]int64{"b": 299, "a": 1}})
 				return err
@@ -567,12 +571,12 @@ func TestExtendedRecords(t *testing.T) {
 				t.Fatal(err)
 			}
 			switch i++; i {
-			case 1, 2:
+			case 1, 2, 3:
 				c, err := r.Call()
 				if err != nil {
 					t.Fatal(err)
 				}
-				if diff := cmp.Diff([]storage.Call{prefetch, reserve}[i-1], c.Call, cmpCalls); diff != "" {
+				if diff := cmp.Diff([]storage.Call{prefetch, reserve, outer}[i-1], c.Call, cmpCalls); diff != "" {
 					t.Errorf("call %d (-want +got):\n%s", i, diff)
 				}
 				o, err := r.Outcomes()
@@ -586,20 +590,20 @@ func TestExtendedRecords(t *testing.T) {
 				} else if len(o) > 0 {
 					t.Errorf("outcomes of nobody: %v", o)
 				}
-			case 3:
+			case 4:
 				g, ok, err := r.Gap()
 				if err != nil || !ok || !r.Own() || g.Count != 300 || !cmp.Equal(g.ByCall, map[string]int64{"a": 1, "b": 299}) {
 					t.Errorf("gap %+v %v %v", g, ok, err)
 				}
-			case 4:
+			case 5:
 				end, ok, err := r.End()
 				if err != nil || !ok || end != (trace.End{Records: 2, Dropped: 300}) {
 					t.Errorf("end %+v %v %v", end, ok, err)
 				}
 			}
 		}
-		if i != 4 {
-			t.Errorf("%d records, want 4", i)
+		if i != 5 {
+			t.Errorf("%d records, want 5", i)
 		}
 	}
 }

@@ -104,6 +104,9 @@ func (e *encoder) appendArgs(b []byte, c *storage.Call, rows []Row) ([]byte, err
 		return msgp.AppendBool(appendText(msgp.AppendMapHeader(b, 1), "force"), c.Force), nil
 	case storage.CallDelete:
 		b = e.appendKeysArg(msgp.AppendMapHeader(b, 2), c)
+		if c.Outer {
+			return appendInt(appendText(b, "adapter"), int64(c.Tier)), nil
+		}
 		return msgp.AppendBool(appendText(b, "force"), c.Force), nil
 	case storage.CallQuota:
 		b = appendText(appendText(msgp.AppendMapHeader(b, 2), "cache_salt"), c.Salt)

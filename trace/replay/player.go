@@ -345,14 +345,14 @@ func (w *owner) endMissed(keys []kv.Key) bool {
 }
 
 // playOwn makes a call that only the extended format has.
-func (p *player) playOwn(c *trace.Call) error {
+func (p *player) playOwn(ctx context.Context, c *trace.Call) error {
 	m := p.o.Manager
 	switch c.Name {
 	case storage.CallClear:
 		m.Clear(c.Force)
 	case storage.CallDelete:
-		if c.OuterTiers {
-			return nil // a recording does not say which
+		if c.Outer {
+			return p.deleteOuter(ctx, c)
 		}
 		m.Delete(c.Keys, c.Force)
 	case storage.CallTouch:
@@ -365,6 +365,20 @@ func (p *player) playOwn(c *trace.Call) error {
 		return m.SetQuota(c.Salt, c.Bytes)
 	}
 	return nil
+}
+
+// deleteOuter deletes from tiers. In one that the replay does not have there is
+// nothing. In virtual time it does not wait for the end.
+func (p *player) deleteOuter(ctx context.Context, c *trace.Call) error {
+	tiers := len(p.o.Manager.Stats().Tiers)
+	switch {
+	case tiers == 0 || c.Tier >= tiers:
+		return nil
+	case p.virtual != nil:
+		return p.o.Manager.StartDeleteL2(c.Keys, c.Tier, nil)
+	}
+	_, err := p.o.Manager.DeleteL2(ctx, c.Keys, c.Tier)
+	return err
 }
 
 // abort carries out what outcomes say was given up.

@@ -126,7 +126,7 @@ func (u *run) record(ctx context.Context, rec *trace.Record) error {
 	}
 	u.p.abort(outcomes)
 	if rec.Own() {
-		return u.own(rec)
+		return u.own(ctx, rec)
 	}
 	u.index++
 	call, err := rec.Call()
@@ -165,13 +165,13 @@ func (u *run) skip(rec *trace.Record, err error) {
 }
 
 // own replays a record that only the extended format has.
-func (u *run) own(rec *trace.Record) error {
+func (u *run) own(ctx context.Context, rec *trace.Record) error {
 	call, err := rec.Call()
 	switch {
 	case errors.Is(err, trace.ErrUnknownCall): // a gap, the end, or what a later version adds
 		return nil
 	case err == nil:
-		err = u.p.playOwn(&call)
+		err = u.p.playOwn(ctx, &call)
 	}
 	if err != nil {
 		u.r.Malformed++
