@@ -105,6 +105,7 @@ func (m *Manager) announceExpiryLocked(l *lease, lo, hi int) {
 	m.warnLocked(expiryWarning(l, age, len(keys)))
 	if l.kind == LeaseWrite {
 		m.topics.writeAborted.PublishAt(WriteAborted{Keys: keys, Cause: AbortExpired}, m.mu.now)
+		m.lapseLocked(l, keys, m.mu.now)
 	}
 	m.topics.leaseExpired.PublishAt(LeaseExpired{Kind: l.kind, Keys: keys, Owner: l.owner, Age: age}, m.mu.now)
 }
@@ -129,6 +130,7 @@ func (m *Manager) reclaimLocked(e *entry, at time.Time) {
 	pos := int(e.writerPos)
 	keys := []kv.Key{l.keys[pos]}
 	m.loseStagingLocked(e, AbortExpired, at)
+	m.lapseLocked(l, keys, at)
 	m.mu.stats.LeasesExpired++
 	m.warnLocked(expiryWarning(l, age, 1))
 	m.topics.leaseExpired.PublishAt(LeaseExpired{Kind: l.kind, Keys: keys, Owner: l.owner, Age: age}, at)
@@ -171,7 +173,7 @@ func (m *Manager) onTimer() {
 			return
 		}
 		m.enterLocked(m.rt.Now())
-		warnings := m.mu.warnings
+		warnings, lapses := m.mu.warnings, m.takeLapsesLocked()
 		m.mu.warnings = nil
 		more := false
 		for _, list := range [...]*leaseList{&m.mu.writes, &m.mu.reads} {
@@ -183,6 +185,7 @@ func (m *Manager) onTimer() {
 		}
 		m.mu.Unlock()
 		m.log(warnings)
+		m.tell(lapses)
 		if !more {
 			return
 		}

@@ -23,6 +23,7 @@ type lease struct {
 	kind    LeaseKind
 	promise bool // a read lease whose buffers are used through Take only
 	pending bool // a write lease whose new objects have to be stored in an outer tier
+	tag     int64
 	expired bool // marked: what is left of it is only bytes
 	listed  bool
 	cursor  int // items that expiry has handled
@@ -179,7 +180,7 @@ func (m *Manager) recycleLocked(l *lease) {
 	if cap(l.items) > 4096 {
 		l.items = nil
 	}
-	l.keys, l.layout, l.owner = nil, kv.Layout{}, ""
+	l.keys, l.layout, l.owner, l.tag = nil, kv.Layout{}, "", 0
 	l.expired, l.promise, l.pending, l.cursor = false, false, false, 0
 	l.once.Store(false)
 	m.mu.freeLeases = append(m.mu.freeLeases, l)

@@ -60,6 +60,7 @@ type state struct {
 	timer         runtime.Timer // of the next expiry; nil: not set
 	timerDue      time.Time     // when it fires
 	warnings      []warning     // to be logged by the timer
+	lapses        []Lapse       // to be told by it
 	protections   []*protection // not in use
 	gained        holding       // all that has ever become evictable
 	turns         uint64        // entries that became evictable, or ceased to be

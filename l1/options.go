@@ -54,6 +54,12 @@ type Options struct {
 	Logger   *slog.Logger    // nil: no logs
 	Runtime  runtime.Runtime // time and timers; nil: live. Only a live one has memory made ready in the background
 
+	// Lapsed hears of reservations with a Tag whose time was over: at once if their
+	// manager has nothing to do, else as soon as that lets go of its mutex, or within
+	// Lapse. It may be called by several goroutines at a time; it must be short, and
+	// not call the manager. nil: nobody does.
+	Lapsed func(Lapse)
+
 	// Watermark is the part of the capacity at which a round of background eviction
 	// begins, above 0 and up to 1 (0.8); EvictionRatio the part of the bytes of all
 	// objects that a round evicts, up to 1 (0.2). Both are of ModeWatermark only.

@@ -36,6 +36,9 @@ type WriteOptions struct {
 	Temporary []bool // per key: vanishes with its last reader; nil: none does
 	After     kv.Key // predecessor of the first key in the prompt; zero: unknown
 
+	// Tag marks the reservation in a Lapse. One with a Tag of 0 has none.
+	Tag int64
+
 	// Pending says that what is committed as new has to be stored in an outer tier:
 	// it is not evicted while others can be, until StoresEnded or StoresLate.
 	Pending bool
@@ -75,7 +78,7 @@ func (m *Manager) beginWrite(at time.Time, keys []kv.Key, layout kv.Layout, mode
 	}
 	m.mu.Lock()
 	l := m.newLeaseLocked(LeaseWrite, keys, layout, o.Owner, at)
-	l.pending = o.Pending
+	l.pending, l.tag = o.Pending, o.Tag
 	w := &l.res
 	*w = reservation{m: m, l: l, mode: mode, temporary: o.Temporary, at: at}
 	if o.After.Hash.Len() > 0 {
@@ -362,6 +365,14 @@ func (w WriteLease) Detail(i int) Detail { return detailOf(w.l, w.gen, i) }
 type FinishResult struct {
 	Finished []kv.Key // now readable
 	Failed   []kv.Key // the lease had expired, or the key had been finished or aborted
+}
+
+// Began is when the reservation was made; zero after the lease has ended.
+func (w WriteLease) Began() time.Time {
+	if w.l == nil || w.l.gen.Load() != w.gen {
+		return time.Time{}
+	}
+	return w.l.began
 }
 
 // Finish makes all staged objects readable, each in one step, and ends the lease.

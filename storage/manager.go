@@ -66,6 +66,7 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 	}
 	o = o.withDefaults()
 	m.o, m.rt, m.log = o, o.Runtime, o.Logger
+	o.L1.Lapsed = m.lapsed
 	mem, err := l1.Open(ctx, o.L1)
 	if err != nil {
 		if m.live != nil {

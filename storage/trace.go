@@ -3,6 +3,7 @@ package storage
 import (
 	"time"
 
+	"github.com/lmcache-go/lmcache/l1"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
@@ -68,16 +69,16 @@ func (e Call) EventKeys() int { return len(e.Keys) }
 type CallDone struct {
 	Name        string // of the call
 	N           int64
-	Took        time.Duration
-	OK          Bitmap // keys that succeeded, by position; aborted ones, if Aborted
-	OutOfMemory Bitmap // reserve_write: keys without memory
-	Bad         int    // keys that failed
-	Missing     int    // __enter__: those of the failed keys that are not resident
-	L1Hits      int    // submit_prefetch_task: keys leased in L1, as Prefetch.L1Hits
-	Hits        int    // the same, Resolved: keys retained
-	L2Hits      int    // the same: of these, supplied by loads from outer tiers
+	Took        time.Duration // since the entry of the call
+	OK          Bitmap        // keys that succeeded, by position; aborted ones, if Aborted
+	OutOfMemory Bitmap        // reserve_write: keys without memory
+	Bad         int           // keys that failed
+	Missing     int           // __enter__: those of the failed keys that are not resident
+	L1Hits      int           // submit_prefetch_task: keys leased in L1, as Prefetch.L1Hits
+	Hits        int           // the same, Resolved: keys retained
+	L2Hits      int           // the same: of these, supplied by loads from outer tiers
 	Resolved    bool
-	Aborted     bool // further outcome of a reserve_write: its owner discarded the keys of OK
+	Aborted     bool // further outcome of a reserve_write: the keys of OK were given up by their owner, or its time was over
 }
 
 // EventName is the wire name.
@@ -90,11 +91,20 @@ func (CallDone) EventIsolated() bool { return true }
 // is built, which costs more than the look.
 func (m *Manager) tracing() bool { return m.topics.call.Active() }
 
-// call publishes the entry of a call and returns its number.
+// call publishes the entry of a call and returns its number. Reservations that have
+// expired before the call end before it, so that its record follows that.
 func (m *Manager) call(at time.Time, c Call) int64 {
+	m.l1.Lapse(at)
 	c.N = m.calls.Add(1) - 1
 	m.topics.call.PublishAt(c, at)
 	return c.N
+}
+
+// lapsed publishes the end of a reservation whose time was over.
+func (m *Manager) lapsed(l l1.Lapse) {
+	m.topics.callDone.PublishAt(CallDone{
+		Name: CallReserveWrite, N: l.Tag - 1, Took: l.At.Sub(l.Began), OK: positions(l.Keys, l.Lost), Aborted: true,
+	}, l.At)
 }
 
 // done publishes the outcome of a call that was recorded and began at time at.

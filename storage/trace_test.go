@@ -132,6 +132,7 @@ func TestTraceOfEveryCall(t *testing.T) {
 	l.Finish()
 	w.recorded(rec,
 		"2 reserve_write bcdef "+layout+" new owner=-1", "2 done 01100 oom=00011 bad=3",
+		"2 done 01100 aborted", // its time was over, before the next call
 		"3 finish_write cd owner=2", "3 done 00 bad=2")
 
 	p := w.prefetch("abx", storage.PrefetchOptions{
@@ -187,6 +188,74 @@ func TestTraceOfEveryCall(t *testing.T) {
 		"21 lmcache.trace.delete a force=true owner=-1", "21 done -",
 		"22 lmcache.trace.clear - force=true owner=-1", "22 done -",
 	)
+}
+
+// A reservation whose time is over is an outcome, whether a call comes or not, however
+// many keys it has, and once.
+func TestTraceOfExpiredReservations(t *testing.T) {
+	w := newWorld(t, 400)
+	rec := w.record()
+	var took []time.Duration
+	aborted := 0
+	if _, err := w.bus.Subscribe(onDone(func(d storage.CallDone) {
+		if d.Aborted {
+			took = append(took, d.Took)
+			aborted += d.OK.Count()
+		}
+	})); err != nil {
+		t.Fatal(err)
+	}
+	l := w.reserve("abac", storage.New)
+	l.FinishRange(0, 1)
+	w.after(l1.DefaultWriteTTL - time.Minute)
+	renewed := w.reserve("d", storage.New)
+	w.after(30 * time.Second)
+	if !renewed.Renew() {
+		t.Error("it is no longer live")
+	}
+	w.after(30 * time.Second)
+	const layout = "torch.uint8[4096]"
+	w.recorded(rec,
+		"0 reserve_write abac "+layout+" new owner=-1", "0 done 1101 bad=1",
+		"1 finish_write a owner=0", "1 done 1",
+		"2 reserve_write d "+layout+" new owner=-1", "2 done 1",
+		"0 done 0101 aborted")
+	l.Abort() // there is nothing left
+	w.after(l1.DefaultWriteTTL)
+	w.recorded(rec, "2 done 1 aborted")
+	if want := []time.Duration{l1.DefaultWriteTTL, l1.DefaultWriteTTL + 30*time.Second}; !slices.Equal(took, want) {
+		t.Errorf("it took %v, want %v", took, want)
+	}
+	took, aborted = nil, 0
+
+	var many []storage.Key
+	for i := range 300 {
+		many = append(many, key(fmt.Sprintf("k%d", i)))
+	}
+	all, err := w.m.ReserveWrite(t.Context(), many, w.layout, storage.New, storage.WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := w.v.Now()
+	w.v.At(before.Add(l1.DefaultWriteTTL), func() { w.m.Touch(keys("a")) }) // in the same moment
+	w.after(l1.DefaultWriteTTL)
+	w.bus.Drain(w.v.Now())
+	all.Abort()
+	renewed.Abort()
+	last := rec.lines[len(rec.lines)-1]
+	if aborted != 300 || last != "4 done -" {
+		t.Errorf("%d keys were given up, the last line is %q", aborted, last)
+	}
+}
+
+// onDone hears outcomes.
+type onDone func(storage.CallDone)
+
+func (onDone) Name() string { return "outcomes" }
+
+func (f onDone) Subscribe(s *eventbus.Subscription) {
+	s.Isolated(1000, eventbus.Drop)
+	eventbus.On(s, func(d storage.CallDone, _ time.Time) { f(d) })
 }
 
 // A scope that began before the recorder did has no end in the trace, and its

@@ -36,7 +36,7 @@ func (m *Manager) ReserveWrite(ctx context.Context, keys []kv.Key, layout kv.Lay
 		n = m.call(at, Call{Name: CallReserveWrite, Keys: keys, Layout: layout, Mode: mode, Owner: NoCall})
 	}
 	l, err := m.l1.ReserveWriteWithin(ctx, at, o.Wait, keys, layout, mode, l1.WriteOptions{
-		Owner: o.Owner, After: o.After, Pending: m.stores != nil,
+		Owner: o.Owner, After: o.After, Pending: m.stores != nil, Tag: n + 1,
 	})
 	if err != nil {
 		if n != NoCall {
@@ -198,10 +198,10 @@ func (w WriteLease) abort(lo, hi int) {
 	if (Select{Lo: lo, Hi: hi}).Len(len(keys)) == 0 {
 		return
 	}
-	at := w.m.rt.Now()
+	at, began := w.m.rt.Now(), w.l.Began()
 	aborted := w.l.AbortRange(at, lo, hi, l1.AbortOwner)
 	if len(aborted) > 0 && w.n != NoCall {
-		w.m.done(CallDone{Name: CallReserveWrite, N: w.n, OK: positions(keys, aborted), Aborted: true}, at)
+		w.m.done(CallDone{Name: CallReserveWrite, N: w.n, OK: positions(keys, aborted), Aborted: true}, began)
 	}
 }
 

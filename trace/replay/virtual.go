@@ -147,7 +147,7 @@ func (u *virtualRun) arrive(e *entry) {
 	}
 	n, ok := e.ownerOf()
 	if !ok {
-		if err := u.p.playOwn(context.Background(), e.call); err != nil {
+		if err := u.p.playOwn(context.Background(), e.call); err != nil { //nolint:forbidigo // nothing waits in virtual time
 			u.r.Malformed++
 			u.o.Logger.Warn("trace replay: "+e.name+" was not carried out", "error", err)
 			return
