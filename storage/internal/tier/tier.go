@@ -46,6 +46,7 @@ type state struct {
 	erasing bool         // a deletion is under way
 	calls   []*call      // that have not returned
 	after   []func()     // to be done without the mutex
+	logs    []func()     // and then: nobody waits for a log
 	alarm   runtime.Timer
 	due     time.Time // of alarm
 	breaker breaker
@@ -104,16 +105,22 @@ func (t *Tier) Index() int { return t.o.Index }
 func (t *Tier) lock() { t.mu.Lock() }
 
 func (t *Tier) unlock() {
-	after := t.mu.after
-	t.mu.after = nil
+	after, logs := t.mu.after, t.mu.logs
+	t.mu.after, t.mu.logs = nil, nil
 	t.mu.Unlock()
 	for _, f := range after {
+		f()
+	}
+	for _, f := range logs {
 		f()
 	}
 }
 
 // later puts f off until the mutex is free.
 func (t *Tier) later(f func()) { t.mu.after = append(t.mu.after, f) }
+
+// say has f write a log, after everything that is put off.
+func (t *Tier) say(f func()) { t.mu.logs = append(t.mu.logs, f) }
 
 // StoredSize is what an object takes in the store if no serde changes its length.
 func (t *Tier) StoredSize(key kv.Key, layout kv.Layout) int64 {
