@@ -56,7 +56,6 @@ type fetchControl struct {
 		kick      bool     // room may have become free
 		check     []*fetch // that may have ended
 		after     []func() // to be done without the mutex
-		told      []func() // and then: nobody waits for a log or a subscriber
 	}
 }
 
@@ -194,13 +193,10 @@ func (c *fetchControl) unlock() {
 		}
 		c.admitReadyLocked(at)
 	}
-	after, told := c.mu.after, c.mu.told
-	c.mu.after, c.mu.told = nil, nil
+	after := c.mu.after
+	c.mu.after = nil
 	c.mu.Unlock()
 	for _, f := range after {
-		f()
-	}
-	for _, f := range told {
 		f()
 	}
 }

@@ -2,8 +2,6 @@ package storage
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/lmcache-go/lmcache/storage/kv"
@@ -73,21 +71,26 @@ func (o *Owner) ReserveWrite(ctx context.Context, keys []kv.Key, layout kv.Layou
 	return l, nil
 }
 
-// FinishWrite makes staged objects readable and reports how many keys failed.
-func (o *Owner) FinishWrite(keys []kv.Key) (failed int) {
-	holds, failed := o.takeWrites(keys)
+// FinishWrite makes staged objects readable and returns the positions of the keys that
+// failed; nil if there are none.
+func (o *Owner) FinishWrite(keys []kv.Key) (failed []int) {
+	holds, at, failed := o.takeWrites(keys)
 	for lo := 0; lo < len(holds); {
 		hi := runOfWrites(holds, lo)
 		r := holds[lo].l.FinishRange(holds[lo].pos, holds[hi-1].pos+1)
-		failed += len(r.Failed)
+		for _, k := range r.Failed {
+			i := slices.IndexFunc(at[lo:hi], func(i int) bool { return keys[i] == k })
+			failed = append(failed, at[lo+i])
+		}
 		lo = hi
 	}
+	slices.Sort(failed)
 	return failed
 }
 
-// AbortWrite gives staged objects up and reports how many keys failed.
-func (o *Owner) AbortWrite(keys []kv.Key) (failed int) {
-	holds, failed := o.takeWrites(keys)
+// AbortWrite gives staged objects up and returns the positions of the keys that failed.
+func (o *Owner) AbortWrite(keys []kv.Key) (failed []int) {
+	holds, _, failed := o.takeWrites(keys)
 	for lo := 0; lo < len(holds); {
 		hi := runOfWrites(holds, lo)
 		holds[lo].l.AbortRange(holds[lo].pos, holds[hi-1].pos+1)
@@ -96,18 +99,19 @@ func (o *Owner) AbortWrite(keys []kv.Key) (failed int) {
 	return failed
 }
 
-// takeWrites takes the oldest hold of each key.
-func (o *Owner) takeWrites(keys []kv.Key) (holds []writeHold, failed int) {
-	for _, k := range keys {
+// takeWrites takes the oldest hold of each key. at is where in keys the key of each hold
+// is, failed where those without one are.
+func (o *Owner) takeWrites(keys []kv.Key) (holds []writeHold, at, failed []int) {
+	for i, k := range keys {
 		h, ok := takeFirst(o.writes, k)
 		if !ok {
-			failed++
+			failed = append(failed, i)
 			continue
 		}
 		o.open--
-		holds = append(holds, h)
+		holds, at = append(holds, h), append(at, i)
 	}
-	return holds, failed
+	return holds, at, failed
 }
 
 // runOfWrites is the end of the run of consecutive positions of one lease that
@@ -179,164 +183,14 @@ func (o *Owner) Resolved(p *Prefetch) {
 	}
 }
 
-// Enter claims a holder of each key, all or none, and opens a scope over them. The
-// leases are for their buffers only. Keys that the owner cannot read make an error,
-// a *ReadError if the manager was asked.
-func (o *Owner) Enter(ctx context.Context, keys []kv.Key) ([]ReadLease, error) {
-	parts, unheld := o.plan(keys)
-	if unheld > 0 { // what could be claimed is, and goes back, as with any failed read
-		for i := range parts {
-			l, err := parts[i].p.Read(ctx, parts[i].sel)
-			if err == nil {
-				o.failed(parts[i:i+1], []ReadLease{l}, nil, nil)
-			} else {
-				o.failed(nil, nil, &parts[i], err)
-			}
-		}
-		return nil, fmt.Errorf("storage: read: %d of %d keys have no lease", unheld, len(keys))
-	}
-	s := scope{keys: slices.Clone(keys)}
-	for i := range parts {
-		l, err := parts[i].p.Read(ctx, parts[i].sel)
-		if err != nil {
-			o.failed(parts[:i], s.leases, &parts[i], err)
-			return nil, err
-		}
-		s.leases = append(s.leases, l)
-	}
-	for i := range parts {
-		for j, h := range parts[i].holds {
-			o.claim(h)
-			o.read[h.p.keys[h.pos]] = append(o.read[h.p.keys[h.pos]], readHold{s.leases[i], j})
-		}
-	}
-	o.scopes = append(o.scopes, s)
-	return s.leases, nil
-}
-
-// plan finds a hold for each key, and says how many have none.
-func (o *Owner) plan(keys []kv.Key) (parts []part, unheld int) {
-	for _, k := range keys {
-		h := o.holder(k)
-		if h == nil {
-			unheld++
-			continue
-		}
-		h.want++
-		parts = addPart(parts, h)
-	}
-	for i := range parts {
-		for _, h := range parts[i].holds {
-			h.want = 0
-		}
-	}
-	return parts, unheld
-}
-
-// failed gives back what was claimed of the parts before one that could not be read,
-// of which the holders that could be claimed are gone too. Without an error there is
-// no such part.
-func (o *Owner) failed(before []part, leases []ReadLease, p *part, err error) {
-	gone := func(h *unreadHold) {
-		o.claim(h)
-		o.open--
-	}
-	for i, l := range leases {
-		l.Abort()
-		for _, h := range before[i].holds {
-			gone(h)
-		}
-	}
-	read, ok := errors.AsType[*ReadError](err)
-	if !ok {
-		return // nothing was tried
-	}
-	bad := make(map[kv.Key]bool)
-	for _, e := range read.Keys {
-		bad[e.Key] = true
-	}
-	for _, h := range p.holds {
-		if !bad[h.p.keys[h.pos]] {
-			gone(h)
-		}
-	}
-}
-
-// part is a selection of positions of one prefetch.
-type part struct {
-	p     *Prefetch
-	sel   Select
-	holds []*unreadHold
-}
-
-// holder is the oldest hold of a key that can still be claimed. Holds of what was
-// not found are dropped.
-func (o *Owner) holder(k kv.Key) *unreadHold {
-	list := o.unread[k]
-	for i := 0; i < len(list); {
-		h := list[i]
-		if r, known := h.p.Status(); known && !r.Found.Has(h.pos) {
-			list = slices.Delete(list, i, i+1)
-			o.unread[k] = list
-			o.open--
-			continue
-		}
-		if h.want < h.left {
-			return h
-		}
-		i++
-	}
-	if len(list) == 0 {
-		delete(o.unread, k)
-	}
-	return nil
-}
-
-// addPart adds a hold to the last part, where it continues its selection, or as a
-// new one.
-func addPart(parts []part, h *unreadHold) []part {
-	if n := len(parts); n > 0 && parts[n-1].p == h.p && extend(&parts[n-1].sel, h.pos) {
-		parts[n-1].holds = append(parts[n-1].holds, h)
-		return parts
-	}
-	return append(parts, part{p: h.p, sel: selectOne(h.pos), holds: []*unreadHold{h}})
-}
-
-// claim takes one holder away.
-func (o *Owner) claim(h *unreadHold) {
-	if h.left--; h.left > 0 {
-		o.open++ // one more hold: the claimed one
-		return
-	}
-	k := h.p.keys[h.pos]
-	list := slices.DeleteFunc(o.unread[k], func(x *unreadHold) bool { return x == h })
-	if len(list) == 0 {
-		delete(o.unread, k)
-	} else {
-		o.unread[k] = list
-	}
-}
-
-// Exit ends the oldest open scope over exactly these keys; false: there is none.
-func (o *Owner) Exit(keys []kv.Key) bool {
-	i := slices.IndexFunc(o.scopes, func(s scope) bool { return slices.Equal(s.keys, keys) })
-	if i < 0 {
-		return false
-	}
-	for _, l := range o.scopes[i].leases {
-		l.EndScope()
-	}
-	o.scopes = slices.Delete(o.scopes, i, i+1)
-	return true
-}
-
 // AbortRead gives back a claimed holder of each key, and with it what else was
-// claimed in the same call: the reader failed. It reports how many keys failed.
-func (o *Owner) AbortRead(keys []kv.Key) (failed int) {
+// claimed in the same call: the reader failed. It returns the positions of the keys that
+// failed.
+func (o *Owner) AbortRead(keys []kv.Key) (failed []int) {
 	var claimed []readHold
-	for _, k := range keys {
+	for i, k := range keys {
 		if o.takeRead(k, 1, &claimed) > 0 {
-			failed++
+			failed = append(failed, i)
 		}
 	}
 	for i, h := range claimed {
@@ -357,11 +211,12 @@ const (
 	Unclaimed                 // by nobody
 )
 
-// FinishRead gives back so many holders of each key and reports how many keys failed.
-func (o *Owner) FinishRead(keys []kv.Key, holders int, which Holders) (failed int) {
+// FinishRead gives back so many holders of each key and returns the positions of the
+// keys that failed; nil if there are none.
+func (o *Owner) FinishRead(keys []kv.Key, holders int, which Holders) (failed []int) {
 	var claimed []readHold
 	var rest []release
-	for _, k := range keys {
+	for i, k := range keys {
 		n := holders
 		if which != Unclaimed {
 			n = o.takeRead(k, n, &claimed)
@@ -370,7 +225,7 @@ func (o *Owner) FinishRead(keys []kv.Key, holders int, which Holders) (failed in
 			n = o.takeUnread(k, n, &rest)
 		}
 		if n > 0 {
-			failed++
+			failed = append(failed, i)
 		}
 	}
 	for lo := 0; lo < len(claimed); {

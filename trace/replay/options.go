@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"time"
 
+	"github.com/lmcache-go/lmcache/eventbus"
 	"github.com/lmcache-go/lmcache/storage"
 )
 
@@ -33,6 +33,7 @@ type Options struct {
 	Manager *storage.Manager
 	Pacing  Pacing
 	Speed   float64 // recorded offsets are divided by it; 0: 1
+	Workers int     // of Fast, for what may overlap; 0: 1
 	Fill    Fill
 	Verify  bool   // check the bytes of every read; it implies FillKey
 	Seed    uint64 // of the bytes
@@ -42,19 +43,22 @@ type Options struct {
 	Strict  bool    // gaps, damage, what is skipped and ends of scopes without a beginning fail the run
 	Logger  *slog.Logger
 
-	// Line hears of every record that is a call of the plain format, in order.
+	// Line hears of every record that is a call of the plain format, when it is made.
 	Line func(Line)
-}
 
-// Line is what became of one record.
-type Line struct {
-	Index   int64 // from 1
-	Name    string
-	Latency time.Duration
-	Failed  bool
-	Skipped bool // there is no handler, or the arguments do not decode
-	Mono    float64
-	N       int64 // number of the recorded call; storage.NoCall if there is none
+	// Bus is the one that Manager publishes on. With it the outcomes are compared with those
+	// that were recorded, unless NoCompare is set, and there is a Result.OutcomeDigest.
+	Bus       *eventbus.Bus
+	NoCompare bool
+
+	// Diverged hears of every call whose outcome is not the recorded one, in the order in
+	// which both are known; nil: they are counted alone.
+	Diverged func(Divergence)
+
+	// Complete hears of the same records as Line, in the order of the recording, as soon as
+	// their outcomes are known and compared. What was not compared when a recording of many
+	// calls has gone on since is told without.
+	Complete func(Line)
 }
 
 func (o Options) withDefaults() Options {
@@ -85,6 +89,9 @@ func (o Options) Validate() error {
 	}
 	if !(o.Speed >= 0) || math.IsInf(o.Speed, 1) {
 		bad("Speed: must be positive, got %v", o.Speed)
+	}
+	if o.Workers < 0 || o.Workers > 1 && o.Pacing != Fast {
+		bad("Workers: must not be negative, and more than one needs Fast, got %d", o.Workers)
 	}
 	if o.Fill > FillKey {
 		bad("Fill: must be FillZero or FillKey, got %d", o.Fill)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lmcache-go/lmcache/l1"
 	"github.com/lmcache-go/lmcache/storage"
 	"github.com/lmcache-go/lmcache/storage/kv"
 	"github.com/lmcache-go/lmcache/trace"
@@ -24,18 +25,20 @@ type player struct {
 
 	unknown map[string]bool // names without a handler that were reported
 
-	// Of a replay in virtual time, in which nothing waits.
-	virtual    *storage.Virtual
-	verdict    *verdict
-	unresolved []*storage.Prefetch // by the call that was just made
+	verdict *verdict      // nil: outcomes are only collected
+	now     about         // the call that is being made
+	collect bool          // outcomes
+	done    []CallOutcome // since they were taken last
+
 	waiting    map[int64][]waiting // by owner: its lookups that are not resolved, in order
+	unresolved []*storage.Prefetch // by the call that was just made
+	virtual    *storage.Virtual    // of a replay in virtual time, in which nothing waits
 }
 
 // waiting is a lookup that is not resolved.
 type waiting struct {
-	call    *trace.Call
-	mono    float64
-	at      time.Time // virtual
+	of      about
+	at      time.Time
 	handles []*storage.Prefetch
 }
 
@@ -60,6 +63,40 @@ func (p *player) skip(name string, err error) {
 		p.unknown[name] = true
 		p.o.Logger.Warn(fmt.Sprintf("trace replay: no handler for qualname '%s'; skipping", name))
 	}
+}
+
+// calling says which call is made next. index is its number if none was recorded.
+func (p *player) calling(c *trace.Call, mono float64, index int64) {
+	p.now = about{n: c.N, recorded: c.N != storage.NoCall, name: c.Name, mono: mono, keys: c.Keys}
+	if !p.now.recorded {
+		p.now.n = index
+	}
+}
+
+// decided takes an outcome of the current call.
+func (p *player) decided(o trace.Outcome) {
+	o.N = p.now.n
+	if p.collect {
+		p.done = append(p.done, CallOutcome{p.now.name, o})
+	}
+	if p.verdict != nil {
+		p.verdict.made(p.now, &o)
+	}
+}
+
+// takeDone are the outcomes that were not taken yet.
+func (p *player) takeDone() []CallOutcome {
+	list := p.done
+	p.done = nil
+	return list
+}
+
+// time is that of the replay.
+func (p *player) time() time.Time {
+	if p.virtual != nil {
+		return p.virtual.Now()
+	}
+	return time.Now()
 }
 
 // errVerify is what is wrong with a read whose bytes are.
@@ -89,21 +126,24 @@ func (p *player) play(ctx context.Context, c *trace.Call) (took time.Duration, e
 	switch c.Name {
 	case storage.CallFinishWrite:
 		begin = time.Now()
-		p.failed(w.FinishWrite(c.Keys))
+		failed := w.FinishWrite(c.Keys)
+		p.finished(c, failed, time.Since(begin))
 	case storage.CallReadExit:
 		begin = time.Now()
-		p.verdict.decided(nil)
+		p.decided(trace.Outcome{})
 		if !w.Exit(c.Keys) && !w.endMissed(c.Keys) {
 			p.r.Unmatched++
 			p.o.Logger.Warn(fmt.Sprintf("trace replay: read_prefetched_results.__exit__ with no matching __enter__ (keys=%d); ignoring", len(c.Keys)))
 		}
 	case storage.CallFinishRead:
 		begin = time.Now()
+		var failed []int
 		if c.Aborted {
-			p.failed(w.AbortRead(c.Keys))
+			failed = w.AbortRead(c.Keys)
 		} else {
-			p.failed(w.FinishRead(c.Keys, c.Readers, holders(c)))
+			failed = w.FinishRead(c.Keys, c.Readers, holders(c))
 		}
+		p.finished(c, failed, time.Since(begin))
 	default:
 		return 0, trace.ErrUnknownCall
 	}
@@ -112,10 +152,20 @@ func (p *player) play(ctx context.Context, c *trace.Call) (took time.Duration, e
 	return took, nil
 }
 
-// failed counts the keys of a finish that were not held any more.
-func (p *player) failed(n int) {
-	p.r.FailedKeys += int64(n)
-	p.verdict.decided(nil, value{valFailed, int64(n)})
+// finished takes the outcome of a finish, of which the keys at some positions were not
+// held any more.
+func (p *player) finished(c *trace.Call, failed []int, took time.Duration) {
+	p.r.FailedKeys += int64(len(failed))
+	o := trace.Outcome{Took: took, Bad: int64(len(failed))}
+	if p.collect {
+		ok := storage.NewBitmap(len(c.Keys))
+		ok.SetPrefix(len(c.Keys))
+		o.OK = ok.AppendBytes(nil)
+		for _, i := range failed {
+			o.OK[i/8] &^= 1 << (i % 8)
+		}
+	}
+	p.decided(o)
 }
 
 // holders are those that a release means: a plain recording does not tell.
@@ -159,7 +209,8 @@ func (p *player) close(ctx context.Context) {
 			p.arrived(n)
 		}
 	}
-	for _, w := range p.owners {
+	for _, n := range slices.Sorted(maps.Keys(p.owners)) {
+		w := p.owners[n]
 		if !w.Idle() {
 			p.r.LeftOpen++
 		}
@@ -196,7 +247,11 @@ func (p *player) reserve(ctx context.Context, c *trace.Call) (time.Duration, err
 		}
 	}
 	p.r.Reserved += n
-	p.verdict.decided(granted, value{valGranted, n})
+	o := trace.Outcome{Took: took, OK: granted}
+	if p.collect && n < int64(len(c.Keys)) {
+		o.OutOfMemory, o.Busy = denied(l, len(c.Keys))
+	}
+	p.decided(o)
 	if c.N != storage.NoCall {
 		w.keys = c.Keys
 	}
@@ -204,8 +259,25 @@ func (p *player) reserve(ctx context.Context, c *trace.Call) (time.Duration, err
 	return took, nil
 }
 
+// denied are the positions of a reservation without memory, and those that are there or
+// being written.
+func denied(l storage.WriteLease, n int) (oom, busy []byte) {
+	oom, busy = make([]byte, (n+7)/8), make([]byte, (n+7)/8)
+	for i := range n {
+		switch l.Code(i) {
+		case l1.Success:
+		case l1.OutOfMemory:
+			oom[i/8] |= 1 << (i % 8)
+		default:
+			busy[i/8] |= 1 << (i % 8)
+		}
+	}
+	return oom, busy
+}
+
 func (p *player) prefetch(ctx context.Context, c *trace.Call) (took time.Duration, err error) {
 	w := p.find(number(c))
+	at := p.time()
 	var handles []*storage.Prefetch
 	rows := c.Rows
 	if rows == nil {
@@ -226,10 +298,7 @@ func (p *player) prefetch(ctx context.Context, c *trace.Call) (took time.Duratio
 			p.unresolved = append(p.unresolved, h)
 		}
 	}
-	x := waiting{call: c, handles: handles}
-	if p.virtual != nil {
-		x.at, x.mono = p.virtual.Now(), p.verdict.mono
-	}
+	x := waiting{of: p.now, at: at, handles: handles}
 	if len(p.unresolved) > 0 {
 		p.waiting[number(c)] = append(p.waiting[number(c)], x)
 		return took, err
@@ -241,12 +310,13 @@ func (p *player) prefetch(ctx context.Context, c *trace.Call) (took time.Duratio
 
 // arrived takes up the lookups of an owner, which have resolved.
 func (p *player) arrived(n int64) {
-	list := p.waiting[n]
+	list, now := p.waiting[n], p.now
 	delete(p.waiting, n)
 	for _, x := range list {
-		p.verdict.calling(x.call, x.mono)
+		p.now = x.of
 		p.found(p.find(n), x)
 	}
+	p.now = now
 	p.settle(n)
 }
 
@@ -290,10 +360,12 @@ func (p *player) found(w *owner, x waiting) {
 		p.r.L1Hits += int64(res.L1)
 	}
 	p.r.Hits += hits
+	wait := p.time().Sub(x.at)
 	if p.virtual != nil {
-		p.r.waits = append(p.r.waits, p.virtual.Now().Sub(x.at))
+		p.r.waits = append(p.r.waits, wait)
 	}
-	p.verdict.decided(nil, value{valL1, inL1}, value{valHits, hits}, value{valL2, loaded})
+	p.decided(trace.Outcome{L1: inL1})
+	p.decided(trace.Outcome{Resolved: true, Took: wait, Wait: wait, Hits: hits, L2: loaded})
 }
 
 func (p *player) enter(ctx context.Context, c *trace.Call) (time.Duration, error) {
@@ -307,11 +379,13 @@ func (p *player) enter(ctx context.Context, c *trace.Call) (time.Duration, error
 		}
 		p.r.Misses++
 		w.missed = append(w.missed, c.Keys)
-		p.verdict.decided(nil, value{valReadable, 0})
+		o := trace.Outcome{Took: took}
+		o.Missing, o.Locked = unreadable(err)
+		p.decided(o)
 		return took, nil
 	}
 	p.r.Reads++
-	p.verdict.decided(nil, value{valReadable, 1})
+	p.decided(trace.Outcome{Took: took, Entered: true})
 	if !p.o.Verify {
 		return took, nil
 	}
@@ -332,6 +406,25 @@ func (p *player) enter(ctx context.Context, c *trace.Call) (time.Duration, error
 		return took, errVerify
 	}
 	return took, nil
+}
+
+// unreadable is how many keys of a scope are not there, and how many are not to be read.
+func unreadable(err error) (missing, locked int64) {
+	if e, ok := errors.AsType[*storage.UnheldError](err); ok {
+		return int64(e.Missing), int64(e.Keys - e.Missing)
+	}
+	read, ok := errors.AsType[*storage.ReadError](err)
+	if !ok {
+		return 0, 0 // the manager is closed
+	}
+	for _, e := range read.Keys {
+		if e.Code == l1.KeyNotExist {
+			missing++
+		} else {
+			locked++
+		}
+	}
+	return missing, locked
 }
 
 // endMissed forgets a scope that could not be entered.
@@ -397,6 +490,8 @@ func (p *player) abort(outcomes []trace.Outcome) {
 		}
 		w.AbortWrite(keys)
 		p.r.Aborts++
+		p.now = about{n: o.N, recorded: true, name: storage.CallReserveWrite}
+		p.decided(trace.Outcome{Aborted: o.Aborted})
 		p.settle(o.N)
 	}
 }

@@ -33,6 +33,7 @@ type world struct {
 	bus     *eventbus.Bus
 	m       *storage.Manager
 	layout  kv.Layout
+	quota   int // so many times the quotas of the others
 	evicted []string
 	found   []string
 }
@@ -180,7 +181,7 @@ func (w *world) traffic(seed uint64, requests int) {
 		case 1:
 			w.m.Delete(keys[:1], rng.IntN(2) == 0)
 		case 2:
-			check(w.m.SetQuota("a", int64(1+rng.IntN(10))*objectBytes))
+			check(w.m.SetQuota("a", int64(1+rng.IntN(10))*objectBytes*int64(max(w.quota, 1))))
 		case 3:
 			w.m.DeleteQuota("a")
 		case 4:
@@ -239,7 +240,10 @@ func TestREQ_T22_TheSameDecisions(t *testing.T) {
 			if err := a.bus.Flush(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			r := run(t, b, f.Records(), replay.Options{Pacing: replay.Fast, Verify: true, Strict: true})
+			r := run(t, b, f.Records(), replay.Options{Pacing: replay.Fast, Verify: true, Strict: true, Bus: b.bus, Diverged: func(d replay.Divergence) { t.Error(d) }})
+			if r.Diverged != 0 || r.Unmet != 0 || r.Compared < 1000 || r.OutcomeDigest == "" {
+				t.Errorf("seed %d: %+v", seed, r.Comparison)
+			}
 			if !r.OK() || r.Skipped != 0 || r.Failed != 0 || r.Unmatched != 0 || r.Malformed != 0 || r.VerifyFailures != 0 || r.LeftOpen != 0 {
 				r.Ops = nil
 				t.Fatalf("seed %d: %+v", seed, r)

@@ -27,19 +27,17 @@ type Result struct {
 	Late                     Late  // of Realtime
 	waits                    []time.Duration
 
+	// Of a replay in virtual time, or of one that knows the bus.
+	L1Hits        int64  // of Hits, those that L1 had at submission
+	Evicted       int64  // objects that left L1 as memory was needed
+	OutcomeDigest string // of everything that was decided, in order, if it has an order; hexadecimal
+	Comparison           // with what was recorded
+
 	// Of a replay in virtual time.
-	Virtual       bool
-	VirtualTime   time.Duration    // that has passed
-	L1Hits        int64            // of Hits, those that L1 had at submission
-	Evicted       int64            // objects that left L1 as memory was needed
-	L2Written     int64            // bytes
-	L2Read        int64            // bytes
-	OutcomeDigest string           // of everything that was decided, in order; hexadecimal
-	Compared      int64            // recorded values that were compared
-	Diverged      int64            // of these, not equal
-	Divergences   map[string]int64 // the same by what it was about
-	First         *Divergence      // nil: there is none
-	Unmet         int64            // recorded outcomes of calls that were not replayed
+	Virtual     bool
+	VirtualTime time.Duration // that has passed
+	L2Written   int64         // bytes
+	L2Read      int64         // bytes
 
 	// Strict is the first thing that Options.Strict forbids; empty if there is none.
 	Strict string
@@ -72,6 +70,41 @@ func (r *Result) count(name string, took time.Duration, err error) {
 	}
 	op.took = append(op.took, took)
 	r.Replayed++
+}
+
+// add adds the counts of one worker.
+func (r *Result) add(w *Result) {
+	for _, n := range []struct{ to, from *int64 }{
+		{&r.Replayed, &w.Replayed},
+		{&r.Skipped, &w.Skipped},
+		{&r.Failed, &w.Failed},
+		{&r.Own, &w.Own},
+		{&r.Lookups, &w.Lookups},
+		{&r.Requested, &w.Requested},
+		{&r.Hits, &w.Hits},
+		{&r.L1Hits, &w.L1Hits},
+		{&r.Reads, &w.Reads},
+		{&r.Misses, &w.Misses},
+		{&r.Reserved, &w.Reserved},
+		{&r.FailedKeys, &w.FailedKeys},
+		{&r.Aborts, &w.Aborts},
+		{&r.VerifyFailures, &w.VerifyFailures},
+		{&r.LeftOpen, &w.LeftOpen},
+		{&r.Unmatched, &w.Unmatched},
+		{&r.Malformed, &w.Malformed},
+	} {
+		*n.to += *n.from
+	}
+	r.Interrupted = r.Interrupted || w.Interrupted
+	for name, op := range w.Ops {
+		to := r.Ops[name]
+		if to == nil {
+			to = &Op{}
+			r.Ops[name] = to
+		}
+		to.Errors += op.Errors
+		to.took = append(to.took, op.took...)
+	}
 }
 
 // Op is the calls of one name.

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
 	"time"
 
+	"github.com/lmcache-go/lmcache/storage"
 	"github.com/lmcache-go/lmcache/trace"
 )
 
@@ -22,6 +24,22 @@ func CheckHeader(h *trace.Header, name string) error {
 	return nil
 }
 
+// run is one Run.
+type run struct {
+	o        *Options
+	r        *Result
+	crew     *crew
+	verdict  *verdict // nil: none
+	lines    *lines
+	begin    time.Time
+	mono     float64 // largest time so far
+	position int64   // of the next record of the plain format
+	index    int64
+	late     []time.Duration
+
+	mu sync.Mutex // of what workers tell: Options.Line, Result.Strict
+}
+
 // Run replays records in order. When ctx ends it makes no further call and returns
 // what was done until then as interrupted. In any case all leases are given back. An
 // error is about the recording or the options; calls that fail are counted.
@@ -31,42 +49,72 @@ func Run(ctx context.Context, records iter.Seq2[trace.Record, error], o Options)
 	}
 	o = o.withDefaults()
 	r := &Result{Ops: make(map[string]*Op)}
-	run := &run{o: &o, r: r, p: newPlayer(&o, r), begin: time.Now()}
-	err := run.all(ctx, records)
-	r.Duration = time.Since(run.begin)
-	run.p.close(ctx)
-	slices.Sort(run.late)
-	r.Late = Late{Max: rank(run.late, 100), P99: rank(run.late, 99)}
+	u := &run{o: &o, r: r, begin: time.Now()}
+	if o.Bus != nil {
+		var against *comparison
+		if !o.NoCompare {
+			against = newComparison(&r.Comparison)
+			against.diverged, against.compared = o.Diverged, func(n int64, equal bool) { u.lines.compared(n, equal) }
+		}
+		u.verdict = newVerdict(r, against, nil)
+		u.verdict.keep, u.verdict.live = o.Complete != nil, true
+		sub, err := o.Bus.Subscribe(u.verdict)
+		if err != nil {
+			return nil, err
+		}
+		defer sub.Close()
+	}
+	u.lines = newLines(o.Complete, u.verdict != nil && !o.NoCompare)
+	u.crew = newCrew(ctx, u)
+	err := u.all(ctx, records)
+	u.crew.end()
+	r.Duration = time.Since(u.begin)
+	u.finish(context.WithoutCancel(ctx))
 	return r, err
 }
 
-// run is one Run.
-type run struct {
-	o     *Options
-	r     *Result
-	p     *player
-	begin time.Time
-	mono  float64 // largest time so far
-	index int64
-	late  []time.Duration
+// finish gives back what is left and adds up.
+func (u *run) finish(ctx context.Context) {
+	var outcomes []CallOutcome
+	for _, w := range u.crew.workers {
+		w.p.close(ctx)
+		outcomes = append(outcomes, w.p.takeDone()...)
+		u.r.add(w.p.r)
+	}
+	slices.Sort(u.late)
+	u.r.Late = Late{Max: rank(u.late, 100), P99: rank(u.late, 99)}
+	var evicted []Eviction
+	if v := u.verdict; v != nil {
+		u.settle(ctx)
+		evicted = v.takeVictims()
+		if u.crew.single() {
+			u.r.OutcomeDigest = v.digest()
+		}
+		if v.against != nil {
+			u.r.Unmet = v.against.first.without(&v.against.second)
+		}
+	}
+	u.lines.close(outcomes, evicted)
 }
 
 func (u *run) all(ctx context.Context, records iter.Seq2[trace.Record, error]) error {
 	for rec, err := range records {
-		var damage *trace.DamageError
-		switch {
-		case errors.As(err, &damage):
+		if damage, ok := errors.AsType[*trace.DamageError](err); ok {
 			u.r.Malformed++
 			u.o.Logger.Warn(damage.Error())
 			u.strict("%v", damage)
 			continue
-		case err != nil:
+		}
+		if err != nil {
 			return err
 		}
 		if u.mono = max(u.mono, rec.Mono); u.mono > u.o.To {
 			return nil
 		}
 		if u.mono < u.o.From {
+			if !rec.Own() {
+				u.position++
+			}
 			continue
 		}
 		if !u.due(ctx) {
@@ -104,12 +152,14 @@ func (u *run) due(ctx context.Context) bool {
 
 // strict notes what Options.Strict forbids.
 func (u *run) strict(format string, args ...any) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	if u.o.Strict && u.r.Strict == "" {
 		u.r.Strict = fmt.Sprintf(format, args...)
 	}
 }
 
-// record replays one record.
+// record has one record replayed.
 func (u *run) record(ctx context.Context, rec *trace.Record) error {
 	if g, ok, err := rec.Gap(); ok {
 		if err != nil {
@@ -124,61 +174,110 @@ func (u *run) record(ctx context.Context, rec *trace.Record) error {
 		u.r.Malformed++
 		u.o.Logger.Warn(fmt.Sprintf("trace replay: failed to decode outcomes of %s; going on without", rec.Name), "error", err)
 	}
-	u.p.abort(outcomes)
-	if rec.Own() {
-		return u.own(ctx, rec)
+	if u.verdict != nil {
+		u.verdict.recorded(outcomes)
 	}
-	u.index++
+	u.crew.abort(outcomes)
+	j := &job{name: rec.Name, mono: rec.Mono, own: rec.Own(), number: rec.Number()}
 	call, err := rec.Call()
-	if err != nil {
-		u.skip(rec, err)
+	if j.own {
+		if errors.Is(err, trace.ErrUnknownCall) { // a gap, the end, or what a later version adds
+			return nil
+		}
+		if j.err = err; err == nil {
+			j.call = &call
+		}
+		u.crew.take(ctx, j)
 		return nil
 	}
-	unmatched := u.r.Unmatched
-	took, err := u.p.play(ctx, &call)
-	u.r.count(rec.Name, took, err)
-	line := Line{Index: u.index, Name: rec.Name, Latency: took, Failed: err != nil, Mono: rec.Mono, N: call.N}
+	if j.number == storage.NoCall {
+		j.number = u.position
+	}
+	u.position++
+	u.index++
+	j.index = u.index
+	if err != nil {
+		j.err = err
+	} else {
+		j.call = &call
+	}
+	j.line = u.lines.begin(Line{Index: j.index, Name: j.name, Mono: j.mono, N: j.number, Failed: err != nil, Skipped: err != nil, Keys: call.Keys}, call.N != storage.NoCall)
+	u.crew.take(ctx, j)
+	return nil
+}
+
+// make makes the call of a job with the player of a worker.
+func (u *run) make(ctx context.Context, p *player, j *job) {
+	switch {
+	case j.own:
+		u.own(ctx, p, j)
+		return
+	case j.err != nil:
+		p.skip(j.name, j.err)
+		u.strict("record %d (%s) was skipped: %v", j.index, j.name, j.err)
+		u.told(p, j)
+		return
+	}
+	if u.verdict != nil {
+		u.verdict.calling(j.mono)
+	}
+	unmatched := p.r.Unmatched
+	p.calling(j.call, j.mono, j.number)
+	took, err := p.play(ctx, j.call)
+	p.r.count(j.name, took, err)
+	j.line.Latency, j.line.Failed = took, err != nil
 	verdict := "OK"
 	if err != nil {
 		verdict = "FAIL"
-		u.o.Logger.Warn("trace replay: handler for "+rec.Name+" raised", "error", err)
+		u.o.Logger.Warn("trace replay: handler for "+j.name+" raised", "error", err)
 	}
-	if u.r.Unmatched > unmatched {
-		u.strict("an end of a read scope without a beginning at %.3f s", rec.Mono)
+	if p.r.Unmatched > unmatched {
+		u.strict("an end of a read scope without a beginning at %.3f s", j.mono)
 	}
-	u.o.Logger.Info(fmt.Sprintf("[%d/%d] %s %s (%.3fms)", u.index, u.o.Total, verdict, rec.Name, ms(took)))
-	u.tell(line)
-	return nil
+	u.o.Logger.Info(fmt.Sprintf("[%d/%d] %s %s (%.3fms)", j.index, u.o.Total, verdict, j.name, ms(took)))
+	u.settle(ctx)
+	u.told(p, j)
 }
 
-func (u *run) tell(l Line) {
+// told tells of a record.
+func (u *run) told(p *player, j *job) {
 	if u.o.Line != nil {
-		u.o.Line(l)
+		u.mu.Lock()
+		u.o.Line(j.line.Line)
+		u.mu.Unlock()
 	}
+	var evicted []Eviction
+	if u.verdict != nil {
+		evicted = u.verdict.takeVictims()
+	}
+	u.lines.end(j.line, p.takeDone(), evicted)
 }
 
-// skip passes over a record that is not a call that can be made.
-func (u *run) skip(rec *trace.Record, err error) {
-	u.p.skip(rec.Name, err)
-	u.strict("record %d (%s) was skipped: %v", u.index, rec.Name, err)
-	u.tell(Line{Index: u.index, Name: rec.Name, Failed: true, Skipped: true, Mono: rec.Mono, N: rec.Number()})
-}
-
-// own replays a record that only the extended format has.
-func (u *run) own(ctx context.Context, rec *trace.Record) error {
-	call, err := rec.Call()
-	switch {
-	case errors.Is(err, trace.ErrUnknownCall): // a gap, the end, or what a later version adds
-		return nil
-	case err == nil:
-		err = u.p.playOwn(ctx, &call)
+// own makes a call that only the extended format has.
+func (u *run) own(ctx context.Context, p *player, j *job) {
+	err := j.err
+	if err == nil {
+		if u.verdict != nil {
+			u.verdict.calling(j.mono)
+		}
+		p.calling(j.call, j.mono, j.number)
+		err = p.playOwn(ctx, j.call)
 	}
 	if err != nil {
-		u.r.Malformed++
-		u.o.Logger.Warn("trace replay: "+rec.Name+" was not carried out", "error", err)
-		u.strict("%s was not carried out: %v", rec.Name, err)
-		return nil
+		p.r.Malformed++
+		u.o.Logger.Warn("trace replay: "+j.name+" was not carried out", "error", err)
+		u.strict("%s was not carried out: %v", j.name, err)
+		return
 	}
-	u.r.Own++
-	return nil
+	p.r.Own++
+	p.decided(trace.Outcome{})
+	u.settle(ctx)
+}
+
+// settle waits until the victims of a call are known.
+func (u *run) settle(ctx context.Context) {
+	if u.verdict != nil {
+		_ = u.o.Bus.Flush(ctx) // if the context ends, so does the run
+		u.verdict.settle()
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"iter"
 
+	"github.com/lmcache-go/lmcache/storage"
 	"github.com/lmcache-go/lmcache/trace"
 )
 
@@ -16,6 +17,7 @@ type Tape struct {
 	lost    int64
 
 	outcomes bool // some were recorded
+	calls    int64
 }
 
 // entry is one record of a Tape.
@@ -24,7 +26,8 @@ type entry struct {
 	name     string
 	call     *trace.Call // nil: it cannot be made, for the reason of err
 	err      error
-	own      bool // a call that only the extended format has
+	own      bool  // a call that only the extended format has
+	number   int64 // of the call; of a plain recording its position
 	outcomes []trace.Outcome
 }
 
@@ -45,7 +48,13 @@ func ReadTape(records iter.Seq2[trace.Record, error]) (*Tape, error) {
 }
 
 func (t *Tape) add(rec *trace.Record) {
-	e := entry{mono: rec.Mono, name: rec.Name, own: rec.Own()}
+	e := entry{mono: rec.Mono, name: rec.Name, own: rec.Own(), number: rec.Number()}
+	if !e.own {
+		if e.number == storage.NoCall {
+			e.number = t.calls
+		}
+		t.calls++
+	}
 	if n := len(t.entries); n > 0 {
 		e.mono = max(e.mono, t.entries[n-1].mono)
 	}
@@ -70,11 +79,4 @@ func (t *Tape) add(rec *trace.Record) {
 }
 
 // Calls is how many records of the plain format there are.
-func (t *Tape) Calls() (n int64) {
-	for i := range t.entries {
-		if !t.entries[i].own {
-			n++
-		}
-	}
-	return n
-}
+func (t *Tape) Calls() int64 { return t.calls }

@@ -2,7 +2,6 @@ package replay
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/lmcache-go/lmcache/eventbus"
 	"github.com/lmcache-go/lmcache/storage"
+	"github.com/lmcache-go/lmcache/trace"
 )
 
 // VirtualOptions configures a replay in virtual time. Storage is required.
@@ -34,6 +34,9 @@ type VirtualOptions struct {
 	// Line hears of every record that is a call of the plain format, when it is made.
 	Line   func(Line)
 	Logger *slog.Logger // nil: no logs
+
+	// Complete is that of Options.
+	Complete func(Line)
 }
 
 // Virtual replays a tape in virtual time: the same manager, controllers and policies as
@@ -51,14 +54,22 @@ func (t *Tape) Virtual(ctx context.Context, o VirtualOptions) (*Result, error) {
 	if !(o.From >= 0) || !(o.To >= o.From) {
 		return nil, fmt.Errorf("replay: From, To: must be seconds, the second not below the first, got %v and %v", o.From, o.To)
 	}
+	if o.Storage.Bus == nil {
+		o.Storage.Bus = eventbus.New(eventbus.Options{Manual: true})
+	}
 	so := o.Storage
 	so.L1.NoBytes = true
-	if so.Bus == nil {
-		so.Bus = eventbus.New(eventbus.Options{Manual: true})
-	}
 	r := &Result{Ops: make(map[string]*Op), Malformed: t.damaged, Gaps: t.gaps, Lost: t.lost, Virtual: true}
 	u := &virtualRun{t: t, o: &o, r: r, begin: time.Now()}
-	u.verdict = newVerdict(r, o.Diverged, t.outcomes && !o.NoCompare)
+	compares := t.outcomes && !o.NoCompare
+	u.lines = newLines(o.Complete, compares)
+	var against *comparison
+	if compares {
+		against = newComparison(&r.Comparison)
+		against.diverged, against.compared = o.Diverged, u.lines.compared
+	}
+	u.verdict = newVerdict(r, against, func(at time.Time) float64 { return at.Sub(u.start).Seconds() + o.From })
+	u.verdict.keep = o.Complete != nil
 	sub, err := so.Bus.Subscribe(u.verdict)
 	if err != nil {
 		return nil, err
@@ -69,10 +80,9 @@ func (t *Tape) Virtual(ctx context.Context, o VirtualOptions) (*Result, error) {
 		return nil, err
 	}
 	u.m, u.v, u.start = m, v, v.Now()
-	u.verdict.start = u.start
 	u.p = newPlayer(&Options{Manager: m, Logger: o.Logger}, r)
-	u.p.virtual, u.p.verdict = v, u.verdict
-	u.pending = make(map[int64][]*entry)
+	u.p.virtual, u.p.verdict, u.p.collect = v, u.verdict, o.Complete != nil
+	u.pending = make(map[int64][]arrival)
 	u.next(ctx)
 	v.Run()
 	u.p.close(ctx)
@@ -80,8 +90,11 @@ func (t *Tape) Virtual(ctx context.Context, o VirtualOptions) (*Result, error) {
 	u.totals(m.Stats())
 	so.Bus.Drain(v.Now())
 	r.Duration = time.Since(u.begin)
-	r.OutcomeDigest = hex.EncodeToString(u.verdict.sum())
-	r.Unmet = u.verdict.unmet()
+	r.OutcomeDigest = u.verdict.digest()
+	if against != nil {
+		r.Unmet = against.first.without(&against.second)
+	}
+	u.lines.close(u.p.takeDone(), u.verdict.takeVictims())
 	return r, errors.Join(m.Close(ctx), u.err)
 }
 
@@ -98,8 +111,15 @@ type virtualRun struct {
 	start   time.Time // virtual
 	at      int       // entries that have been taken
 	index   int64
-	pending map[int64][]*entry // by owner that waits for a prefetch: its calls
+	pending map[int64][]arrival // by owner that waits for a prefetch: its calls
+	lines   *lines
 	err     error
+}
+
+// arrival is an entry whose time has come.
+type arrival struct {
+	*entry
+	line *heldLine
 }
 
 // next makes the next entry an input at its time. One at a time is in the queue, so
@@ -126,67 +146,79 @@ func (u *virtualRun) next(ctx context.Context) {
 	}
 }
 
-// ownerOf is whose leases an entry uses; ok is false for calls that use none.
-func (e *entry) ownerOf() (n int64, ok bool) {
-	switch e.call.Name {
+// ownerOf is whose leases a call uses; storage.NoCall of calls that use none, and where
+// none was recorded.
+func ownerOf(c *trace.Call) int64 {
+	switch c.Name {
 	case storage.CallReserveWrite, storage.CallSubmitPrefetch:
-		return number(e.call), true
+		return number(c)
 	case storage.CallFinishWrite, storage.CallReadEnter, storage.CallReadExit, storage.CallFinishRead:
-		return e.call.Owner, true
+		return c.Owner
 	}
-	return 0, false
+	return storage.NoCall
 }
 
 // arrive handles an entry whose time has come.
 func (u *virtualRun) arrive(e *entry) {
 	u.verdict.recorded(e.outcomes)
 	u.p.abort(e.outcomes)
-	if e.call == nil {
-		u.skip(e)
-		return
-	}
-	n, ok := e.ownerOf()
-	if !ok {
-		if err := u.p.playOwn(context.Background(), e.call); err != nil { //nolint:forbidigo // nothing waits in virtual time
-			u.r.Malformed++
-			u.o.Logger.Warn("trace replay: "+e.name+" was not carried out", "error", err)
-			return
-		}
-		u.r.Own++
-		return
-	}
-	if queue, waits := u.pending[n]; waits {
-		u.pending[n] = append(queue, e)
-		return
-	}
-	u.play(n, e)
-}
-
-func (u *virtualRun) skip(e *entry) {
 	if e.own {
-		return // outcomes alone
+		u.own(e)
+		return
 	}
 	u.index++
-	u.p.skip(e.name, e.err)
-	u.tell(Line{Index: u.index, Name: e.name, Failed: true, Skipped: true, Mono: e.mono, N: storage.NoCall})
+	a := arrival{e, u.lines.begin(Line{Index: u.index, Name: e.name, Mono: e.mono, N: e.number}, e.call != nil && e.call.N != storage.NoCall)}
+	if e.call == nil {
+		a.line.Failed, a.line.Skipped = true, true
+		u.p.skip(e.name, e.err)
+		u.told(a)
+		return
+	}
+	a.line.Keys = e.call.Keys
+	n := ownerOf(e.call)
+	if queue, waits := u.pending[n]; waits {
+		u.pending[n] = append(queue, a)
+		return
+	}
+	u.play(n, a)
 }
 
-func (u *virtualRun) tell(l Line) {
-	if u.o.Line != nil {
-		u.o.Line(l)
+// own makes a call that only the extended format has.
+func (u *virtualRun) own(e *entry) {
+	if e.call == nil {
+		return // outcomes alone
 	}
+	u.p.calling(e.call, e.mono, e.number)
+	if err := u.p.playOwn(context.Background(), e.call); err != nil { //nolint:forbidigo // nothing waits in virtual time
+		u.r.Malformed++
+		u.o.Logger.Warn("trace replay: "+e.name+" was not carried out", "error", err)
+		return
+	}
+	u.r.Own++
+	u.p.decided(trace.Outcome{})
+}
+
+// told tells of a record.
+func (u *virtualRun) told(a arrival) {
+	if u.o.Line != nil {
+		u.o.Line(a.line.Line)
+	}
+	if u.lines != nil {
+		u.o.Storage.Bus.Drain(u.v.Now()) // so that its victims are known
+	}
+	u.lines.end(a.line, u.p.takeDone(), u.verdict.takeVictims())
 }
 
 // play makes a call of an owner that waits for nothing.
-func (u *virtualRun) play(n int64, e *entry) {
-	u.index++
-	u.verdict.calling(e.call, e.mono)
-	took, err := u.p.play(context.Background(), e.call) //nolint:forbidigo // nothing waits in virtual time
-	u.r.count(e.name, took, err)
+func (u *virtualRun) play(n int64, a arrival) {
+	u.p.calling(a.call, a.mono, a.number)
+	took, err := u.p.play(context.Background(), a.call) //nolint:forbidigo // nothing waits in virtual time
+	u.r.count(a.name, took, err)
 	if err != nil {
-		u.o.Logger.Warn("trace replay: handler for "+e.name+" raised", "error", err)
+		u.o.Logger.Warn("trace replay: handler for "+a.name+" raised", "error", err)
 	}
-	u.tell(Line{Index: u.index, Name: e.name, Latency: took, Failed: err != nil, Mono: e.mono, N: e.call.N})
+	a.line.Latency, a.line.Failed = took, err != nil
+	u.told(a)
 	if left := len(u.p.unresolved); left > 0 {
 		u.pending[n] = nil // from now on its calls wait
 		for _, h := range u.p.unresolved {
@@ -205,8 +237,8 @@ func (u *virtualRun) resolved(n int64) {
 	u.p.arrived(n)
 	queue := u.pending[n]
 	delete(u.pending, n)
-	for i, e := range queue {
-		u.play(n, e)
+	for i, a := range queue {
+		u.play(n, a)
 		if _, waits := u.pending[n]; waits {
 			u.pending[n] = append(u.pending[n], queue[i+1:]...)
 			return

@@ -35,10 +35,14 @@ func (*taping) Name() string { return "taping" }
 func (r *taping) Subscribe(s *eventbus.Subscription) {
 	s.Isolated(1<<16, eventbus.Drop)
 	eventbus.On(s, func(c storage.Call, at time.Time) {
-		r.tape.entries = append(r.tape.entries, entry{
-			mono: at.Sub(r.start).Seconds(), name: trace.Qualname(c.Name), call: &trace.Call{Call: c}, outcomes: r.done,
+		e := entry{
+			mono: at.Sub(r.start).Seconds(), name: trace.Qualname(c.Name), call: &trace.Call{Call: c}, outcomes: r.done, number: c.N,
 			own: c.Name == storage.CallClear || c.Name == storage.CallTouch || c.Name == storage.CallDelete || c.Name == storage.CallQuota,
-		})
+		}
+		if !e.own {
+			r.tape.calls++
+		}
+		r.tape.entries = append(r.tape.entries, e)
 		r.tape.outcomes = true
 		r.done = nil
 	})

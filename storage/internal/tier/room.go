@@ -90,8 +90,7 @@ func (t *Tier) makeRoomLocked(need int64, now time.Time) bool {
 	return t.mu.index.erasing > 0
 }
 
-// evictLocked deletes victims, each with the other ranks of its chunk, as long as wants
-// agrees to what the next ones take.
+// evictLocked deletes victims as long as wants agrees to the next one's size.
 func (t *Tier) evictLocked(need policy.Need, wants func(size int64) bool, now time.Time) {
 	t.expireLocked(now)
 	x := &t.mu.index
@@ -101,16 +100,12 @@ func (t *Tier) evictLocked(need policy.Need, wants func(size int64) bool, now ti
 		if e.pins > 0 || e.erasing {
 			continue
 		}
-		ids, bytes := x.leaving(id)
-		if !wants(bytes) {
+		if !wants(e.size) {
 			break
 		}
-		for _, id := range ids {
-			e := x.at(id)
-			d.keys = append(d.keys, e.key)
-			d.ids = append(d.ids, pinned{id, e.gen})
-			x.erase(id)
-		}
+		d.keys = append(d.keys, e.key)
+		d.ids = append(d.ids, pinned{id, e.gen})
+		x.erase(id)
 	}
 	if len(d.keys) > 0 {
 		t.mu.deletes = append(t.mu.deletes, d)
@@ -159,7 +154,7 @@ func (t *Tier) quotaRoundLocked(id uint32, now time.Time) {
 	t.takeRoundLocked(policy.Need{Bytes: target, BySalt: true, Salt: id}, target, now)
 }
 
-// takeRoundLocked evicts up to so many bytes, at least one chunk.
+// takeRoundLocked evicts up to so many bytes, at least one object.
 func (t *Tier) takeRoundLocked(need policy.Need, left int64, now time.Time) {
 	need.Bytes = left
 	first := true
