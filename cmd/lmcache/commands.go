@@ -57,7 +57,7 @@ func newApp(std *cli.IO) *cli.App {
 // groups are the titles of flags in the order of the help.
 func groups() []kong.Group {
 	var out []kong.Group
-	for _, title := range []string{"Server", "Workload", "Benchmark", "Replay", "Curve", "Cut", "Convert", "View", "Client", "L1 and eviction", "HTTP", "Observability", "Trace Recording", "Output", "General"} {
+	for _, title := range []string{"Server", "Workload", "Benchmark", "Replay", "Compare", "Curve", "Cut", "Convert", "View", "Client", "L1 and eviction", "HTTP", "Observability", "Trace Recording", "Output", "General"} {
 		out = append(out, kong.Group{Key: title, Title: title})
 	}
 	return out
@@ -75,7 +75,7 @@ func notes() cli.CommandNotes {
 		n[name] = foreign
 	}
 	for _, name := range []string{
-		"describe engine", "kvcache prefetch", "query", "trace diff", "trace merge", "trace anonymise",
+		"describe engine", "kvcache prefetch", "query", "trace merge", "trace anonymise",
 		"bench server", "bench gpu",
 		"doctor", "config", "completion",
 	} {

@@ -18,6 +18,7 @@ import (
 type traceCommands struct {
 	Info    traceInfoCommand    `cmd:"" help:"Say what a recording holds."`
 	Replay  traceReplayCommand  `cmd:"" help:"Drive a storage manager from a recording."`
+	Diff    traceDiffCommand    `cmd:"" help:"Compare the outcomes of two replays of a recording."`
 	MRC     traceMRCCommand     `cmd:"" name:"mrc" help:"Compute what L1 of other sizes and with other policies would have found."`
 	Cut     traceCutCommand     `cmd:"" help:"Take the calls of a range of time out of a recording."`
 	Convert traceConvertCommand `cmd:"" help:"Turn request traces into recordings, and back."`

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 
 	"github.com/lmcache-go/lmcache"
+	"github.com/lmcache-go/lmcache/eventbus"
 	"github.com/lmcache-go/lmcache/internal/cli"
 	"github.com/lmcache-go/lmcache/internal/cli/flags"
 	"github.com/lmcache-go/lmcache/observe"
@@ -187,6 +188,9 @@ func (c *traceReplayCommand) replay(
 	if err := obs.openLogs(&c.Observability, std.Stdout); err != nil {
 		return nil, err
 	}
+	if c.Observability.Disable { // nobody else listens; the comparison does
+		obs.bus = eventbus.New(eventbus.Options{Logger: obs.log})
+	}
 	so.Bus, so.Logger = obs.bus, obs.log
 	display := &cli.Output{Quiet: c.Replay.Quiet, NoProgress: c.NoProgress}
 	end := showMemory(display, std, &so.L1)
@@ -205,15 +209,17 @@ func (c *traceReplayCommand) replay(
 	}
 	bar := display.Progress(std, "Replaying", calls)
 	defer bar.Close()
+	done := int64(0)
 	o := replay.Options{
 		Manager: m, Speed: c.Speed, Verify: c.Verify, Seed: c.Seed, From: c.From, To: c.To, Total: calls, Strict: c.Strict, Logger: obs.log,
 		Line: func(l replay.Line) {
 			if c.Verbose && !c.Replay.Quiet {
 				c.line(std.Stdout, &l, calls)
 			}
-			out.line(&l)
-			bar.Set(l.Index)
+			done++
+			bar.Set(done)
 		},
+		Bus: obs.bus, Diverged: out.diverged.one, Complete: out.told(), Workers: c.Workers,
 	}
 	if c.Pacing == "fast" {
 		o.Pacing = replay.Fast
@@ -271,7 +277,10 @@ func (c *traceReplayCommand) watch(ctx context.Context, obs *observability, m *s
 }
 
 // configDigest compares the configuration of a recording with the one here.
-type configDigest struct{ recorded, here string }
+type configDigest struct {
+	recorded, here string
+	chunkTokens    int64 // of the recording; 0: it does not say
+}
 
 func (d configDigest) mismatch() bool { return d.recorded != "" && d.recorded != d.here }
 
@@ -293,7 +302,8 @@ func replayDigest(h *trace.Header, so storage.Options) configDigest {
 		ChunkSize int `json:"chunk_size"`
 	}
 	_ = json.Unmarshal([]byte(h.Config), &recorded) // what is not there is the default
-	return configDigest{h.Digest, trace.Digest(trace.Config(storageConfig(recorded.ChunkSize, so.L1, so.Tiers)))}
+	here := trace.Digest(trace.Config(storageConfig(recorded.ChunkSize, so.L1, so.Tiers)))
+	return configDigest{h.Digest, here, int64(max(recorded.ChunkSize, 0))}
 }
 
 // replayVerdict says how the command ends.

@@ -27,14 +27,18 @@ import (
 type replayFiles struct {
 	dir   string
 	jsonl *os.File // nil: none
+	keys  bool     // lines have them
 	w     *bufio.Writer
+	buf   []byte
 	err   error // first one of a line
+
+	diverged *divergences
 }
 
 // openReplayFiles makes what can be made before the run, so that a run is not in
 // vain.
 func openReplayFiles(f *flags.Replay) (*replayFiles, error) {
-	out := &replayFiles{dir: f.Dir}
+	out := &replayFiles{dir: f.Dir, keys: f.Keys}
 	if !f.NoCSV || f.JSON {
 		if err := os.MkdirAll(f.Dir, 0o755); err != nil { //nolint:gosec // results are for everybody
 			return nil, fmt.Errorf("--output-dir: %w", err)
@@ -47,38 +51,35 @@ func openReplayFiles(f *flags.Replay) (*replayFiles, error) {
 			return nil, fmt.Errorf("--output-dir: %w", err)
 		}
 	}
+	var err error
+	if out.diverged, err = openDivergences(f.DivergenceOut); err != nil {
+		return nil, err
+	}
 	if f.JSONL != "" {
-		var err error
 		if out.jsonl, err = os.Create(f.JSONL); err != nil {
-			return nil, fmt.Errorf("--jsonl-out: %w", err)
+			return nil, errors.Join(fmt.Errorf("--jsonl-out: %w", err), out.diverged.close())
 		}
 		out.w = bufio.NewWriter(out.jsonl)
 	}
 	return out, nil
 }
 
-// replayLine is one record in the JSONL file.
-type replayLine struct {
-	Name    string  `json:"qualname"`
-	Latency float64 `json:"latency_ms"`
-	Failed  bool    `json:"failed"`
-	Mono    float64 `json:"t_mono"`
-	Skipped bool    `json:"skipped"`
-	N       *int64  `json:"n,omitempty"`
+// told is what hears of lines that are complete; nil if nobody reads them.
+func (o *replayFiles) told() func(replay.Line) {
+	if o.w == nil {
+		return nil
+	}
+	return o.line
 }
 
 // line writes one record.
-func (o *replayFiles) line(l *replay.Line) {
-	if o.w == nil || o.err != nil {
+func (o *replayFiles) line(l replay.Line) {
+	if o.err != nil {
 		return
 	}
-	v := replayLine{Name: l.Name, Latency: float64(l.Latency.Nanoseconds()) / 1e6, Failed: l.Failed, Mono: l.Mono, Skipped: l.Skipped}
-	if l.N != storage.NoCall {
-		v.N = &l.N
-	}
-	data, err := json.Marshal(v)
-	if err == nil {
-		_, err = o.w.Write(append(data, '\n'))
+	var err error
+	if o.buf, err = replay.AppendLine(o.buf[:0], &l, o.keys); err == nil {
+		_, err = o.w.Write(append(o.buf, '\n'))
 	}
 	if err != nil {
 		o.err = fmt.Errorf("--jsonl-out: %w", err)
@@ -86,12 +87,12 @@ func (o *replayFiles) line(l *replay.Line) {
 }
 
 func (o *replayFiles) close() error {
+	err := o.diverged.close()
 	if o.jsonl == nil {
-		return nil
+		return err
 	}
-	err := errors.Join(o.w.Flush(), o.jsonl.Close())
-	if err != nil {
-		err = fmt.Errorf("--jsonl-out: %w", err)
+	if e := errors.Join(o.w.Flush(), o.jsonl.Close()); e != nil {
+		err = errors.Join(err, fmt.Errorf("--jsonl-out: %w", e))
 	}
 	return err
 }
@@ -170,9 +171,15 @@ func replayJSON(r *replay.Result, d configDigest) ([]byte, error) {
 	if d.recorded != "" {
 		v["digest"] = map[string]any{"recorded": d.recorded, "run": d.here, "match": !d.mismatch()}
 	}
-	if r.Virtual {
+	if r.OutcomeDigest != "" {
 		v["outcome_digest"] = r.OutcomeDigest
-		v["divergence"] = map[string]any{"compared": r.Compared, "diverged": r.Diverged, "by_kind": r.Divergences, "first": r.First, "unmet": r.Unmet}
+	}
+	if r.Compared > 0 || r.Virtual {
+		diverged := map[string]any{"compared": r.Compared, "diverged": r.Diverged, "by_kind": r.Divergences, "first": r.First, "unmet": r.Unmet}
+		if d.chunkTokens > 0 && r.Compared > 0 {
+			diverged["hit_tokens_recorded"], diverged["hit_tokens_replayed"] = r.RecordedChunks*d.chunkTokens, r.ReplayedChunks*d.chunkTokens
+		}
+		v["divergence"] = diverged
 	}
 	if r.Gaps > 0 {
 		v["gaps"] = map[string]any{"count": r.Gaps, "lost_calls": r.Lost}
@@ -197,18 +204,29 @@ func virtualSection(t *cli.Report, r *replay.Result) {
 	}
 	t.Line("evicted", "Evicted keys", r.Evicted)
 	t.LineText("outcome_digest", "Outcome digest", r.OutcomeDigest[:16], r.OutcomeDigest)
+}
+
+// divergenceSection is how far the outcomes are the recorded ones.
+func divergenceSection(t *cli.Report, r *replay.Result, d configDigest) {
 	if r.Compared == 0 {
 		return
 	}
 	t.Section("divergence", "Divergence")
-	t.Line("compared", "Outcomes compared", r.Compared)
-	t.Line("diverged", "Not as recorded", r.Diverged)
-	kinds := slices.Sorted(maps.Keys(r.Divergences))
-	for _, kind := range kinds {
-		t.Line("diverged_"+kind, "  "+strings.ReplaceAll(kind, "_", " "), r.Divergences[kind])
+	comparisonLines(t, &r.Comparison, "Outcomes compared", "Not as recorded")
+	if d.chunkTokens > 0 && r.RecordedChunks+r.ReplayedChunks > 0 {
+		t.Line("hit_tokens_recorded", "Prefix-hit tokens recorded", r.RecordedChunks*d.chunkTokens)
+		t.Line("hit_tokens_replayed", "Prefix-hit tokens replayed", r.ReplayedChunks*d.chunkTokens)
 	}
 	if r.First != nil {
 		t.LineText("first", "First", r.First.String(), r.First)
+	}
+}
+
+func comparisonLines(t *cli.Report, c *replay.Comparison, compared, diverged string) {
+	t.Line("compared", compared, c.Compared)
+	t.Line("diverged", diverged, c.Diverged)
+	for _, kind := range slices.Sorted(maps.Keys(c.Divergences)) {
+		t.Line("diverged_"+kind, "  "+strings.ReplaceAll(kind, "_", " "), c.Divergences[kind])
 	}
 }
 
@@ -256,6 +274,7 @@ func replayReport(r *replay.Result, d configDigest) *cli.Report {
 		}
 	}
 	virtualSection(t, r)
+	divergenceSection(t, r, d)
 	extra := []struct {
 		key, label string
 		n          int64

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -178,7 +179,8 @@ func checkReplayFiles(t *testing.T, dir, jsonl string) {
 		t.Fatal(err)
 	}
 	all := strings.Split(strings.TrimSpace(string(lines)), "\n")
-	if want := `{"qualname":"` + storage.NamePrefix + `submit_prefetch_task","latency_ms":`; len(all) != 190 || !strings.HasPrefix(all[0], want) || !strings.Contains(all[0], `,"failed":false,"t_mono":`) {
+	form := regexp.MustCompile(`^\{"qualname":"` + regexp.QuoteMeta(storage.NamePrefix) + `submit_prefetch_task","latency_ms":[0-9.]+,"failed":false,"t_mono":[0-9.]+,"skipped":false,"n":0,"o":\[\{"n":0,"d":0,"l1":0\},\{"n":0,"d":\d+,"hits":0,"l2":0,"wait":\d+\}\]\}$`)
+	if len(all) != 190 || !form.MatchString(all[0]) {
 		t.Errorf("%d lines, the first is %s", len(all), all[0])
 	}
 }
@@ -239,7 +241,8 @@ func TestREQ_T30_OutputsAreTriedFirst(t *testing.T) {
 		{"--speed 2", cli.ExitUsage, "lmcache: error: --speed: has no effect with --pacing fast\n"},
 		{"--verify --fill zero", cli.ExitUsage, "lmcache: error: --verify: needs --fill key, got zero\n"},
 		{"--from 3 --to 2", cli.ExitUsage, "lmcache: error: --to: must not be less than --from, got 2 and 3\n"},
-		{"--workers 4", cli.ExitUsage, "lmcache: error: --workers is not available in this version yet\n"},
+		{"--workers 0", cli.ExitUsage, "lmcache: error: --workers: must be between 1 and 1024, got 0\n"},
+		{"--jsonl-keys", cli.ExitUsage, "lmcache: error: --jsonl-keys: has no effect without --jsonl-out\n"},
 		{"--sweep l1-size-gb=1,2", cli.ExitUsage, "lmcache: error: --sweep: needs --pacing virtual, got fast\n"},
 		{"--mrc 1", cli.ExitUsage, "lmcache: error: --mrc is not available in this version yet\n"},
 	} {

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -105,23 +102,18 @@ func (c *traceReplayCommand) virtual(
 	if err != nil {
 		return nil, err
 	}
-	told, err := openDivergences(c.DivergenceOut)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, told.close()) }()
 	bar := display.Progress(std, "Replaying", tape.Calls())
 	defer bar.Close()
 	so.Logger = slog.New(slog.DiscardHandler) // of another time
 	r, err := tape.Virtual(ctx, replay.VirtualOptions{
-		Storage: so, Models: c.models, Seed: c.Seed, From: c.From, To: c.To, Diverged: told.one, Logger: log,
+		Storage: so, Models: c.models, Seed: c.Seed, From: c.From, To: c.To, Diverged: out.diverged.one, Logger: log,
 		Line: func(l replay.Line) {
 			if c.Verbose && !c.Replay.Quiet {
 				c.line(std.Stdout, &l, calls)
 			}
-			out.line(&l)
 			bar.Set(l.Index)
 		},
+		Complete: out.told(),
 	})
 	if err != nil {
 		return nil, err
@@ -148,43 +140,4 @@ func readTape(std *cli.IO, display *cli.Output, f *trace.File, calls int64) (*re
 			}
 		}
 	})
-}
-
-// divergences is the file of divergences.
-type divergences struct {
-	f   *os.File // nil: none
-	w   *bufio.Writer
-	err error
-}
-
-func openDivergences(path string) (*divergences, error) {
-	if path == "" {
-		return &divergences{}, nil
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return nil, fmt.Errorf("--divergence-out: %w", err)
-	}
-	return &divergences{f: f, w: bufio.NewWriter(f)}, nil
-}
-
-func (d *divergences) one(x replay.Divergence) {
-	if d.w == nil || d.err != nil {
-		return
-	}
-	line, err := json.Marshal(x)
-	if err == nil {
-		_, err = d.w.Write(append(line, '\n'))
-	}
-	d.err = err
-}
-
-func (d *divergences) close() error {
-	if d.f == nil {
-		return nil
-	}
-	if err := errors.Join(d.err, d.w.Flush(), d.f.Close()); err != nil {
-		return fmt.Errorf("--divergence-out: %w", err)
-	}
-	return nil
 }

@@ -39,7 +39,7 @@ type Store struct {
 	publishing atomic.Int32           // how a file gets its name
 	refusal    atomic.Pointer[string] // why direct I/O was not used, the last time
 
-	told struct{ refused, name atomic.Bool } // each is logged once; no call waits for the log of another one
+	once struct{ refused, name sync.Once } // each is logged once
 }
 
 // counts are for Describe.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
@@ -34,7 +35,7 @@ type Serde struct {
 
 	objects, in, out atomic.Int64
 	log              atomic.Pointer[slog.Logger]
-	noted            atomic.Bool
+	noted            sync.Once
 }
 
 // New returns a serde.
@@ -183,14 +184,13 @@ func (s *Serde) count(in, out int) {
 	if n < noteAfter {
 		return
 	}
-	if s.noted.Swap(true) {
-		return // nobody waits for the log of another one
-	}
-	saved := 1 - float64(totalOut)/float64(totalIn)
-	if saved < noteSaving {
-		s.log.Load().Warn(fmt.Sprintf("zstd saves %.1f %% of the bytes of the first %d objects; it costs more than it gives, leave the serde out", saved*100, n),
-			"bytes_in", totalIn, "bytes_out", totalOut)
-	}
+	s.noted.Do(func() {
+		saved := 1 - float64(totalOut)/float64(totalIn)
+		if saved < noteSaving {
+			s.log.Load().Warn(fmt.Sprintf("zstd saves %.1f %% of the bytes of the first %d objects; it costs more than it gives, leave the serde out", saved*100, n),
+				"bytes_in", totalIn, "bytes_out", totalOut)
+		}
+	})
 }
 
 // Kind is the type zstd of a configuration.

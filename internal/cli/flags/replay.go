@@ -12,6 +12,7 @@ type Replay struct {
 	Files      []string `arg:"" name:"file" help:"Recording, or the files of one in any order"`
 	Pacing     string   `name:"pacing" group:"Replay" default:"realtime" choices:"realtime,fast,virtual" help:"When calls are made: at the recorded times, one after the other, or in virtual time, which needs no memory and gives equal results on every run"`
 	Speed      float64  `name:"speed" group:"Replay" default:"1" above:"0" help:"Divides the recorded times of --pacing realtime"`
+	Workers    int      `name:"workers" group:"Replay" default:"1" min:"1" max:"1024" help:"Calls of --pacing fast at a time; those that share a key, an owner or a request keep their order"`
 	Fill       string   `name:"fill" group:"Replay" default:"zero" choices:"zero,key" help:"Bytes of stored objects: zero, or derived from the key"`
 	Verify     bool     `name:"verify" group:"Replay" help:"Check the bytes of every read; implies --fill key"`
 	Seed       uint64   `name:"seed" group:"Replay" default:"1" help:"Seed of the bytes of --fill key, and of all randomness of --pacing virtual"`
@@ -21,13 +22,14 @@ type Replay struct {
 	SameConfig bool     `name:"require-digest" group:"Replay" help:"Refuse a recording that was made under another configuration"`
 
 	L2Models         []string `name:"l2-model" group:"Replay" placeholder:"NAME=LATENCY:BANDWIDTH" help:"How long calls on adapters of this type take in virtual time, such as fs=200us:5GB/s; types have figures of their own"`
-	DivergenceOut    string   `name:"divergence-out" group:"Replay" placeholder:"PATH" help:"File that gets a JSON line for each outcome that is not the recorded one, with --pacing virtual"`
+	DivergenceOut    string   `name:"divergence-out" group:"Replay" placeholder:"PATH" help:"File that gets a JSON line for each outcome that is not the recorded one"`
 	FailOnDivergence bool     `name:"fail-on-divergence" group:"Replay" help:"Such an outcome is an error"`
 	Sweep            []string `name:"sweep" group:"Replay" sep:"none" placeholder:"FLAG=V1,V2,…" help:"Replay once per value in virtual time, and for each combination if there are several of these; writes trace_replay_sweep.csv"`
 	Parallel         int      `name:"parallel" group:"Replay" default:"0" min:"0" max:"1024" help:"Configurations of --sweep at a time; 0: one per processor"`
 
 	Verbose    bool   `name:"verbose" group:"Output" help:"Print a line for each record"`
 	JSONL      string `name:"jsonl-out" group:"Output" placeholder:"PATH" help:"File that gets a JSON line for each record"`
+	Keys       bool   `name:"jsonl-keys" group:"Output" help:"Lines of --jsonl-out also have the keys of the call and what left L1, which trace diff then names"`
 	Dir        string `name:"output-dir" group:"Output" placeholder:"DIR" default:"." help:"Directory of the files that are written; it is made before the run"`
 	NoCSV      bool   `name:"no-csv" group:"Output" help:"Write no trace_replay_ops.csv"`
 	JSON       bool   `name:"json" group:"Output" help:"Write trace_replay_summary.json"`
@@ -35,7 +37,6 @@ type Replay struct {
 	NoProgress bool   `name:"no-progress" group:"Output" help:"Show no progress on stderr"`
 
 	// What a later version brings, and what has no meaning here.
-	Workers     string `name:"workers" treat:"later" upstream:"1" numeric:""`
 	MRC         string `name:"mrc" treat:"later"`
 	HTML        string `name:"html" treat:"later"`
 	TraceLevel  string `name:"trace-level" treat:"ignored" why:"a replay is not recorded"`
@@ -59,7 +60,13 @@ func (r *Replay) Check(p *cli.Problems) {
 	if len(r.Sweep) == 0 && p.IsSet("parallel") {
 		p.Flag("parallel", "has no effect without --sweep")
 	}
-	for _, name := range []string{"jsonl-out", "divergence-out", "fail-on-divergence", "json", "verbose"} {
+	if r.Pacing != "fast" && r.Workers > 1 {
+		p.Flag("workers", "takes effect with --pacing fast only")
+	}
+	if r.Keys && r.JSONL == "" {
+		p.Flag("jsonl-keys", "has no effect without --jsonl-out")
+	}
+	for _, name := range []string{"jsonl-out", "jsonl-keys", "divergence-out", "fail-on-divergence", "json", "verbose"} {
 		if len(r.Sweep) > 0 && p.IsSet(name) {
 			p.Flag(name, "has no effect with --sweep, which compares configurations with each other")
 		}
@@ -70,12 +77,8 @@ func (r *Replay) Check(p *cli.Problems) {
 				p.Flag(name, "has no effect with --pacing virtual, which has no bytes")
 			}
 		}
-	} else {
-		for _, name := range []string{"l2-model", "divergence-out", "fail-on-divergence"} {
-			if p.IsSet(name) {
-				p.Flag(name, "takes effect with --pacing virtual only")
-			}
-		}
+	} else if p.IsSet("l2-model") {
+		p.Flag("l2-model", "takes effect with --pacing virtual only")
 	}
 	if r.Verify && p.IsSet("fill") && r.Fill == "zero" {
 		p.Flag("verify", "needs --fill key, got zero")
