@@ -85,7 +85,7 @@ type Entry struct {
 type ListQuery struct {
 	Model    string // only this model; empty: all of them
 	PageSize int    // entries wanted, at least 1; a store may give fewer
-	Cursor   string // Next of the page before; empty: the first page
+	Cursor   string // Next of the page before; empty: the first page. Another text is ErrCursor, or any place
 }
 
 // Page is a part of a listing. Objects that come and go meanwhile may be in it or not.

@@ -19,6 +19,7 @@ var (
 	ErrLayout    = errors.New("object of another layout")
 	ErrSerde     = errors.New("conversion failed")
 	ErrClosed    = errors.New("adapter is closed")
+	ErrCursor    = errors.New("not a place in this listing") // of a Lister: the caller's mistake
 )
 
 // ErrConnection marks causes that say that the store cannot be reached at all:

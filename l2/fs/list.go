@@ -67,7 +67,7 @@ func (s *Store) cursor(text string) (folder int, name string, err error) {
 	sub, name, ok := strings.Cut(text, "/")
 	n, err := strconv.ParseUint(sub, 16, 8)
 	if !ok || err != nil || len(sub) != 2 {
-		return 0, "", fmt.Errorf("l2/fs: list: cursor %q is not one of this store", text)
+		return 0, "", fmt.Errorf("l2/fs: list: cursor %q: %w", text, l2.ErrCursor)
 	}
 	return int(n), name, nil
 }

@@ -183,7 +183,7 @@ func (a *Adapter) List(ctx context.Context, q l2.ListQuery) (l2.Page, error) {
 	if q.Cursor != "" {
 		n, err := strconv.ParseUint(q.Cursor, 10, 64)
 		if err != nil {
-			return l2.Page{}, fmt.Errorf("mem: %w: cursor %q", l2.ErrIO, q.Cursor)
+			return l2.Page{}, fmt.Errorf("mem: list: cursor %q: %w", q.Cursor, l2.ErrCursor)
 		}
 		seq = n
 	}

@@ -47,7 +47,7 @@ func parseCursor(s string) (c cursor, err error) {
 	if s == "" {
 		return c, nil
 	}
-	bad := fmt.Errorf("resp: %w: cursor %q", l2.ErrIO, s)
+	bad := fmt.Errorf("resp: list: cursor %q: %w", s, l2.ErrCursor)
 	parts := strings.Split(s, ".")
 	if len(parts) != 3 {
 		return c, bad

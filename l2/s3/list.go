@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"strings"
 
@@ -19,6 +20,11 @@ func (a *Adapter) List(ctx context.Context, q l2.ListQuery) (l2.Page, error) {
 		return l2.Page{}, err
 	}
 	defer a.gate.Leave()
+	if q.Cursor != "" {
+		if _, err := a.o.Format.ParseRemoteName(q.Cursor); err != nil {
+			return l2.Page{}, fmt.Errorf("s3: list: cursor %q: %w", q.Cursor, l2.ErrCursor)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, a.o.RequestTimeout)
 	defer cancel() // ends the listing
 	size := min(max(q.PageSize, 1), maxPage)

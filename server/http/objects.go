@@ -3,6 +3,7 @@ package httpserver
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -46,7 +47,11 @@ func (s *Server) listObjects(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	page, err := s.o.Cache.ListL2(r.Context(), index, q)
-	if err != nil {
+	switch {
+	case errors.Is(err, l2.ErrCursor):
+		answer(w, r, http.StatusBadRequest, detail{"page_token: must be the next_page_token of an answer about this adapter"})
+		return
+	case err != nil:
 		answer(w, r, http.StatusServiceUnavailable, detail{err.Error()})
 		return
 	}
@@ -100,15 +105,9 @@ func (s *Server) deleteObjects(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	list := f.list("keys", maxKeys)
 	tier, force := f.choice("tier", "l2", "l1", "l2", "all"), f.flag("force", false)
-	name := f.optional("adapter")
-	if !f.ok(w, r) {
-		return
-	}
-	keys, err := keysOf(list)
-	if err != nil {
-		answer(w, r, http.StatusBadRequest, detail{err.Error()})
+	keys, name, ok := readKeys(w, r, f)
+	if !ok {
 		return
 	}
 	tiers := s.o.Engine.Stats().Storage.Tiers
@@ -118,6 +117,7 @@ func (s *Server) deleteObjects(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := deleted{OK: true}
+	var err error
 	if tier != "l2" {
 		err = s.deleteL1(r.Context(), keys, force, &out)
 	}
@@ -162,6 +162,22 @@ func (s *Server) deleteL2(ctx context.Context, keys []kv.Key, index int, out *de
 	return err
 }
 
+// readKeys reads the keys of a body, and the adapter that they are in. If something is
+// wrong with the body, the request has been answered.
+func readKeys(w http.ResponseWriter, r *http.Request, f *form) (keys []kv.Key, adapter string, ok bool) {
+	list := f.list("keys", maxKeys)
+	adapter = f.optional("adapter")
+	if !f.ok(w, r) {
+		return nil, "", false
+	}
+	keys, err := keysOf(list)
+	if err != nil {
+		answer(w, r, http.StatusBadRequest, detail{err.Error()})
+		return nil, "", false
+	}
+	return keys, adapter, true
+}
+
 // keysOf reads key objects; the error names the first that is none.
 func keysOf(list []json.RawMessage) ([]kv.Key, error) {
 	keys := make([]kv.Key, len(list))
@@ -182,14 +198,8 @@ func (s *Server) evictKeys(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	list := f.list("keys", maxKeys)
-	name := f.optional("adapter")
-	if !f.ok(w, r) {
-		return
-	}
-	keys, err := keysOf(list)
-	if err != nil {
-		answer(w, r, http.StatusBadRequest, detail{err.Error()})
+	keys, name, ok := readKeys(w, r, f)
+	if !ok {
 		return
 	}
 	tiers := s.o.Engine.Stats().Storage.Tiers

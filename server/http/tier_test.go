@@ -135,7 +135,7 @@ func TestREQ_W39_Tiers(t *testing.T) {
 		"adapter=s3":                        `404 {"detail":"there is no L2 adapter \"s3\""}`,
 		"adapter=fs%231":                    `404 {"detail":"there is no L2 adapter \"fs#1\""}`,
 		"adapter=mem%23x":                   `404 {"detail":"there is no L2 adapter \"mem#x\""}`,
-		"page_token=..%2F..%2Fetc%2Fpasswd": `503 {"detail":"storage: tier fs: list: l2/fs: list: cursor \"../../etc/passwd\" is not one of this store"}`,
+		"page_token=..%2F..%2Fetc%2Fpasswd": `400 {"detail":"page_token: must be the next_page_token of an answer about this adapter"}`,
 	} {
 		res, body := send(t, s, "GET", "/cache/objects?"+query, "", nil)
 		if got := res.Status[:3] + " " + body; got != want {
