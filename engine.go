@@ -64,6 +64,8 @@ type Engine struct {
 	hits   hitRate
 	keys   keyLists
 
+	warmings warmings
+
 	lookups sync.RWMutex   // held for reading by those that run, and by Attach
 	rounds  sync.WaitGroup // lookups that go on by themselves
 	gone    chan struct{}  // Close is done
@@ -260,6 +262,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	// lease; an Attach that has begun unpins what it has pinned.
 	e.lookups.Lock()
 	e.lookups.Unlock() //nolint:staticcheck // it waits for them
+	e.warmings.close()
 	err := e.sm.Close(ctx)
 	errs = append(errs, err)
 	e.rounds.Wait() // the storage has resolved what they wait for

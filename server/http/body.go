@@ -101,6 +101,15 @@ func (f *form) raw(name string, null bool) (value json.RawMessage, given bool) {
 // optional is a text that may be null or absent.
 func (f *form) optional(name string) string { return f.text(name, "", true) }
 
+// required is a text that must be there.
+func (f *form) required(name string) string {
+	if _, given := f.raw(name, false); !given {
+		f.refuse("missing", name, "is required")
+		return ""
+	}
+	return f.text(name, "", false)
+}
+
 // choice is one of several texts.
 func (f *form) choice(name, def string, of ...string) string {
 	n := len(f.bad)
@@ -146,15 +155,22 @@ func (f *form) count(name string, def, least, most int) int {
 		return def
 	}
 	v, err := strconv.Atoi(f.query.Get(name))
-	switch {
-	case err != nil:
+	if err != nil {
 		f.refuse("int_parsing", name, "must be a whole number")
+		return def
+	}
+	f.within(name, v, least, most)
+	return v
+}
+
+// within refuses a number that is too small or too large.
+func (f *form) within(name string, v, least, most int) {
+	switch {
 	case v < least:
 		f.refuse("greater_than_equal", name, fmt.Sprintf("must be at least %d", least))
 	case v > most:
 		f.refuse("less_than_equal", name, fmt.Sprintf("must be at most %d", most))
 	}
-	return v
 }
 
 // list is a list that must be there.

@@ -72,6 +72,7 @@ type fakeCache struct {
 	quotas []storage.Quota
 	page   l2.Page
 	tiers  []storage.TierResult
+	warm   lmcache.WarmStatus
 }
 
 func (c *fakeCache) ask(format string, args ...any) {
@@ -106,6 +107,18 @@ func (c *fakeCache) ListL2(_ context.Context, tier int, q l2.ListQuery) (l2.Page
 func (c *fakeCache) DeleteL2(_ context.Context, keys []kv.Key, tier int) ([]storage.TierResult, error) {
 	c.ask("delete l2 %v %d", keys, tier)
 	return c.tiers, c.err
+}
+
+func (c *fakeCache) Warm(_ context.Context, r lmcache.WarmRequest) (lmcache.WarmStatus, error) {
+	c.ask("warm %+v", r)
+	return c.warm, c.err
+}
+
+func (c *fakeCache) Warming(id string) (lmcache.WarmStatus, bool) { return c.warm, id == c.warm.ID }
+
+func (c *fakeCache) CancelWarming(id string) bool {
+	c.ask("cancel %q", id)
+	return id == c.warm.ID
 }
 
 func (c *fakeCache) Quotas() []storage.Quota { return c.quotas }
@@ -195,6 +208,20 @@ func TestREQ_W39_CacheRoutes(t *testing.T) {
 		{name: "delete too much", method: "DELETE", path: "/cache/objects", body: `{"keys":[` + strings.Repeat("0,", 10_000) + `0]}`, status: 422, answer: badRequest(`"body","keys"`, "too_long", "must have at most 10000 elements, got 10001")},
 		{name: "evict, the old way", method: "POST", path: "/l2/keys:evict", body: `{"keys":[` + goodKey + `]}`, status: 503, answer: `{"detail":"no L2 adapter is configured"}`},
 		{name: "evict a bad key, the old way", method: "POST", path: "/l2/keys:evict", body: `{"keys":[{}]}`, status: 400, answer: `{"detail":"keys[0]: kv: key object: chunk_hash_hex is missing; kv: key object: model_name is missing; kv: key object: kv_rank is missing"}`},
+		{name: "prefetch", method: "POST", path: "/cache/prefetches", body: `{"model_name":"m","world_size":2,"token_ids":[1,2,3],"cache_salt":"t"}`, cache: fakeCache{warm: lmcache.WarmStatus{ID: "w1", Chunks: 3}}, status: 202, answer: `{"request_id":"w1","chunks":3,"status":"submitted"}`, asked: "warm {Model:m WorldSize:2 Salt:t Tokens:[1 2 3]}"},
+		{name: "prefetch nothing", method: "POST", path: "/cache/prefetches", body: `{"model_name":"m","world_size":1,"token_ids":[],"source_tier":"l2","target_tier":"l1"}`, cache: fakeCache{warm: lmcache.WarmStatus{Done: true}}, status: 202, answer: `{"chunks":0,"status":"noop"}`, asked: "warm {Model:m WorldSize:1 Salt: Tokens:[]}"},
+		{name: "prefetch the other way", method: "POST", path: "/cache/prefetches", body: `{"model_name":"m","world_size":1,"token_ids":[],"source_tier":"l1","target_tier":"l2"}`, status: 400, answer: `{"detail":"from l1 to l2 nothing can be prefetched, only from l2 to l1"}`},
+		{name: "prefetch of a bad salt", method: "POST", path: "/cache/prefetches", body: `{"model_name":"m","world_size":1,"token_ids":[],"cache_salt":"a/b"}`, status: 400, answer: `{"detail":"kv: cache_salt contains \"/\", which is not allowed"}`},
+		{name: "prefetch without layout", method: "POST", path: "/cache/prefetches", body: `{"model_name":"m","world_size":1,"token_ids":[]}`, cache: fakeCache{err: lmcache.ErrNoLayout}, status: 503, answer: `{"detail":"lmcache: no worker of this model and world size is attached"}`, asked: "warm {Model:m WorldSize:1 Salt: Tokens:[]}"},
+		{name: "prefetch from no tier", method: "POST", path: "/cache/prefetches", body: `{"model_name":"m","world_size":1,"token_ids":[]}`, cache: fakeCache{err: storage.ErrNoTiers}, status: 503, answer: `{"detail":"no L2 adapter is configured"}`, asked: "warm {Model:m WorldSize:1 Salt: Tokens:[]}"},
+		{name: "prefetch what is missing", method: "POST", path: "/cache/prefetches", body: `{}`, status: 422, answer: `{"detail":[{"type":"missing","loc":["body","model_name"],"msg":"is required"},{"type":"missing","loc":["body","world_size"],"msg":"is required"},{"type":"missing","loc":["body","token_ids"],"msg":"is required"}]}`},
+		{name: "prefetch with mistakes", method: "POST", path: "/cache/prefetches", body: `{"model_name":1,"world_size":0,"token_ids":[-1],"cache_salt":null,"source_tier":"l9"}`, status: 422, answer: `{"detail":[{"type":"string_type","loc":["body","model_name"],"msg":"must be a string"},{"type":"greater_than_equal","loc":["body","world_size"],"msg":"must be at least 1"},{"type":"greater_than_equal","loc":["body","token_ids"],"msg":"must be a list of whole numbers from 0 to 2147483647"},{"type":"string_type","loc":["body","cache_salt"],"msg":"must be a string"},{"type":"literal_error","loc":["body","source_tier"],"msg":"must be one of: l1, l2"}]}`},
+		{name: "prefetch numbers that are none", method: "POST", path: "/cache/prefetches", body: `{"model_name":"m","world_size":null,"token_ids":[2147483648]}`, status: 422, answer: `{"detail":[{"type":"int_type","loc":["body","world_size"],"msg":"must be a whole number"},{"type":"list_type","loc":["body","token_ids"],"msg":"must be a list of whole numbers from 0 to 2147483647"}]}`},
+		{name: "a prefetch that runs", method: "GET", path: "/cache/prefetches/w1", cache: fakeCache{warm: lmcache.WarmStatus{ID: "w1", Chunks: 3, Total: 6}}, status: 200, answer: `{"request_id":"w1","status":"pending"}`},
+		{name: "a prefetch that is done", method: "GET", path: "/cache/prefetches/w1", cache: fakeCache{warm: lmcache.WarmStatus{ID: "w1", Chunks: 3, Total: 6, Done: true, Found: 4}}, status: 200, answer: `{"request_id":"w1","status":"completed","found_keys":4,"total_keys":6}`},
+		{name: "a prefetch of nobody", method: "GET", path: "/cache/prefetches/w2", status: 404, answer: `{"detail":"there is no prefetch of that request_id, or its result is no longer kept"}`},
+		{name: "cancel", method: "DELETE", path: "/cache/prefetches/w1", cache: fakeCache{warm: lmcache.WarmStatus{ID: "w1"}}, status: 200, answer: `{"request_id":"w1","status":"cancelled"}`, asked: `cancel "w1"`},
+		{name: "cancel nothing", method: "DELETE", path: "/cache/prefetches/w2", status: 404, answer: `{"detail":"there is no prefetch of that request_id, or its result is no longer kept"}`, asked: `cancel "w2"`},
 		{name: "adapters", method: "GET", path: "/config/adapters", status: 200, answer: `{"adapters":[]}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -289,7 +316,7 @@ func TestHostileBodies(t *testing.T) {
 		"[]", `"l1"`, "1", "null x", "{", `{"tier"`, `{"tier":"l1",}`, "{'tier':'l1'}", "\xff\xfe", "\x00", "<x/>", `{"tier":` + deep, deep, "tier=l1",
 		`{"keys":[` + deep, `{"keys":{"0":1}}`, `{"keys":[{"chunk_hash_hex":` + deep + `]}`,
 	} {
-		for _, route := range []string{"POST /cache/clear", "DELETE /cache/objects", "POST /l2/keys:evict", "PUT /quota/u1"} {
+		for _, route := range []string{"POST /cache/clear", "DELETE /cache/objects", "POST /l2/keys:evict", "PUT /quota/u1", "POST /cache/prefetches"} {
 			method, path, _ := strings.Cut(route, " ")
 			want := http.StatusUnprocessableEntity
 			if path == "/quota/u1" {
@@ -319,7 +346,7 @@ func FuzzBody(f *testing.F) {
 	s.guard.bound = loopback
 	h := s.handler()
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for _, route := range []string{"POST /cache/clear", "DELETE /cache/objects", "PUT /quota/u1", "POST /l2/keys:evict"} {
+		for _, route := range []string{"POST /cache/clear", "DELETE /cache/objects", "PUT /quota/u1", "POST /l2/keys:evict", "POST /cache/prefetches"} {
 			method, path, _ := strings.Cut(route, " ")
 			r, w := recorded(method, path, body)
 			h.ServeHTTP(w, r)

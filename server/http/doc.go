@@ -22,6 +22,9 @@
 // | POST /cache/clear      | empties L1; {"force":true} also of what is in use      |
 // | GET /cache/objects     | a page of what an outer tier holds                     |
 // | DELETE /cache/objects  | removes objects by key, from outer tiers, L1 or both   |
+// | POST /cache/prefetches | loads a prompt from outer tiers into L1 ahead of time  |
+// | GET, DELETE            | how far that is; gives it up                           |
+// | /cache/prefetches/{id} |                                                        |
 // | GET /quota             | limits and usage by tenant                             |
 // | GET, PUT, DELETE       | limit of one tenant; _default is the empty salt        |
 // | /quota/{salt}          |                                                        |

@@ -33,6 +33,9 @@ type Cache interface {
 	Quotas() []storage.Quota
 	ListL2(ctx context.Context, tier int, q l2.ListQuery) (l2.Page, error)
 	DeleteL2(ctx context.Context, keys []kv.Key, tier int) ([]storage.TierResult, error)
+	Warm(ctx context.Context, r lmcache.WarmRequest) (lmcache.WarmStatus, error)
+	Warming(id string) (lmcache.WarmStatus, bool)
+	CancelWarming(id string) bool
 }
 
 // Options configures a Server. Engine is required.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -181,6 +182,39 @@ func TestREQ_W39_Tiers(t *testing.T) {
 		if res, body := send(t, s, method, path, `{"keys":[]}`, nil); res.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("%s of a closed engine: %d %s", c, res.StatusCode, body)
 		}
+	}
+}
+
+// A prompt that L1 has lost is loaded ahead of time, and its copy is in L1 then.
+func TestREQ_W39_Prefetches(t *testing.T) {
+	e := tiered(t, t.TempDir(), "t1", 5)
+	s := open(t, Options{Engine: e, Cache: e})
+	if _, err := e.Clear(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	var tokens strings.Builder
+	for i := range 5*16 + 3 {
+		fmt.Fprintf(&tokens, "%d,", i)
+	}
+	body := `{"model_name":"m","world_size":1,"cache_salt":"t1","token_ids":[` + strings.TrimSuffix(tokens.String(), ",") + `]}`
+	res, text := send(t, s, "POST", "/cache/prefetches", body, nil)
+	var job struct {
+		ID     string `json:"request_id"`
+		Chunks int
+		Status string
+		Found  int `json:"found_keys"`
+		Total  int `json:"total_keys"`
+	}
+	if err := json.Unmarshal([]byte(text), &job); err != nil || res.StatusCode != http.StatusAccepted || job.Chunks != 5 || job.Status != "submitted" {
+		t.Fatalf("%d %v: %s", res.StatusCode, err, text)
+	}
+	for path := "/cache/prefetches/" + job.ID; job.Status != "completed"; {
+		if res, text = send(t, s, "GET", path, "", nil); res.StatusCode != http.StatusOK || json.Unmarshal([]byte(text), &job) != nil {
+			t.Fatalf("%d %s", res.StatusCode, text)
+		}
+	}
+	if job.Found != 5 || job.Total != 5 || e.Stats().Storage.L1.Objects != 5 {
+		t.Errorf("%+v, %d objects in L1", job, e.Stats().Storage.L1.Objects)
 	}
 }
 
