@@ -58,6 +58,10 @@ func (e *Engine) Warm(ctx context.Context, r WarmRequest) (WarmStatus, error) {
 	if e.isClosed() {
 		return WarmStatus{}, ErrClosed
 	}
+	hashes := (kv.Chain{}).Extend(e.hasher, e.o.ChunkTokens, r.Tokens).Hashes()
+	if len(hashes) == 0 {
+		return WarmStatus{Done: true}, nil
+	}
 	if len(e.o.Tiers) == 0 {
 		return WarmStatus{}, storage.ErrNoTiers
 	}
@@ -67,10 +71,6 @@ func (e *Engine) Warm(ctx context.Context, r WarmRequest) (WarmStatus, error) {
 		return WarmStatus{}, err
 	case !ok:
 		return WarmStatus{}, ErrNoLayout
-	}
-	hashes := (kv.Chain{}).Extend(e.hasher, e.o.ChunkTokens, r.Tokens).Hashes()
-	if len(hashes) == 0 {
-		return WarmStatus{Done: true}, nil
 	}
 	n, err := e.warmings.number()
 	if err != nil {

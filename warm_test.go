@@ -164,10 +164,10 @@ func TestWarmRefuses(t *testing.T) {
 	if st, err := r.eng.Warm(t.Context(), lmcache.WarmRequest{Tokens: tokens(1, chunkTokens-1)}); err != nil || st != (lmcache.WarmStatus{Done: true}) {
 		t.Errorf("less than a chunk: %+v, %v", st, err)
 	}
-	if err := ask(lmcache.WarmRequest{Model: "other"}); !errors.Is(err, lmcache.ErrNoLayout) {
+	if err := ask(lmcache.WarmRequest{Model: "other", Tokens: tokens(1, chunkTokens)}); !errors.Is(err, lmcache.ErrNoLayout) {
 		t.Errorf("an unknown model: %v", err)
 	}
-	if err := ask(lmcache.WarmRequest{Model: model, WorldSize: 2}); !errors.Is(err, lmcache.ErrNoLayout) {
+	if err := ask(lmcache.WarmRequest{Model: model, WorldSize: 2, Tokens: tokens(1, chunkTokens)}); !errors.Is(err, lmcache.ErrNoLayout) {
 		t.Errorf("another world: %v", err)
 	}
 	err := ask(lmcache.WarmRequest{Model: "a@b", Salt: "x/y", WorldSize: -1})
@@ -176,7 +176,7 @@ func TestWarmRefuses(t *testing.T) {
 			t.Errorf("%v does not name %s", err, field)
 		}
 	}
-	if _, err := newRig(t, setup{}).eng.Warm(t.Context(), lmcache.WarmRequest{Model: model}); !errors.Is(err, storage.ErrNoTiers) {
+	if _, err := newRig(t, setup{}).eng.Warm(t.Context(), lmcache.WarmRequest{Model: model, Tokens: tokens(1, chunkTokens)}); !errors.Is(err, storage.ErrNoTiers) {
 		t.Errorf("without tiers: %v", err)
 	}
 }

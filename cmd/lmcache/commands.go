@@ -26,9 +26,10 @@ type grammar struct {
 		KVCache describeKVCacheCommand `cmd:"" name:"kvcache" help:"Show what a cache server holds, and for whom."`
 	} `cmd:"" help:"Show the state of a running server."`
 	KVCache struct {
-		Clear   clearCommand   `cmd:"" help:"Empty the first tier."`
-		Objects objectsCommand `cmd:"" help:"List what an outer tier holds."`
-		Delete  deleteCommand  `cmd:"" help:"Remove objects by key."`
+		Clear    clearCommand    `cmd:"" help:"Empty the first tier."`
+		Objects  objectsCommand  `cmd:"" help:"List what an outer tier holds."`
+		Delete   deleteCommand   `cmd:"" help:"Remove objects by key."`
+		Prefetch prefetchCommand `cmd:"" help:"Load a prompt from outer tiers into the first one."`
 	} `cmd:"" name:"kvcache" help:"Change what a running server holds."`
 	Quota struct {
 		Set    quotaSetCommand    `cmd:"" help:"Limit what a tenant may have in each tier."`
@@ -75,7 +76,7 @@ func notes() cli.CommandNotes {
 		n[name] = foreign
 	}
 	for _, name := range []string{
-		"describe engine", "kvcache prefetch", "query", "trace merge", "trace anonymise",
+		"describe engine", "query", "trace merge", "trace anonymise",
 		"bench server", "bench gpu",
 		"doctor", "config", "completion",
 	} {

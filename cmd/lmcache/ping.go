@@ -70,13 +70,8 @@ func (p *ping) run(ctx context.Context, std *cli.IO, f *flags.Client, title, pat
 			start := time.Now()
 			err := c.Ping(ctx, path)
 			took = time.Since(start)
-			if err == nil || ctx.Err() != nil || time.Now().Add(again).After(end) {
+			if err == nil || !pause(ctx, again, end) {
 				return err
-			}
-			select {
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			case <-time.After(again):
 			}
 		}
 	})

@@ -119,6 +119,38 @@ func (c *Client) Objects(ctx context.Context, l Listing) (p Page, err error) {
 	return p, err
 }
 
+// Prompt names what to prefetch.
+type Prompt struct {
+	Model     string  `json:"model_name"`
+	WorldSize int     `json:"world_size"`
+	Tokens    []int32 `json:"token_ids"`
+	Salt      string  `json:"cache_salt,omitempty"`
+}
+
+// Prefetch is how far a prefetch is.
+type Prefetch struct {
+	ID     string `json:"request_id"` // empty: there was nothing to do
+	Chunks int    `json:"chunks"`     // when it was submitted
+	Status string `json:"status"`     // submitted, noop, pending, completed
+	Found  *int   `json:"found_keys"` // of one that is completed
+	Total  *int   `json:"total_keys"`
+}
+
+// Runs reports whether there will be another state.
+func (p *Prefetch) Runs() bool { return p.Status == "submitted" || p.Status == "pending" }
+
+// Prefetch asks for a prompt to be brought into L1.
+func (c *Client) Prefetch(ctx context.Context, in Prompt) (out Prefetch, err error) {
+	_, err = c.do(ctx, http.MethodPost, "/cache/prefetches", in, &out)
+	return out, err
+}
+
+// PrefetchStatus asks how far a prefetch is.
+func (c *Client) PrefetchStatus(ctx context.Context, id string) (out Prefetch, err error) {
+	_, err = c.do(ctx, http.MethodGet, "/cache/prefetches/"+url.PathEscape(id), nil, &out)
+	return out, err
+}
+
 // MaxDelete is the most keys of one Deletion.
 const MaxDelete = 10_000
 
