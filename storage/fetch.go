@@ -245,14 +245,15 @@ func (c *fetchControl) newFetch(ctx context.Context, p *Prefetch) *fetch {
 func (c *fetchControl) submit(f *fetch) {
 	c.mu.Lock()
 	defer c.unlock()
-	c.mu.active = append(c.mu.active, f)
 	f.p.id = c.mu.nextID
 	c.mu.nextID++
 	at := f.p.at
 	if c.mu.closed {
+		f.phase = phaseDone
 		c.resolveLocked(f, at, MissClosed)
 		return
 	}
+	c.mu.active = append(c.mu.active, f)
 	if !f.deadline.IsZero() {
 		f.timer = c.m.rt.At(f.deadline, func() { c.expire(f) })
 	}

@@ -126,8 +126,10 @@ func (c *fetchControl) admitLocked(l *load, at time.Time, early bool) {
 	}
 	f.write.FinishAndGrant(at, commits)
 	for k, n := range objects {
-		if !commits[k].Done {
+		if !commits[k].Done { // L1 has been closed, perhaps: then it still has its buffer
 			l.job.Objects[n].Err = errLeaseGone
+			failed = append(failed, n)
+			continue
 		}
 		c.landLocked(l, n)
 	}
@@ -137,7 +139,8 @@ func (c *fetchControl) admitLocked(l *load, at time.Time, early bool) {
 	}
 }
 
-// errLeaseGone says that the reservation of a load has expired meanwhile.
+// errLeaseGone says that the reservation of a load has expired meanwhile, or that L1
+// has closed before the load ended.
 var errLeaseGone = l2.ErrTimeout
 
 // wantedLocked reports whether a loaded object has a place in L1: not if its handle
