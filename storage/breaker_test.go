@@ -140,3 +140,33 @@ func TestOutageKeepsQueueShort(t *testing.T) {
 		t.Errorf("the queue of the tier has %d entries, the backlog %d at most", n, backlog)
 	}
 }
+
+// An object that the store never takes in time opens the breaker again and again, but
+// not for ever: it is given up, and the others get through.
+func TestOneObjectDoesNotKeepATierAway(t *testing.T) {
+	s := newShelf()
+	s.before = func(_ context.Context, op string, keys []kv.Key) error {
+		if op == "store" && strings.Contains(named(keys), "x") {
+			return fmt.Errorf("%w: too slow", l2.ErrTimeout)
+		}
+		return nil
+	}
+	w := newTierWorld(t, 16, []*shelf{s}, func(o *storage.Options) { o.Tiers[0].Settings.PerOpWorkers = 1 })
+	w.put("x")
+	w.after(10 * time.Minute)
+	st := w.m.Stats()
+	if st.Stores.Pending != 0 || st.Stores.Dropped != 1 || st.Tiers[0].Breaker != storage.BreakerClosed {
+		t.Errorf("stores %+v, the breaker is %s", st.Stores, st.Tiers[0].Breaker)
+	}
+	if n := s.count("store"); n != 9 {
+		t.Errorf("the store was asked %d times", n)
+	}
+	w.put("abc")
+	w.flush()
+	if s.has() != "abc" {
+		t.Errorf("stored: %s", s.has())
+	}
+	if got := w.onlyKinds("l2.store.dropped"); len(got) != 1 || got[0] != "l2.store.dropped 0 keys=1 retries" {
+		t.Errorf("events %q", got)
+	}
+}

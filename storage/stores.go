@@ -14,6 +14,11 @@ import (
 // holdFor is how long an object that has to be stored is kept from being evicted.
 const holdFor = 5 * time.Second
 
+// maxRounds is how often an object times out until its tier is not asked any more. One
+// that is itself too slow for the store would otherwise keep the tier from all others,
+// again and again.
+const maxRounds = 3
+
 // storeControl brings new objects to the outer tiers. What is committed waits in one
 // backlog; each tier takes from it, as soon as it has a free slot, what waits for it.
 //
@@ -69,7 +74,8 @@ type storeEntry struct {
 	at         time.Time
 	todo       uint64 // tiers that have not begun
 	running    uint64
-	ok         uint64 // tiers that have it
+	ok         uint64      // tiers that have it
+	rounds     map[int]int // by tier: how often it was too slow until the tier was not asked any more
 	isHeld     bool
 	sum        tier.Sum
 	prev, next *storeEntry
@@ -357,6 +363,19 @@ func (c *storeControl) dropTierLocked(i int, now time.Time) {
 		c.settleLocked(e)
 	}
 	c.dropLocked(i, n, "shutdown", now)
+}
+
+// againLocked reports whether an object waits for a tier that is not asked at present;
+// slow says that a call with it has timed out before.
+func (e *storeEntry) againLocked(i int, slow bool) bool {
+	if !slow {
+		return true
+	}
+	if e.rounds == nil {
+		e.rounds = make(map[int]int)
+	}
+	e.rounds[i]++
+	return e.rounds[i] < maxRounds
 }
 
 // doneLocked takes a tier's bit out of an entry's todo.

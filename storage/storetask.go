@@ -154,14 +154,18 @@ func (t *storeTask) done(j *tier.Job) {
 		case err == nil:
 			succeeded++
 			e.ok |= 1 << i
-		case err == tier.ErrOpen && !s.closing && !c.mu.closed: //nolint:errorlint // it is returned as it is
+		case err == tier.ErrOpen && !s.closing && !c.mu.closed && e.againLocked(i, j.Objects[n].Slow): //nolint:errorlint // it is returned as it is
 			if e.todo == 0 {
 				c.mu.waiting++
 			}
 			e.todo |= 1 << i
 			s.queue = append(s.queue, e)
 		default:
-			drops[dropReason(err)]++
+			why := dropReason(err)
+			if err == tier.ErrOpen && !s.closing && !c.mu.closed { //nolint:errorlint // as above
+				why = "retries"
+			}
+			drops[why]++
 		}
 		ended = append(ended, e)
 	}

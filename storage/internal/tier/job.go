@@ -19,6 +19,7 @@ type Object struct {
 	N     int64 // bytes of payload that were moved
 	Err   error // nil: it is stored, or loaded and verified
 	Late  int   // calls that were given up and still have the buffer
+	Slow  bool  // of a store: a call timed out
 	state objectState
 	tries int
 	again bool // the store was full, and room was made

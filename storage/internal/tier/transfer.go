@@ -236,6 +236,7 @@ func (t *Tier) storedLocked(j *Job, i int, it *l2.Item, err error, now time.Time
 // failStoreLocked lets an object wait for its next attempt, or gives it up.
 func (t *Tier) failStoreLocked(j *Job, i int, err error, now time.Time) {
 	o := &j.Objects[i]
+	o.Slow = o.Slow || l2.ReasonOf(err) == l2.ReasonTimeout
 	switch {
 	case t.mu.stopped:
 		t.settleLocked(j, i, fmt.Errorf("%w: %w", l2.ErrClosed, err))
