@@ -372,3 +372,35 @@ func TestTierEvictsTails(t *testing.T) {
 		t.Errorf("the tier has %s", s.has())
 	}
 }
+
+// A deletion of many keys takes as long as it takes: the time limit is that of a call.
+func TestLongDeletion(t *testing.T) {
+	const n = 700
+	s := newShelf()
+	s.before = func(ctx context.Context, op string, keys []kv.Key) error {
+		if op != "delete" {
+			return nil
+		}
+		select {
+		case <-time.After(time.Duration(len(keys)) * time.Millisecond):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	live(t, 4, []*shelf{s}, func(t *testing.T, w *world) {
+		var all []kv.Key
+		for i := range n {
+			k := key(fmt.Sprint(i))
+			all = append(all, k)
+			s.objects[k] = stored{make([]byte, 64), make([]byte, 64)}
+		}
+		got, err := w.m.DeleteL2(t.Context(), all, 0)
+		if err != nil || got[0].Err != nil || got[0].Deleted != n || got[0].Skipped != 0 {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		if len(s.objects) != 0 || s.count("delete") != 3 {
+			t.Errorf("%d objects are left after %d calls", len(s.objects), s.count("delete"))
+		}
+	}, func(o *storage.Options) { o.Tiers[0].Settings.Timeouts.Delete = 300 * time.Millisecond })
+}

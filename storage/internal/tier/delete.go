@@ -3,6 +3,7 @@ package tier
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ type deletion struct {
 	cause Cause
 	force bool // whatever is pinned
 	put   bool // the adapter puts it aside instead, if it can
+	next  int  // how many have been dealt with
 	freed []int64
 	done  func(freed []int64, err error) // without the mutex; may be nil
 }
@@ -78,7 +80,8 @@ func (t *Tier) abandonLocked(d *deletion, err error) {
 	}
 }
 
-// eraseLocked begins the next deletion, if none is under way.
+// eraseLocked begins the next deletion, if none is under way, or its next part: each
+// has a time of its own.
 func (t *Tier) eraseLocked(now time.Time) {
 	if t.mu.erasing || len(t.mu.deletes) == 0 {
 		return
@@ -89,34 +92,30 @@ func (t *Tier) eraseLocked(now time.Time) {
 	if d.freed == nil {
 		d.freed = make([]int64, len(d.keys))
 	}
-	freed := make([]int64, len(d.keys)) // what the adapter writes, perhaps after it was given up
-	c := &call{op: opDelete, keys: len(d.keys), deadline: now.Add(t.s.Timeouts.Delete)}
-	c.do = func(ctx context.Context) error { return t.erase(ctx, d, freed) }
+	n := min(len(d.keys)-d.next, maxDelete)
+	freed := slices.Clone(d.freed[d.next : d.next+n]) // what the adapter writes, perhaps after it was given up
+	keys := d.keys[d.next : d.next+n]
+	c := &call{op: opDelete, keys: n, deadline: now.Add(t.s.Timeouts.Delete)}
+	c.do = func(ctx context.Context) error { return t.erase(ctx, keys, d.put, freed) }
 	c.done = func(err error) {
-		t.mu.erasing = false
 		t.mu.breaker.outcome(t, c.round, err, nil, t.rt.Now())
 		t.erasedLocked(d, freed, err)
 	}
-	c.lost = func() {
-		t.mu.erasing = false
-		t.erasedLocked(d, nil, l2.ErrTimeout)
-	}
+	c.lost = func() { t.erasedLocked(d, nil, l2.ErrTimeout) }
 	c.back = func() {}
 	t.startLocked(c, now)
 }
 
 // erase is the call, without the mutex. Keys that must stay are left out.
-func (t *Tier) erase(ctx context.Context, d *deletion, freed []int64) error {
+func (t *Tier) erase(ctx context.Context, all []kv.Key, put bool, freed []int64) error {
 	var keys []kv.Key
 	var at []int
-	for i, k := range d.keys {
-		if d.freed[i] < 0 {
-			freed[i] = -1
-			continue
+	for i, k := range all {
+		if freed[i] == 0 {
+			keys, at = append(keys, k), append(at, i)
 		}
-		keys, at = append(keys, k), append(at, i)
 	}
-	if q, ok := l2.AbilityOf[l2.Quarantiner](t.adapter); ok && d.put {
+	if q, ok := l2.AbilityOf[l2.Quarantiner](t.adapter); ok && put {
 		for n, k := range keys {
 			got, err := q.Quarantine(ctx, k)
 			if freed[at[n]] = got; err != nil {
@@ -125,34 +124,52 @@ func (t *Tier) erase(ctx context.Context, d *deletion, freed []int64) error {
 		}
 		return nil
 	}
-	for len(keys) > 0 {
-		n := min(len(keys), maxDelete)
-		part := make([]int64, n)
-		if err := t.adapter.Delete(ctx, keys[:n], part); err != nil {
-			return err
-		}
-		for i := range part {
-			freed[at[i]] = part[i]
-		}
-		keys, at = keys[n:], at[n:]
+	if len(keys) == 0 {
+		return nil
+	}
+	part := make([]int64, len(keys))
+	if err := t.adapter.Delete(ctx, keys, part); err != nil {
+		return err
+	}
+	for i := range part {
+		freed[at[i]] = part[i]
 	}
 	return nil
 }
 
-// erasedLocked takes over what a deletion did.
+// erasedLocked takes over what a part of a deletion did.
 func (t *Tier) erasedLocked(d *deletion, freed []int64, err error) {
-	now := t.rt.Now()
+	t.mu.erasing = false
 	if err != nil {
-		t.failedLocked(reasonOf(err), int64(len(d.keys)))
+		t.failedLocked(reasonOf(err), int64(len(d.keys)-d.next))
 		t.mu.full = d.cause == CauseEvict
 		t.abandonLocked(d, err)
 		return
 	}
-	x := &t.mu.index
+	t.removedLocked(d, freed)
+	switch d.next += len(freed); {
+	case d.next == len(d.keys):
+		if d.done != nil {
+			t.later(func() { d.done(d.freed, nil) })
+		}
+	case t.mu.stopped:
+		t.abandonLocked(d, l2.ErrClosed)
+	case t.mu.breaker.state != StateClosed:
+		t.abandonLocked(d, ErrOpen)
+	default:
+		t.mu.deletes = slices.Insert(t.mu.deletes, 0, d)
+	}
+}
+
+// removedLocked forgets what a part of a deletion has removed.
+func (t *Tier) removedLocked(d *deletion, freed []int64) {
+	x, now := &t.mu.index, t.rt.Now()
 	var keys []kv.Key
 	var sizes []int64
 	total := int64(0)
-	for i, k := range d.ids {
+	for i := range freed {
+		d.freed[d.next+i] = freed[i]
+		k := d.ids[d.next+i]
 		e := x.at(k.id)
 		if k.id == 0 || e.gen != k.gen || !e.erasing {
 			continue
@@ -161,23 +178,21 @@ func (t *Tier) erasedLocked(d *deletion, freed []int64, err error) {
 			x.keep(k.id, now)
 			continue
 		}
+		if freed[i] == 0 {
+			d.freed[d.next+i] = e.size
+		}
 		keys, sizes = append(keys, e.key), append(sizes, e.size)
 		total += e.size
-		if freed[i] == 0 {
-			freed[i] = e.size
-		}
 		x.remove(k.id)
 	}
 	t.mu.full = d.cause == CauseEvict && len(keys) == 0
-	if len(keys) > 0 {
-		t.o.Sink.Deleted(keys, sizes, d.cause, now)
-		if d.cause == CauseEvict {
-			t.mu.counts.evicted += int64(len(keys))
-			t.o.Sink.Evicted(keys, total, now)
-		}
+	if len(keys) == 0 {
+		return
 	}
-	if d.done != nil {
-		t.later(func() { d.done(freed, nil) })
+	t.o.Sink.Deleted(keys, sizes, d.cause, now)
+	if d.cause == CauseEvict {
+		t.mu.counts.evicted += int64(len(keys))
+		t.o.Sink.Evicted(keys, total, now)
 	}
 }
 
