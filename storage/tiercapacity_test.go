@@ -10,9 +10,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/l2/mem"
 	"github.com/lmcache-go/lmcache/storage"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
@@ -403,4 +405,46 @@ func TestLongDeletion(t *testing.T) {
 			t.Errorf("%d objects are left after %d calls", len(s.objects), s.count("delete"))
 		}
 	}, func(o *storage.Options) { o.Tiers[0].Settings.Timeouts.Delete = 300 * time.Millisecond })
+}
+
+// lazy removes two objects of a deletion and leaves the others for now.
+type lazy struct{ *mem.Adapter }
+
+func (l lazy) Delete(ctx context.Context, keys []kv.Key, freed []int64) error {
+	n := min(len(keys), 2)
+	for i := range freed {
+		freed[i] = -1
+	}
+	return l.Adapter.Delete(ctx, keys[:n], freed[:n])
+}
+
+// A start with less room than objects evicts until they fit, also if a deletion removes
+// only some of them.
+func TestStartWithLessRoom(t *testing.T) {
+	var kept mem.Store
+	for _, capacity := range []int64{0, 5 * storedBytes()} {
+		a, err := mem.Open(mem.Options{Capacity: 1 << 30, Store: &kept})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Test(t, func(t *testing.T) {
+			w := &world{t: t, layout: rawLayout(t, objectBytes)}
+			w.m, err = storage.Open(t.Context(), storage.Options{
+				L1: l1Bytes(32), Tiers: []storage.Tier{{Name: "mem", Adapter: lazy{a}, Settings: l2.Settings{Capacity: capacity}}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if capacity == 0 {
+				w.put("abcdefghijklmnop")
+				w.flush()
+			} else if s := w.m.Stats().Tiers[0]; s.Objects != 5 || s.Evicted != 11 {
+				t.Errorf("%d objects of %d bytes of %d, %d evicted", s.Objects, s.UsedBytes, s.CapacityBytes, s.Evicted)
+			}
+			if err := w.m.Close(context.WithoutCancel(t.Context())); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

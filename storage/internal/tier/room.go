@@ -113,11 +113,19 @@ func (t *Tier) evictLocked(need policy.Need, wants func(size int64) bool, now ti
 }
 
 // roundLocked does a round of background eviction if one is due and none is under
-// way.
+// way. Above the bound, as after a start with less room, one is due in any case, unless
+// the last one has removed nothing.
 func (t *Tier) roundLocked(now time.Time) {
 	e := t.s.Eviction
 	x := &t.mu.index
-	if e == nil || e.Policy == l2.PolicyNoop || t.mu.stopped || !x.complete || x.erasing > 0 || t.mu.breaker.state != StateClosed {
+	if t.mu.stopped || !x.complete || x.erasing > 0 || t.mu.breaker.state != StateClosed {
+		return
+	}
+	if bound := t.boundLocked(); bound >= 0 && x.bytes > bound && !t.mu.full {
+		t.makeRoomLocked(x.bytes-bound, now)
+		return
+	}
+	if e == nil || e.Policy == l2.PolicyNoop {
 		return
 	}
 	if e.Policy == l2.PolicyIsolatedLRU {

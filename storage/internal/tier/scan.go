@@ -120,8 +120,4 @@ func (t *Tier) scannedLocked(err error, began time.Time) {
 		}
 		t.log.Info("what a tier of the cache holds is known", slog.Int64("objects", objects), slog.Int64("bytes", bytes), slog.Duration("took", took))
 	})
-	now := t.rt.Now()
-	if bound := t.boundLocked(); bound >= 0 && x.bytes > bound {
-		t.makeRoomLocked(x.bytes-bound, now)
-	}
 }
