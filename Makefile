@@ -24,7 +24,7 @@ help: ## list the targets
 	@echo
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 	@echo
-	@echo 'variables: E2E=1 (test), FUZZTIME (fuzz), BENCH, COUNT and BENCHTIME (bench), SOAK and SEED (soak), DURATION and SEED (metamorphic), DURATION (stalls), CRASHES (crash), PAIRS (cost), TOOLS_DIR (tools)'
+	@echo 'variables: E2E=1 (test), FUZZTIME (fuzz), BENCH, COUNT and BENCHTIME (bench), SOAK and SEED (soak), DURATION and SEED (metamorphic), DURATION (stalls), DURATION and SEED (soak-tiers), CRASHES (crash), PAIRS (cost), TOOLS_DIR (tools)'
 
 .PHONY: build
 build: ## build bin/lmcache
@@ -64,6 +64,11 @@ soak: ## 10^7 distinct keys through a small L1, and as many sessions past all su
 .PHONY: metamorphic
 metamorphic: ## random operations under many sets of options, compared, for DURATION (2m); SEED: from which list on
 	SEED=$(SEED) DURATION=$(DURATION) $(GO) test -tags invariants -count 1 -run '^TestREQ_S40_Metamorphic$$' -timeout 0 -v ./storage
+
+# Seed, duration, operations, faults of each kind and reads that were verified are printed.
+.PHONY: soak-tiers
+soak-tiers: ## a workload over tiers that fail in all ways at random, every byte compared, for DURATION (2m; 10m for a release); SEED: what happens
+	SEED=$(SEED) DURATION=$(DURATION) $(GO) test -tags invariants -count 1 -run '^TestREQ_S84_TierSoak$$' -timeout 0 -v ./internal/tiertest
 
 .PHONY: stalls
 stalls: ## stores and retrieves on a device that stands still again and again, for DURATION (2m; 10m for a release)

@@ -35,6 +35,7 @@ var layers = []layer{
 	{0, "internal/machine", nil, []string{"golang.org/x/sys/unix"}, "a leaf: what the machine offers is asked for by the library and by the command line"},
 	{0, "internal/loglevel", nil, nil, "a leaf: names that the command line and the HTTP front end share"},
 	{0, "internal/servertest", nil, nil, "a leaf: every test may use it"},
+	{0, "internal/tiertest", nil, nil, "tests of all tiers at once, and no code"},
 	{0, "internal/leak", nil, nil, "a leaf: every test may use it"},
 	{0, "internal/suggest", nil, nil, "a leaf: names are mistyped on the command line and in the configuration of adapters"},
 	{0, "internal/serving", nil, nil, "a leaf: the life of a listener, whatever it serves"},
