@@ -181,6 +181,75 @@ func TestForeignValues(t *testing.T) {
 	}
 }
 
+// An object that stays is listed although others that were listed before it go. The
+// pages are smaller than what one SCAN gives.
+func TestListWhileObjectsGo(t *testing.T) {
+	s := servertest.Redis(t)
+	a := open(t, resp.Options{Addrs: []string{s.Addr}})
+	l2test.Closing(t, a)
+	const n = 60
+	left := map[kv.Key]bool{}
+	for i := range n {
+		if err := a.Store(t.Context(), []l2.Item{l2test.Item(t, i, "payload")}); err != nil {
+			t.Fatal(err)
+		}
+		left[l2test.Key(t, i)] = true
+	}
+	q := l2.ListQuery{PageSize: 7}
+	for pages := 0; pages == 0 || q.Cursor != ""; pages++ {
+		page, err := a.List(t.Context(), q)
+		if err != nil || pages > n {
+			t.Fatalf("page %d: %v", pages, err)
+		}
+		for _, e := range page.Entries {
+			if !left[e.Key] {
+				t.Errorf("%v is listed twice", e.Key)
+			}
+			delete(left, e.Key)
+			if err := a.Delete(t.Context(), []kv.Key{e.Key}, make([]int64, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		q.Cursor = page.Next
+	}
+	if len(left) > 0 {
+		t.Errorf("%d of %d objects are not listed", len(left), n)
+	}
+}
+
+// On a server with much else a page comes with what there is, and the next one goes on.
+func TestListAmongOthers(t *testing.T) {
+	s := servertest.Redis(t)
+	a := open(t, resp.Options{Addrs: []string{s.Addr}})
+	l2test.Closing(t, a)
+	const others = 30_000
+	c := client(t, s.Addr)
+	var cmds rueidis.Commands
+	for i := range others {
+		cmds = append(cmds, c.B().Set().Key("other:"+strconv.Itoa(i)).Value("x").Build())
+	}
+	for _, r := range c.DoMulti(t.Context(), cmds...) {
+		if err := r.Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.Store(t.Context(), []l2.Item{l2test.Item(t, 1, "payload")}); err != nil {
+		t.Fatal(err)
+	}
+	found, pages := 0, 0
+	for q := (l2.ListQuery{PageSize: 10}); pages == 0 || q.Cursor != ""; pages++ {
+		page, err := a.List(t.Context(), q)
+		if err != nil || pages > others {
+			t.Fatalf("page %d: %v", pages, err)
+		}
+		found += len(page.Entries)
+		q.Cursor = page.Next
+	}
+	if found != 1 || pages < 2 {
+		t.Errorf("%d objects on %d pages", found, pages)
+	}
+}
+
 // Of several servers the first that answers is used, and another one when that is lost.
 func TestSeveralServers(t *testing.T) {
 	first, second := servertest.Redis(t), servertest.Redis(t)

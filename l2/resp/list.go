@@ -2,6 +2,7 @@ package resp
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"iter"
 	"slices"
@@ -33,15 +34,17 @@ func (a *Adapter) Scan(ctx context.Context) iter.Seq2[l2.Entry, error] {
 	return l2.ScanPages(ctx, a, 1000)
 }
 
-// cursor is a place in a listing: the node, the cursor of its SCAN, and how many of
-// that answer have been listed.
+// cursor is a place in a listing: the node, the cursor of its SCAN, and the last name
+// of that answer that has been listed, empty for none.
 type cursor struct {
-	node int
-	scan uint64
-	skip int
+	node  int
+	scan  uint64
+	after string
 }
 
-func (c cursor) String() string { return fmt.Sprintf("%d.%d.%d", c.node, c.scan, c.skip) }
+func (c cursor) String() string {
+	return fmt.Sprintf("%d.%d.%s", c.node, c.scan, base64.RawURLEncoding.EncodeToString([]byte(c.after)))
+}
 
 func parseCursor(s string) (c cursor, err error) {
 	if s == "" {
@@ -54,12 +57,16 @@ func parseCursor(s string) (c cursor, err error) {
 	}
 	node, err1 := strconv.ParseUint(parts[0], 10, 16)
 	scan, err2 := strconv.ParseUint(parts[1], 10, 64)
-	skip, err3 := strconv.ParseUint(parts[2], 10, 31)
+	after, err3 := base64.RawURLEncoding.DecodeString(parts[2])
 	if err1 != nil || err2 != nil || err3 != nil {
 		return c, bad
 	}
-	return cursor{int(node), scan, int(skip)}, nil
+	return cursor{int(node), scan, string(after)}, nil
 }
+
+// maxScans is how often a page asks on when it is not full: of a server that holds much
+// else it comes with what there is, before its time is over.
+const maxScans = 100
 
 // page collects entries from a place on.
 func (a *Adapter) page(ctx context.Context, c rueidis.Client, model string, size int, at cursor) (l2.Page, error) {
@@ -72,18 +79,18 @@ func (a *Adapter) page(ctx context.Context, c rueidis.Client, model string, size
 		pattern = escape(strings.TrimSuffix(a.prefix()+a.o.Format.ModelPrefix(""), "@")) + "*"
 	}
 	var page l2.Page
-	for at.node < len(nodes) && len(page.Entries) < size {
+	for scans := 0; at.node < len(nodes) && len(page.Entries) < size && scans < maxScans; scans++ {
 		n := nodes[at.node]
 		names, next, err := scan(ctx, n, at.scan, pattern, size)
 		if err != nil {
 			return l2.Page{}, err
 		}
-		keys := a.ours(names, model)
-		keys = keys[min(at.skip, len(keys)):]
+		keys := a.ours(names, model, at.after)
 		if room := size - len(page.Entries); len(keys) > room {
-			keys, at.skip = keys[:room], at.skip+room
+			keys = keys[:room]
+			at.after = a.name(keys[room-1])
 		} else {
-			at.scan, at.skip = next, 0
+			at.scan, at.after = next, ""
 			if next == 0 {
 				at.node++
 			}
@@ -107,11 +114,15 @@ func (a *Adapter) page(ctx context.Context, c rueidis.Client, model string, size
 	return page, nil
 }
 
-// ours are the keys of a model among names, each once and in one order, so that a
-// number of them can be passed over later.
-func (a *Adapter) ours(names []string, model string) (keys []kv.Key) {
+// ours are the keys of a model among names, each once and in order of their names, from
+// the one behind after on. So a page goes on behind the last name, whatever has come or
+// gone before it meanwhile.
+func (a *Adapter) ours(names []string, model, after string) (keys []kv.Key) {
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
+		if name <= after {
+			continue
+		}
 		if k, err := a.parse(name); err == nil && (model == "" || k.Model == model) {
 			keys = append(keys, k)
 		}
