@@ -270,6 +270,50 @@ func TestPresence(t *testing.T) {
 	}
 }
 
+// during makes a call of its own before a request of one method goes out.
+type during struct {
+	method string
+	call   func()
+}
+
+func (d *during) RoundTrip(r *http.Request) (*http.Response, error) {
+	if f := d.call; f != nil && r.Method == d.method {
+		d.call = nil
+		f()
+	}
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// A lookup that sees an object at the moment at which it is deleted does not keep the
+// next store from storing it.
+func TestLookupDuringDelete(t *testing.T) {
+	s := servertest.S3(t, "")
+	d := &during{method: http.MethodDelete}
+	o := options(s.Addr)
+	o.Transport = d
+	a := open(t, o)
+	l2test.Closing(t, a)
+	if _, err := store(t, a, l2test.Item(t, 1, "payload")); err != nil {
+		t.Fatal(err)
+	}
+	keys, found := []kv.Key{l2test.Key(t, 1)}, make([]l2.Found, 1)
+	d.call = func() {
+		if err := a.Lookup(t.Context(), keys, found); err != nil || !found[0].OK {
+			t.Errorf("before it is gone: %+v, %v", found, err)
+		}
+	}
+	if err := a.Delete(t.Context(), keys, make([]int64, 1)); err != nil || d.call != nil {
+		t.Fatalf("%v", err)
+	}
+	if n, err := store(t, a, l2test.Item(t, 1, "payload")); n != 7 || err != nil {
+		t.Errorf("stored again: %d bytes, %v", n, err)
+	}
+	items := []l2.Item{l2test.Room(t, 1, 7)}
+	if err := a.Load(t.Context(), items); err != nil || items[0].Err != nil {
+		t.Errorf("loaded: %v, %v", err, items[0].Err)
+	}
+}
+
 func TestValidate(t *testing.T) {
 	for name, tc := range map[string]struct {
 		o    s3.Options

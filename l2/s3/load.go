@@ -89,6 +89,7 @@ func (a *Adapter) Delete(ctx context.Context, keys []kv.Key, freed []int64) erro
 		}
 		freed[i], _ = a.seen.get(keys[i])
 		a.seen.forget(keys[i])
+		defer a.seen.forget(keys[i]) // a lookup may have seen it meanwhile
 		err := a.c.RemoveObject(ctx, a.bucket, a.name(keys[i]), minio.RemoveObjectOptions{})
 		if err == nil || status(err) == http.StatusNotFound {
 			return nil
