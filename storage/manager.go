@@ -53,8 +53,9 @@ type topics struct {
 }
 
 // Open builds a manager. It reports all problems of the options at once and
-// leaves nothing behind when it fails. The end of ctx stops it while it makes L1's
-// memory ready.
+// leaves nothing behind when it fails, except for calls of an adapter that do not
+// return: then the error wraps [ErrTierBusy]. The end of ctx stops it while it makes
+// L1's memory ready and while it tries the tiers.
 func Open(ctx context.Context, o Options) (*Manager, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -88,11 +89,7 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 	}
 	if len(o.Tiers) > 0 {
 		if err := m.openTiers(ctx); err != nil {
-			err = errors.Join(err, m.l1.Close())
-			if m.live != nil {
-				m.live.Close()
-			}
-			return nil, err
+			return nil, m.stop(err)
 		}
 	}
 	return m, nil
@@ -238,6 +235,11 @@ func (m *Manager) Close(ctx context.Context) error {
 		m.stores.close(ctx, m.o.DrainTimeout)
 		err = m.closeTiers(ctx)
 	}
+	return m.stop(err)
+}
+
+// stop closes what is behind the tiers, whose end has come with err, and adds to it.
+func (m *Manager) stop(err error) error {
 	stuck := errors.Is(err, ErrTierBusy)
 	err = errors.Join(err, m.l1.Close())
 	if m.live != nil && !stuck { // else it would wait for the calls

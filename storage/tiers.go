@@ -130,6 +130,9 @@ func (o Options) validateTiers() error {
 	return errors.Join(errs...)
 }
 
+// startPatience is how long a start that has failed waits for calls that run.
+const startPatience = 5 * time.Second
+
 // openTiers makes the tiers and asks each for its test object. What was made is
 // closed again if one fails.
 func (m *Manager) openTiers(ctx context.Context) error {
@@ -153,13 +156,23 @@ func (m *Manager) openTiers(ctx context.Context) error {
 			t.SetQuota(salt, m.o.L1.Quotas[salt])
 		}
 	}
-	for _, t := range m.tiers {
-		if err := t.Probe(ctx); err != nil {
-			return errors.Join(err, m.closeTiers(ctx))
-		}
+	if err := m.probeTiers(ctx); err != nil {
+		ctx, cancel := context.WithTimeout(ctx, startPatience)
+		defer cancel()
+		return errors.Join(err, m.closeTiers(ctx))
 	}
 	for _, t := range m.tiers {
 		t.Scan()
+	}
+	return nil
+}
+
+// probeTiers asks each tier for its test object.
+func (m *Manager) probeTiers(ctx context.Context) error {
+	for _, t := range m.tiers {
+		if err := t.Probe(ctx); err != nil {
+			return err
+		}
 	}
 	return nil
 }
