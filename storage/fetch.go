@@ -163,7 +163,7 @@ type join struct {
 }
 
 func newFetchControl(m *Manager) *fetchControl {
-	c := &fetchControl{m: m, policy: m.o.Prefetch.Policy}
+	c := &fetchControl{m: m, policy: guardPrefetch(m, m.o.Prefetch.Policy)}
 	b := m.o.Bus
 	c.topics = fetchTopics{
 		lookupSubmitted:  eventbus.TopicOf[L2LookupSubmitted](b),

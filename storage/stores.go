@@ -88,7 +88,7 @@ type flush struct {
 }
 
 func newStoreControl(m *Manager) *storeControl {
-	c := &storeControl{m: m, policy: m.o.Store.Policy}
+	c := &storeControl{m: m, policy: guardStore(m, m.o.Store.Policy)}
 	b := m.o.Bus
 	c.topics = storeTopics{
 		submitted:  eventbus.TopicOf[L2StoreSubmitted](b),

@@ -12,7 +12,7 @@ import (
 
 // StorePolicy decides what becomes of a new object. It is called under a lock of the
 // manager, one call at a time: it does no I/O, does not block, and depends on its
-// inputs only.
+// inputs only. What it does not decide because it panics is decided as StoreDefault does.
 type StorePolicy interface {
 	// Admit says whether an object of so many bytes is stored at all.
 	Admit(key kv.Key, bytes int64) bool
@@ -24,7 +24,7 @@ type StorePolicy interface {
 }
 
 // PrefetchPolicy decides where objects are looked for and what stays. It is called
-// like a StorePolicy.
+// like a StorePolicy; PrefetchDefault stands in for it.
 type PrefetchPolicy interface {
 	// Ask is the set of tiers, as bits by index, that may have an object.
 	Ask(key kv.Key, tiers int) uint64
