@@ -56,6 +56,7 @@ type fetchControl struct {
 		kick      bool     // room may have become free
 		check     []*fetch // that may have ended
 		after     []func() // to be done without the mutex
+		told      []func() // and then: nobody waits for a log or a subscriber
 	}
 }
 
@@ -193,10 +194,13 @@ func (c *fetchControl) unlock() {
 		}
 		c.admitReadyLocked(at)
 	}
-	after := c.mu.after
-	c.mu.after = nil
+	after, told := c.mu.after, c.mu.told
+	c.mu.after, c.mu.told = nil, nil
 	c.mu.Unlock()
 	for _, f := range after {
+		f()
+	}
+	for _, f := range told {
 		f()
 	}
 }

@@ -206,7 +206,7 @@ func (c *fetchControl) announceLocked(f *fetch, at time.Time) {
 		}
 		m.topics.prefetchResolved.PublishAt(e, at)
 	}
-	c.later(func() {
+	c.mu.told = append(c.mu.told, func() {
 		if found > 0 && m.log.Enabled(f.ctx, slog.LevelInfo) {
 			m.log.InfoContext(f.ctx, prefetchMessage(r.L1, found-r.L1, len(p.keys), at.Sub(p.at), p.o.RequestID, p.id),
 				slog.String("external_request_id", p.o.RequestID), slog.Int("l1_hits", r.L1), slog.Int("l2_hits", found-r.L1), slog.Int("keys", len(p.keys)))

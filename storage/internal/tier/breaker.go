@@ -101,7 +101,7 @@ func (b *breaker) open(t *Tier, reason string, err error, now time.Time) {
 	b.timer = t.rt.At(b.retryAt, t.probe)
 	b.change(t, from, StateOpen, reason, now)
 	wait := b.retryAt.Sub(now)
-	t.later(func() {
+	t.say(func() {
 		t.log.Warn("a tier of the cache is not asked for a while", slog.String("from", string(from)), slog.String("to", string(StateOpen)),
 			slog.String("reason", reason), slog.Duration("retry_in", wait), slog.Any("error", err))
 	})
@@ -132,7 +132,7 @@ func (t *Tier) probe() {
 	now := t.rt.Now()
 	b.timer = nil
 	b.change(t, StateOpen, StateHalfOpen, "probe", now)
-	t.later(func() {
+	t.say(func() {
 		t.log.Info("a tier of the cache is tried again", slog.String("from", string(StateOpen)), slog.String("to", string(StateHalfOpen)))
 	})
 	found := make([]l2.Found, 1)
@@ -164,7 +164,7 @@ func (b *breaker) close(t *Tier, now time.Time) {
 	b.failures, b.cooldown, b.reason = 0, 0, ""
 	t.mu.counts.lastSuccess = now
 	b.change(t, StateHalfOpen, StateClosed, "answered", now)
-	t.later(func() {
+	t.say(func() {
 		t.log.Info("a tier of the cache is back", slog.String("from", string(StateHalfOpen)), slog.String("to", string(StateClosed)))
 	})
 	t.later(t.o.Sink.Room)

@@ -153,7 +153,7 @@ func (t *Tier) nameLocked(c *call, age time.Duration) {
 		slog.String("operation", string(c.op)), slog.Int("keys", c.keys), slog.Int64("bytes", c.bytes),
 		slog.Duration("age", age), slog.Bool("given_up", c.givenUp),
 	}
-	t.later(func() { t.log.Warn("a call of an adapter of the cache takes long", attrs...) })
+	t.say(func() { t.log.Warn("a call of an adapter of the cache takes long", attrs...) })
 }
 
 // oldestLocked is the age of the oldest call that has not returned.

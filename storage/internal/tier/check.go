@@ -18,7 +18,6 @@ func (t *Tier) check() error {
 	pins := 0
 	salts := make(map[uint32]int64)
 	counts := make(map[uint32]int)
-	children := make(map[uint32]uint32)
 	for id := range x.entries {
 		e := &x.entries[id]
 		if !e.live {
@@ -34,9 +33,6 @@ func (t *Tier) check() error {
 		if e.pins > 0 {
 			pins++
 		}
-		if p := x.parent(e); p != 0 && !e.erasing {
-			children[p]++
-		}
 		if x.ids[e.key] != uint32(id) {
 			bad("entry %d is not found under its key", id)
 		}
@@ -44,10 +40,8 @@ func (t *Tier) check() error {
 	if bytes != x.bytes || erasing != x.erasing || objects != x.objects || pins != x.pins || len(x.ids) != int(objects) {
 		bad("there are %d objects of %d bytes, %d being deleted, %d pinned; counted %d, %d, %d, %d", objects, bytes, erasing, pins, x.objects, x.bytes, x.erasing, x.pins)
 	}
-	for id := range x.entries {
-		if e := &x.entries[id]; e.live && e.children != children[uint32(id)] {
-			bad("entry %d has %d successors, counted %d", id, children[uint32(id)], e.children)
-		}
+	for _, err := range x.checkFamilies() {
+		bad("%w", err)
 	}
 	for id := range x.tenants {
 		n := &x.tenants[id]
@@ -62,4 +56,40 @@ func (t *Tier) check() error {
 		bad("%d bytes are reserved with %d calls under way", x.reserved, len(t.mu.calls))
 	}
 	return errors.Join(errs...)
+}
+
+// checkFamilies verifies that the ranks of a chunk are one family, and its counts.
+func (x *index) checkFamilies() (errs []error) {
+	children := make(map[uint32]uint32)
+	members := 0
+	for _, n := range x.families {
+		f := &x.kin[n]
+		var entries, active uint32
+		for id := f.head; id != 0 && entries <= f.entries; id = x.at(id).sibling {
+			e := x.at(id)
+			if !e.live || e.family != n || fingerprint(&e.key) != f.fp {
+				errs = append(errs, fmt.Errorf("entry %d is none of family %d", id, n))
+			}
+			entries++
+			if !e.erasing {
+				active++
+			}
+		}
+		if entries == 0 || entries != f.entries || active != f.active {
+			errs = append(errs, fmt.Errorf("family %d has %d entries, %d of them active; counted %d and %d", n, entries, active, f.entries, f.active))
+		}
+		members += int(entries)
+		if p := x.parent(f); p != 0 && active > 0 {
+			children[p]++
+		}
+	}
+	for _, n := range x.families {
+		if f := &x.kin[n]; f.children != children[n] {
+			errs = append(errs, fmt.Errorf("family %d has %d successors, counted %d", n, children[n], f.children))
+		}
+	}
+	if members != len(x.ids) || len(x.kin) != 1+len(x.families)+len(x.freeFamilies) {
+		errs = append(errs, fmt.Errorf("%d of %d entries are in families, of which there are %d in %d places", members, len(x.ids), len(x.families), len(x.kin)-1))
+	}
+	return errs
 }

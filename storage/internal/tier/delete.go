@@ -203,7 +203,7 @@ func (t *Tier) corruptLocked(o *Object, err error, now time.Time) {
 	t.mu.counts.corrupt++
 	t.o.Sink.Corrupt(keysOf(o.Key), check, now)
 	key := o.Key
-	t.later(func() {
+	t.say(func() {
 		t.log.Error("an object of a tier is damaged; it is a miss", slog.String("key", key.String()), slog.String("check", check))
 	})
 	t.deleteLocked(&deletion{keys: keysOf(o.Key), cause: CauseCorrupt, force: true, put: true})

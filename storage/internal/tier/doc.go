@@ -11,8 +11,10 @@
 //
 // A [Job] is a batch of loads or stores. It is cut into calls of the adapter, as many
 // as there are free slots, and is done when every object has its outcome. Loads go
-// before stores: while one waits, no store begins. Lookups run beside the slots, and
-// so does one deletion at a time.
+// before stores. While loads wait, a store begins only after eight calls of loads went
+// before it, and stores hold half of the slots at most: a queue of loads that never
+// ends delays stores and does not stop them, and a load waits for one call of a store
+// at most. Lookups run beside the slots, and so does one deletion at a time.
 //
 // Each call has a deadline. A call that has not returned soon after it is given up:
 // its objects fail with a timeout and its slot is free, but it is still counted and
@@ -24,7 +26,8 @@
 // The index knows each stored object once, with its bytes, whether a store, a lookup,
 // a load or the scan at the start brought it up. A store reserves its bytes before
 // its call begins, so that the capacity is a bound; what is in the way is evicted
-// first. An object that is being deleted counts until it is gone.
+// first, the ranks of a chunk together and no chunk before those that follow it, as far
+// as that is known. An object that is being deleted counts until it is gone.
 //
 // # Locks
 //

@@ -10,37 +10,40 @@ import (
 
 // index is what a tier is known to hold.
 type index struct {
-	ids      map[kv.Key]uint32
-	entries  []entry // by id; 0 is not used
-	free     []uint32
-	salts    map[string]uint32
-	tenants  []tenant // by id of the salt; 0 is not used
-	vacant   []uint32 // ids of tenants that are gone
-	policy   policy.Policy
-	isolates bool
-	bytes    int64 // of all entries
-	erasing  int64 // of those that are being deleted
-	reserved int64 // for stores under way
-	objects  int64
-	pins     int  // entries that are pinned
-	complete bool // what was there at the start is known
+	ids          map[kv.Key]uint32
+	entries      []entry // by id; 0 is not used
+	free         []uint32
+	families     map[uint64]uint32 // by fingerprint
+	kin          []family          // by id; 0 is not used
+	freeFamilies []uint32
+	salts        map[string]uint32
+	tenants      []tenant // by id of the salt; 0 is not used
+	vacant       []uint32 // ids of tenants that are gone
+	policy       policy.Policy
+	isolates     bool
+	bytes        int64 // of all entries
+	erasing      int64 // of those that are being deleted
+	reserved     int64 // for stores under way
+	objects      int64
+	pins         int  // entries that are pinned
+	complete     bool // what was there at the start is known
 }
 
 // entry is one stored object.
 type entry struct {
-	key      kv.Key
-	size     int64
-	since    time.Time // stored or found
-	used     time.Time // before this process, as the scan tells
-	salt     uint32
-	gen      uint32 // raised when the record is used again
-	pins     uint32
-	prev     pinned // the chunk before in the prompt, as far as is known
-	children uint32 // those after it that are neither gone nor going
-	used1    bool   // used by this process
-	erasing  bool   // a deletion is under way: neither found nor evicted
-	live     bool
-	own      bool // this process has stored it
+	key     kv.Key
+	size    int64
+	since   time.Time // stored or found
+	used    time.Time // before this process, as the scan tells
+	salt    uint32
+	gen     uint32 // raised when the record is used again
+	pins    uint32
+	family  uint32
+	sibling uint32 // next of the family
+	used1   bool   // used by this process
+	erasing bool   // a deletion is under way: neither found nor evicted
+	live    bool
+	own     bool // this process has stored it
 }
 
 // tenant is what the objects of one salt take. It is forgotten with its last
@@ -57,6 +60,7 @@ type tenant struct {
 func newIndex(e *l2.Eviction) index {
 	x := index{
 		ids: make(map[kv.Key]uint32), entries: make([]entry, 1),
+		families: make(map[uint64]uint32), kin: make([]family, 1),
 		salts: make(map[string]uint32), tenants: make([]tenant, 1),
 	}
 	switch {
@@ -126,6 +130,7 @@ func (x *index) add(k kv.Key, size int64, now time.Time) uint32 {
 	x.tenants[salt].objects++
 	x.objects++
 	x.policy.Insert(id, size, salt, now)
+	x.join(id)
 	return id
 }
 
@@ -140,10 +145,9 @@ func (x *index) remove(id uint32) {
 		x.erasing -= e.size
 	} else {
 		x.policy.Remove(id)
-		if p := x.parent(e); p != 0 {
-			x.orphan(p)
-		}
+		x.deactivate(e)
 	}
+	x.leave(id)
 	if e.pins > 0 {
 		x.pins--
 	}
@@ -198,9 +202,7 @@ func (x *index) erase(id uint32) {
 	e.erasing = true
 	x.erasing += e.size
 	x.policy.Remove(id)
-	if p := x.parent(e); p != 0 {
-		x.orphan(p)
-	}
+	x.deactivate(e)
 }
 
 // keep ends erase of an entry that could not be deleted. It is the newest now, so
@@ -210,14 +212,9 @@ func (x *index) keep(id uint32, now time.Time) {
 	e.erasing = false
 	x.erasing -= e.size
 	x.policy.Insert(id, e.size, e.salt, now)
-	if e.children > 0 {
-		x.policy.Block(id)
-	}
+	x.activate(e, id)
 	if e.pins > 0 {
 		x.policy.Pin(id)
-	}
-	if p := x.parent(e); p != 0 {
-		x.adopt(p)
 	}
 }
 

@@ -63,3 +63,63 @@ func TestTenantsWithQuotas(t *testing.T) {
 		t.Errorf("the next one has %+v", x.tenants[again])
 	}
 }
+
+// What leaves with an entry is its chunk, without what is pinned or about to go; and a
+// chunk stays as long as one rank of the next one is there.
+func TestFamilies(t *testing.T) {
+	x := newIndex(nil)
+	now := time.Unix(1, 0)
+	k := func(chunk, rank byte) kv.Key {
+		return kv.Key{Model: "m", Hash: kv.Hash32([32]byte{chunk}), Rank: uint32(rank)}
+	}
+	var ids [2][3]uint32
+	for c := range ids {
+		for r := range ids[c] {
+			ids[c][r] = x.add(k(byte(c), byte(r)), 10, now)
+		}
+	}
+	tr := &Tier{}
+	tr.mu.index = x
+	tr.linkLocked(k(0, 0), k(1, 2))
+	x = tr.mu.index
+	victims := func() (list []uint32) {
+		for id := range x.policy.Victims(policy.Need{Bytes: 1}) {
+			list = append(list, id)
+		}
+		return list
+	}
+	if got := victims(); len(got) == 0 || x.at(got[0]).key.Hash != k(1, 0).Hash {
+		t.Errorf("the first victim is %v", got)
+	}
+	x.pin(ids[1][1])
+	got, bytes := x.leaving(ids[1][0])
+	if len(got) != 2 || got[0] != ids[1][0] || got[1] != ids[1][2] || bytes != 20 {
+		t.Errorf("%v leave, %d bytes", got, bytes)
+	}
+	for _, id := range got {
+		x.erase(id)
+	}
+	if n := x.kin[x.at(ids[0][0]).family].children; n != 1 {
+		t.Errorf("%d successors with one rank left", n)
+	}
+	x.unpin(ids[1][1])
+	x.erase(ids[1][1])
+	if n := x.kin[x.at(ids[0][0]).family].children; n != 0 {
+		t.Errorf("%d successors, all about to go", n)
+	}
+	x.keep(ids[1][2], now)
+	if n := x.kin[x.at(ids[0][0]).family].children; n != 1 {
+		t.Errorf("%d successors, one of which stays", n)
+	}
+	for _, err := range x.checkFamilies() {
+		t.Error(err)
+	}
+	for c := range ids {
+		for _, id := range ids[c] {
+			x.remove(id)
+		}
+	}
+	if len(x.families) != 0 || len(x.kin) != 1+len(x.freeFamilies) {
+		t.Errorf("%d families are left, in %d places", len(x.families), len(x.kin))
+	}
+}

@@ -73,7 +73,7 @@ func (t *Tier) Probe(ctx context.Context) error {
 		t.mu.breaker.open(t, string(why), err, at)
 		return nil
 	case why == l2.ReasonNoSpace || why == l2.ReasonThrottled:
-		t.later(func() {
+		t.say(func() {
 			t.log.WarnContext(ctx, "the test object of a tier could not be stored", slog.String("reason", string(why)), slog.Any("error", err))
 		})
 		return nil

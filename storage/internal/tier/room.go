@@ -90,7 +90,8 @@ func (t *Tier) makeRoomLocked(need int64, now time.Time) bool {
 	return t.mu.index.erasing > 0
 }
 
-// evictLocked deletes victims as long as wants agrees to the next one's size.
+// evictLocked deletes victims, each with the other ranks of its chunk, as long as wants
+// agrees to what the next ones take.
 func (t *Tier) evictLocked(need policy.Need, wants func(size int64) bool, now time.Time) {
 	t.expireLocked(now)
 	x := &t.mu.index
@@ -100,12 +101,16 @@ func (t *Tier) evictLocked(need policy.Need, wants func(size int64) bool, now ti
 		if e.pins > 0 || e.erasing {
 			continue
 		}
-		if !wants(e.size) {
+		ids, bytes := x.leaving(id)
+		if !wants(bytes) {
 			break
 		}
-		d.keys = append(d.keys, e.key)
-		d.ids = append(d.ids, pinned{id, e.gen})
-		x.erase(id)
+		for _, id := range ids {
+			e := x.at(id)
+			d.keys = append(d.keys, e.key)
+			d.ids = append(d.ids, pinned{id, e.gen})
+			x.erase(id)
+		}
 	}
 	if len(d.keys) > 0 {
 		t.mu.deletes = append(t.mu.deletes, d)
@@ -162,7 +167,7 @@ func (t *Tier) quotaRoundLocked(id uint32, now time.Time) {
 	t.takeRoundLocked(policy.Need{Bytes: target, BySalt: true, Salt: id}, target, now)
 }
 
-// takeRoundLocked evicts up to so many bytes, at least one object.
+// takeRoundLocked evicts up to so many bytes, at least one chunk.
 func (t *Tier) takeRoundLocked(need policy.Need, left int64, now time.Time) {
 	need.Bytes = left
 	first := true

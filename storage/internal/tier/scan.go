@@ -113,7 +113,7 @@ func (t *Tier) scannedLocked(err error, began time.Time) {
 	x := &t.mu.index
 	x.complete = true
 	objects, bytes, took := x.objects, x.bytes, t.rt.Now().Sub(began)
-	t.later(func() {
+	t.say(func() {
 		if err != nil {
 			t.log.Warn("what a tier of the cache holds is not known in full", slog.Int64("objects", objects), slog.Int64("bytes", bytes), slog.Any("error", err))
 			return

@@ -42,10 +42,14 @@ type state struct {
 	deletes []*deletion  // that wait
 	paused  []*pause     // stores that are tried again later
 	running int          // slots in use
+	storing int          // those of them that stores have
+	ahead   int          // calls of loads that went before stores that wait
+	wanted  bool         // StoreRoom was asked in vain
 	asking  int          // lookups under way
 	erasing bool         // a deletion is under way
 	calls   []*call      // that have not returned
 	after   []func()     // to be done without the mutex
+	logs    []func()     // and then: nobody waits for a log
 	alarm   runtime.Timer
 	due     time.Time // of alarm
 	breaker breaker
@@ -104,16 +108,22 @@ func (t *Tier) Index() int { return t.o.Index }
 func (t *Tier) lock() { t.mu.Lock() }
 
 func (t *Tier) unlock() {
-	after := t.mu.after
-	t.mu.after = nil
+	after, logs := t.mu.after, t.mu.logs
+	t.mu.after, t.mu.logs = nil, nil
 	t.mu.Unlock()
 	for _, f := range after {
+		f()
+	}
+	for _, f := range logs {
 		f()
 	}
 }
 
 // later puts f off until the mutex is free.
 func (t *Tier) later(f func()) { t.mu.after = append(t.mu.after, f) }
+
+// say has f write a log, after everything that is put off.
+func (t *Tier) say(f func()) { t.mu.logs = append(t.mu.logs, f) }
 
 // StoredSize is what an object takes in the store if no serde changes its length.
 func (t *Tier) StoredSize(key kv.Key, layout kv.Layout) int64 {
@@ -167,14 +177,24 @@ func (t *Tier) Live() bool {
 	return !t.mu.stopped && t.mu.breaker.state == StateClosed
 }
 
-// StoreRoom is how many stores could begin at once.
+// StoreRoom is how many stores could begin at once. While loads wait these are the
+// objects of one call, if it is the turn of stores, and otherwise none: the sink's Room
+// tells when it is.
 func (t *Tier) StoreRoom() int {
 	t.lock()
 	defer t.unlock()
-	if t.mu.stopped || t.mu.breaker.state != StateClosed || len(t.mu.loads.jobs) > 0 {
+	if t.mu.stopped || t.mu.breaker.state != StateClosed {
 		return 0
 	}
-	return max(0, (t.s.Workers-t.mu.running)*t.s.PerOpWorkers-t.mu.stores.objects())
+	room := (t.s.Workers - t.mu.running) * t.s.PerOpWorkers
+	if t.mu.loads.head() != nil {
+		if room = 0; t.turnLocked() {
+			room = t.s.PerOpWorkers
+		}
+	}
+	room = max(0, room-t.mu.stores.objects())
+	t.mu.wanted = room == 0
+	return room
 }
 
 // failedLocked counts failures of objects.

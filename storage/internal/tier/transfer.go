@@ -9,33 +9,57 @@ import (
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
-// dispatchLocked begins what can begin: loads first, and stores only if no load
-// waits.
+// storeEvery is how often a slot goes to a store although loads wait: after so many
+// calls of loads that went before it. Stores hold half of the slots at most then.
+const storeEvery = 8
+
+// dispatchLocked begins what can begin: loads first, and stores if no load waits or it
+// is their turn.
 func (t *Tier) dispatchLocked(now time.Time) {
 	if t.mu.stopped && len(t.mu.loads.jobs)+len(t.mu.stores.jobs) == 0 {
 		return
 	}
+	stuck := false // the next store waits for room
 	for t.mu.running < t.s.Workers {
-		if j := t.mu.loads.head(); j != nil {
-			t.beginLocked(j, t.takeLocked(j), now)
-			continue
+		l, s := t.mu.loads.head(), t.mu.stores.head()
+		if l == nil {
+			t.mu.ahead = 0
 		}
-		j := t.mu.stores.head()
-		if j == nil {
-			break
-		}
-		list := t.admitLocked(j, now)
-		if len(list) == 0 {
-			if t.mu.stores.head() == j && len(j.todo) > 0 {
-				break // it waits for room
+		if s != nil && !stuck && (l == nil || t.turnLocked()) {
+			if list := t.admitLocked(s, now); len(list) > 0 {
+				t.mu.ahead, t.mu.wanted = 0, false
+				t.beginLocked(s, list, now)
+			} else {
+				stuck = t.mu.stores.head() == s && len(s.todo) > 0
 			}
 			continue
 		}
-		t.beginLocked(j, list, now)
+		if l == nil {
+			break
+		}
+		t.beginLocked(l, t.takeLocked(l), now)
+		t.aheadLocked(s != nil)
 	}
 	t.roundLocked(now)
 	t.eraseLocked(now)
 	if t.mu.running < t.s.Workers && len(t.mu.loads.jobs) == 0 && t.mu.stores.head() == nil && t.mu.breaker.state == StateClosed {
+		t.later(t.o.Sink.Room)
+	}
+}
+
+// turnLocked reports whether the next slot goes to a store, whatever waits.
+func (t *Tier) turnLocked() bool {
+	return t.mu.ahead >= storeEvery && t.mu.storing < max(1, t.s.Workers/2)
+}
+
+// aheadLocked counts a call of a load that went before stores, which wait here or
+// where Room is heard.
+func (t *Tier) aheadLocked(here bool) {
+	if !here && !t.mu.wanted {
+		return
+	}
+	if t.mu.ahead++; !here && t.turnLocked() {
+		t.mu.wanted = false
 		t.later(t.o.Sink.Room)
 	}
 }
@@ -59,6 +83,7 @@ func (t *Tier) beginLocked(j *Job, list []int, now time.Time) {
 	x := &transfer{t: t, j: j, list: list, items: make([]l2.Item, len(list))}
 	c := &call{op: opLoad, keys: len(list), deadline: now.Add(t.s.Timeouts.Load)}
 	if j.store {
+		t.mu.storing++
 		c.op, c.deadline = opStore, now.Add(t.s.Timeouts.Store)
 	} else if end := j.Deadline.Add(drain); !j.Deadline.IsZero() && end.Before(c.deadline) {
 		c.deadline = end
@@ -150,10 +175,18 @@ func (t *Tier) held() int64 {
 	return t.mu.index.bytes
 }
 
+// free gives the slot of the call back.
+func (x *transfer) free() {
+	x.t.mu.running--
+	if x.j.store {
+		x.t.mu.storing--
+	}
+}
+
 // done takes the outcomes over.
 func (x *transfer) done(err error) {
 	t, j, now := x.t, x.j, x.t.rt.Now()
-	t.mu.running--
+	x.free()
 	if x.asked {
 		t.mu.limit = x.limit
 	}
@@ -180,7 +213,7 @@ func (x *transfer) done(err error) {
 // buffers stay with it.
 func (x *transfer) lost() {
 	t, j := x.t, x.j
-	t.mu.running--
+	x.free()
 	j.late++
 	for _, i := range x.list {
 		o := &j.Objects[i]
