@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 )
 
 // probeBytes is what the probe writes and reads: a header and a block of payload.
@@ -33,6 +34,20 @@ func (s *Store) probe() error {
 	if err := s.probeFile(false); err != nil {
 		return fmt.Errorf("l2/fs: base path %s cannot be used: %w", s.base, err)
 	}
+	return nil
+}
+
+// checkCase refuses format raw, whose files do not say whose they are, where a name in
+// capitals leads to the same file as another one: a model or tenant could be given the
+// objects of another.
+func (s *Store) checkCase() error {
+	switch {
+	case !s.folds:
+		return nil
+	case s.o.Raw:
+		return fmt.Errorf("l2/fs: base path %s: its file system does not tell capitals from small letters, so that models and tenants whose names differ in nothing else would be given each other's objects: format raw cannot be used, format v1 can", s.base)
+	}
+	s.o.Logger.Warn("l2/fs: the file system does not tell capitals from small letters: of models and tenants whose names differ in nothing else one is stored at a time", "base_path", s.base)
 	return nil
 }
 
@@ -66,6 +81,9 @@ func (s *Store) probeFile(direct bool) error {
 	}
 	if err := s.publish(temp, final); err != nil {
 		return fmt.Errorf("rename from %s to %s: %w", filepath.Dir(temp), folder, bare(err))
+	}
+	if info, err := s.sys.Stat(folder + "/" + strings.ToUpper(filepath.Base(final))); err == nil && info.Regular {
+		s.folds = true
 	}
 	if err := s.probeMove(final, Mode{Direct: direct}, File.ReadAt, got); err != nil {
 		return fmt.Errorf("read: %w", bare(err))

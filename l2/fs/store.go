@@ -26,6 +26,7 @@ type Store struct {
 	temp   string // absolute, or empty
 	format l2.Format
 	floor  int64 // of free space
+	folds  bool  // capitals and small letters are the same in names
 
 	gate       l2.Gate
 	background sync.WaitGroup
@@ -87,6 +88,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	if err := s.probe(); err != nil {
+		return nil, err
+	}
+	if err := s.checkCase(); err != nil {
+		s.free()
 		return nil, err
 	}
 	if s.quarantine, err = openQuarantine(s.sys, filepath.Join(base, quarantineDir)); err != nil {

@@ -1,7 +1,10 @@
 package fs_test
 
 import (
+	"bytes"
+	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -57,5 +60,40 @@ func TestNewFoldersAreForced(t *testing.T) {
 		if !forced[dir] {
 			t.Errorf("what was made in %s is not forced to the disk", dir)
 		}
+	}
+}
+
+// folding is a file system on which capitals and small letters are the same, as far as
+// Stat goes.
+func folding() fs.System {
+	sys := fs.OS()
+	stat := sys.Stat
+	sys.Stat = func(path string) (fs.Info, error) {
+		info, err := stat(path)
+		if err != nil {
+			dir, name := filepath.Split(path)
+			return stat(dir + strings.ToLower(name))
+		}
+		return info, err
+	}
+	return sys
+}
+
+// Where names that differ in their capitals are one file, format raw is refused: its
+// files do not tell one tenant's objects from another's. Format v1 tells them apart.
+func TestFileSystemWithoutCapitals(t *testing.T) {
+	for _, direct := range []bool{false, true} {
+		_, err := fs.Open(t.Context(), fs.Options{BasePath: t.TempDir(), Raw: true, DirectIO: direct, System: folding()})
+		if err == nil || !strings.Contains(err.Error(), "capitals") {
+			t.Errorf("format raw: %v", err)
+		}
+	}
+	var log bytes.Buffer
+	s := open(t, fs.Options{BasePath: t.TempDir(), System: folding(), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err := s.Close(); err != nil || !strings.Contains(log.String(), "capitals") {
+		t.Errorf("format v1: %v; the log is %q", err, log.String())
+	}
+	if err := open(t, fs.Options{BasePath: t.TempDir(), Raw: true}).Close(); err != nil {
+		t.Error(err)
 	}
 }
