@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -22,6 +23,7 @@ type Adapter struct {
 	idle   func() // closes connections that nobody uses
 	seen   presence
 	gate   l2.Gate
+	plain  atomic.Bool // the service knows no conditions: what is there is written again
 }
 
 var (

@@ -314,6 +314,42 @@ func TestLookupDuringDelete(t *testing.T) {
 	}
 }
 
+// simple is a service that refuses conditions.
+type simple struct{ refused atomic.Int32 }
+
+func (s *simple) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Header.Get("If-None-Match") == "" {
+		return http.DefaultTransport.RoundTrip(r)
+	}
+	s.refused.Add(1)
+	if err := r.Body.Close(); err != nil {
+		return nil, err
+	}
+	return &http.Response{StatusCode: http.StatusNotImplemented, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+}
+
+// A service that knows no conditions is written to without, and asked once.
+func TestServiceWithoutConditions(t *testing.T) {
+	s := servertest.S3(t, "")
+	refuses := &simple{}
+	o := options(s.Addr)
+	o.Transport = refuses
+	a := open(t, o)
+	l2test.Closing(t, a)
+	for n := range 3 {
+		if n, err := store(t, a, l2test.Item(t, n, "payload")); n != 7 || err != nil {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+	}
+	if n := refuses.refused.Load(); n != 1 {
+		t.Errorf("%d requests had a condition", n)
+	}
+	items := []l2.Item{l2test.Room(t, 2, 7)}
+	if err := a.Load(t.Context(), items); err != nil || items[0].Err != nil {
+		t.Errorf("loaded: %v, %v", err, items[0].Err)
+	}
+}
+
 func TestValidate(t *testing.T) {
 	for name, tc := range map[string]struct {
 		o    s3.Options

@@ -32,7 +32,12 @@ func (a *Adapter) Store(ctx context.Context, items []l2.Item) error {
 		if known && there == size {
 			return nil
 		}
-		err := a.put(ctx, it, !known)
+		err := a.put(ctx, it, !known && !a.plain.Load())
+		if status(err) == http.StatusNotImplemented && !known { // of a service without conditions
+			if err = a.put(ctx, it, false); err == nil {
+				a.plain.Store(true)
+			}
+		}
 		if status(err) == http.StatusPreconditionFailed {
 			there, err = a.stat(ctx, it.Key)
 			if err == nil && there == size {
