@@ -208,7 +208,7 @@ func (c *cutter) outcomes(raw []byte) error {
 	if raw == nil {
 		return nil
 	}
-	in := cursor{raw}
+	in := cursor{b: raw}
 	n, err := in.listLen()
 	for range n {
 		if err != nil {

@@ -109,7 +109,7 @@ func decodeHeader(body []byte) (Header, error) {
 
 // headerFields are the raw values of the header by key.
 func headerFields(body []byte) (map[string][]byte, error) {
-	c := cursor{body}
+	c := cursor{b: body}
 	n, err := c.mapLen()
 	if err != nil {
 		return nil, fmt.Errorf("header: %w", err)
@@ -130,7 +130,7 @@ func headerFields(body []byte) (map[string][]byte, error) {
 }
 
 func isMagic(raw []byte) bool {
-	c := cursor{raw}
+	c := cursor{b: raw}
 	v, err := c.bytes()
 	return err == nil && string(v) == magic
 }
@@ -140,11 +140,11 @@ func pythonText(raw []byte) string {
 	if raw == nil {
 		return "None"
 	}
-	c := cursor{raw}
+	c := cursor{b: raw}
 	v, err := c.bytes()
 	prefix := "b"
 	if err != nil {
-		c = cursor{raw}
+		c = cursor{b: raw}
 		if v, err = c.text(); err != nil {
 			return "0x" + strconv.FormatUint(uint64(raw[0]), 16) + "…"
 		}
@@ -185,7 +185,7 @@ func (r *headerReader) field(key string) *cursor {
 		r.fail(key, errMissing)
 		return nil
 	}
-	return &cursor{raw}
+	return &cursor{b: raw}
 }
 
 func (r *headerReader) fail(key string, err error) {
@@ -224,7 +224,7 @@ func (r *headerReader) text(key string) string {
 // meta reads level_meta, which may be missing.
 func (r *headerReader) meta() map[string]string {
 	raw, ok := r.fields["level_meta"]
-	if !ok || (&cursor{raw}).isNil() {
+	if !ok || (&cursor{b: raw}).isNil() {
 		return nil
 	}
 	fields, err := headerFields(raw)
@@ -244,11 +244,11 @@ func (r *headerReader) meta() map[string]string {
 
 // plainText is a value for people: a text as it is, everything else as JSON.
 func plainText(raw []byte) string {
-	c := cursor{raw}
+	c := cursor{b: raw}
 	if v, err := c.text(); err == nil {
 		return string(v)
 	}
-	return string(appendJSON(nil, &cursor{raw}))
+	return string(appendJSON(nil, &cursor{b: raw}))
 }
 
 // extension reads what the extended format adds.

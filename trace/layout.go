@@ -67,7 +67,7 @@ func (d *decoder) layout(c *cursor) (kv.Layout, error) {
 	if l, ok := d.layouts[string(raw)]; ok {
 		return l, nil
 	}
-	l, err := d.newLayout(&cursor{raw})
+	l, err := d.newLayout(&cursor{b: raw})
 	if err != nil {
 		return kv.Layout{}, err
 	}

@@ -130,7 +130,10 @@ func headLong(c byte, b []byte) (size, children int, err error) {
 
 // cursor reads values one after the other from bytes whose structure was checked.
 // What it returns is part of these bytes.
-type cursor struct{ b []byte }
+type cursor struct {
+	b   []byte
+	own bool // b is a copy that nobody else has
+}
 
 func (c *cursor) mapLen() (int, error) {
 	n, b, err := msgp.ReadMapHeaderBytes(c.b)

@@ -38,7 +38,7 @@ func newDecoder() *decoder {
 // record reads the body of a frame.
 func (d *decoder) record(body []byte) (Record, error) {
 	r := Record{d: d}
-	c := cursor{body}
+	c := cursor{b: body}
 	n, err := c.mapLen()
 	if err != nil {
 		return r, err
@@ -105,7 +105,7 @@ func (d *decoder) recordField(c *cursor, r *Record, key []byte) (bit int, err er
 // rawMap reads a map within the body of a frame as its bytes.
 func (c *cursor) rawMap() ([]byte, error) {
 	all := c.b
-	if _, err := (&cursor{all}).mapLen(); err != nil {
+	if _, err := (&cursor{b: all}).mapLen(); err != nil {
 		return nil, err
 	}
 	err := c.skipValue()
@@ -242,7 +242,7 @@ func fields(raw []byte, f func(value *cursor, key string) error) error {
 	if raw == nil {
 		return nil
 	}
-	c := cursor{raw}
+	c := cursor{b: raw}
 	n, err := c.mapLen()
 	if err != nil {
 		return err

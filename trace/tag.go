@@ -2,6 +2,7 @@ package trace
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/tinylib/msgp/msgp"
 )
@@ -34,7 +35,8 @@ func (c *cursor) tag() ([]byte, error) {
 	if err != nil || n != 2 {
 		return nil, err
 	}
-	var tag, payload []byte
+	var tag []byte
+	from, to := -1, 0 // the payload in c.b
 	for range n {
 		key, err := in.key()
 		if err != nil {
@@ -46,26 +48,31 @@ func (c *cursor) tag() ([]byte, error) {
 				return nil, fmt.Errorf("%s: %w", tagKey, err)
 			}
 		case "v":
-			if payload, err = in.raw(); err != nil {
+			from = len(c.b) - len(in.b)
+			if err = in.skip(); err != nil {
 				return nil, err
 			}
+			to = len(c.b) - len(in.b)
 		default:
 			return nil, nil
 		}
 	}
-	if tag == nil || payload == nil {
+	if tag == nil || from < 0 {
 		return nil, nil
 	}
 	if !knownTag(string(tag)) {
 		return nil, errTag(tag)
 	}
-	// The payload comes last as it is written. Where it does not, what follows is
-	// put behind it.
-	if end := len(payload) + len(in.b); len(c.b) >= end && &c.b[len(c.b)-end] == &payload[0] {
-		c.b = c.b[len(c.b)-end:]
-		return tag, nil
+	// The payload comes last as it is written. Where it does not, it is moved there, in
+	// a copy of all that is left, which is made once.
+	if end := len(c.b) - len(in.b); to < end {
+		if tag = slices.Clone(tag); !c.own {
+			c.b, c.own = slices.Clone(c.b), true
+		}
+		copy(c.b[end-(to-from):end], c.b[from:to])
+		from = end - (to - from)
 	}
-	c.b = append(append([]byte(nil), payload...), in.b...)
+	c.b = c.b[from:]
 	return tag, nil
 }
 
