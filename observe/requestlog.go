@@ -19,15 +19,15 @@ const (
 	DefaultRequestLogQueue    = 10_000
 	DefaultRequestLogSessions = 10_000
 
-	requestLogBuffer  = 64 << 10    // bytes that are collected before they are written
-	requestLogSilence = time.Minute // between two complaints
+	requestLogBuffer = 64 << 10    // bytes that are collected before they are written
+	requestLogSteady = time.Minute // without a failure, after which an outage is over
 )
 
 // RequestLogOptions are the settings of a request log; the zero value is the default.
 type RequestLogOptions struct {
 	Queue    int          // events that may wait to be written; 0: DefaultRequestLogQueue
 	Sessions int          // open sessions of which a trace id or evictions are remembered; 0: DefaultRequestLogSessions
-	Logger   *slog.Logger // told of failed writes, once a minute at most; nil: nobody
+	Logger   *slog.Logger // told of failed writes, once per outage and of its end; nil: nobody
 }
 
 // Validate returns everything that is wrong with o, or nil.
@@ -58,7 +58,7 @@ type RequestLog struct {
 	open sessionMemory
 	buf  bytes.Buffer
 	torn bool // the writer has the beginning of a line
-	said time.Time
+	down outage
 
 	lines, lost, failures, forgotten atomic.Uint64
 }
@@ -153,6 +153,7 @@ func (r *RequestLog) flush() error {
 	written, rest := r.buf.Bytes()[:n], r.buf.Bytes()[n:]
 	r.lines.Add(uint64(bytes.Count(written, newline)))
 	if len(rest) == 0 {
+		r.works()
 		return nil
 	}
 	r.torn = n > 0 && written[n-1] != '\n'
@@ -161,16 +162,44 @@ func (r *RequestLog) flush() error {
 
 var newline = []byte{'\n'}
 
-// fail counts the lines that rest holds, also in part, as lost, and says so now and then.
+// outage is a time in which writes fail. One write that gets through does not end it: on
+// a disk that is nearly full short lines find room and long ones do not.
+type outage struct {
+	since, last time.Time // since: zero: there is none; last: of the last failure
+	lost        uint64    // lines before it
+}
+
+// fail counts the lines that rest holds, also in part, as lost. The first of an outage
+// is told.
 func (r *RequestLog) fail(rest []byte, err error) error {
 	if err == nil {
 		err = io.ErrShortWrite
 	}
 	r.failures.Add(1)
-	lost := r.lost.Add(uint64(bytes.Count(rest, newline)))
-	if now := time.Now(); r.o.Logger != nil && (r.said.IsZero() || now.Sub(r.said) >= requestLogSilence) {
-		r.said = now
-		r.o.Logger.Error("the request log cannot be written; requests go on", slog.Uint64("lost_lines", lost), slog.Any("error", err))
+	n := uint64(bytes.Count(rest, newline))
+	lost := r.lost.Add(n)
+	r.down.last = time.Now()
+	if r.down.since.IsZero() {
+		r.down.since, r.down.lost = r.down.last, lost-n
+		if r.o.Logger != nil {
+			r.o.Logger.Error("the request log cannot be written; requests go on, their lines are lost until it can", slog.Any("error", err))
+		}
 	}
 	return err
+}
+
+// works tells the end of an outage.
+func (r *RequestLog) works() {
+	if r.down.since.IsZero() {
+		return
+	}
+	now := time.Now()
+	if now.Sub(r.down.last) < requestLogSteady {
+		return
+	}
+	if r.o.Logger != nil {
+		r.o.Logger.Warn("the request log is written again", slog.Uint64("lost_lines", r.lost.Load()-r.down.lost),
+			slog.Duration("outage", r.down.last.Sub(r.down.since)))
+	}
+	r.down = outage{}
 }
