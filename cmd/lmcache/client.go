@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 
 	"github.com/lmcache-go/lmcache/internal/admin"
@@ -58,6 +59,10 @@ func (a *asking) explain(ctx context.Context, base string, err error) error {
 	switch status.Code {
 	case http.StatusUnauthorized:
 		return fmt.Errorf("%w (--token-file or LMCACHE_ADMIN_TOKEN)", err)
+	case http.StatusBadRequest:
+		if status.Plain && strings.HasPrefix(base, "http://") {
+			return fmt.Errorf("%w (does it speak TLS? Then the URL begins with https://)", err)
+		}
 	case http.StatusNotFound:
 		if admin.ServesMetrics(ctx, base+"/metrics") {
 			return fmt.Errorf("%w (that is the metrics port: the HTTP port is %s unless --http-port of the server says otherwise)", err, httpPort)

@@ -24,6 +24,7 @@ type grammar struct {
 	} `cmd:"" help:"Ask a server whether it is healthy, and how long the answer takes."`
 	Describe struct {
 		KVCache describeKVCacheCommand `cmd:"" name:"kvcache" help:"Show what a cache server holds, and for whom."`
+		Engine  describeEngineCommand  `cmd:"" name:"engine" help:"Show which models an inference server serves."`
 	} `cmd:"" help:"Show the state of a running server."`
 	KVCache struct {
 		Clear    clearCommand    `cmd:"" help:"Empty the first tier."`
@@ -76,7 +77,7 @@ func notes() cli.CommandNotes {
 		n[name] = foreign
 	}
 	for _, name := range []string{
-		"describe engine", "query", "trace merge", "trace anonymise",
+		"query", "trace merge", "trace anonymise",
 		"bench server", "bench gpu",
 		"doctor", "config", "completion",
 	} {

@@ -18,11 +18,13 @@ import (
 type describeKVCacheCommand struct {
 	flags.Client `kong:"embed,set='client_url=http://localhost:8080',set='client_url_note=the HTTP front end'"`
 	asking
+
+	Verbose bool `name:"verbose" group:"Client" help:"Also the process and its listeners, tenants, calls to outer tiers and workers"`
 }
 
 // Examples implements cli.Helper.
 func (*describeKVCacheCommand) Examples() []string {
-	return []string{"lmcache describe kvcache", "lmcache describe kvcache --timeout 5 --format json"}
+	return []string{"lmcache describe kvcache", "lmcache describe kvcache --timeout 5 --format json", "lmcache describe kvcache --verbose"}
 }
 
 // Check implements cli.Checker.
@@ -38,7 +40,11 @@ func (c *describeKVCacheCommand) Run(ctx context.Context, std *cli.IO) error {
 		if err != nil {
 			return err
 		}
-		return c.Emit(std.Stdout, describe(s, a.URL()), nil)
+		r := describe(s, a.URL())
+		if c.Verbose {
+			describeMore(r, s)
+		}
+		return c.Emit(std.Stdout, r, nil)
 	})
 }
 

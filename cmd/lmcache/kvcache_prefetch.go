@@ -138,13 +138,5 @@ func tokenIDs(text string) ([]int32, error) {
 
 // pause waits before another try, unless that would begin after end or ctx ends: false.
 func pause(ctx context.Context, d time.Duration, end time.Time) bool {
-	if ctx.Err() != nil || time.Now().Add(d).After(end) {
-		return false
-	}
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
+	return ctx.Err() == nil && !time.Now().Add(d).After(end) && wait(ctx, d)
 }

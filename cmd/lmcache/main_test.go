@@ -42,7 +42,7 @@ func TestREQ_C9_NearestNames(t *testing.T) {
 		{"trace replay-events f", cli.ExitUsage, `"lmcache trace replay-events" is part of LMCache's Python package and not of lmcache-go`},
 		{"trace merge f", cli.ExitUsage, `"lmcache trace merge" is not available in this version yet`},
 		{"query coordinator", cli.ExitUsage, `"lmcache query coordinator" is part of LMCache's Python package and not of lmcache-go`},
-		{"describe engine", cli.ExitUsage, `"lmcache describe engine" is not available in this version yet`},
+		{"doctor", cli.ExitUsage, `"lmcache doctor" is not available in this version yet`},
 		{"server", cli.ExitUsage, `--l1-size-gb and --eviction-policy are required`},
 		{"server --l1-size-gb 1000000 --eviction-policy LRU", cli.ExitFailed, `--l1-size-gb: 976.56 TiB is more than this machine has`},
 		{"server --l1-size-gb 64MiB --eviction-policy LRU --http-port 9090", cli.ExitUsage, `--prometheus-port: port 9090 is also that of`},
@@ -114,7 +114,9 @@ func TestREQ_C22_Examples(t *testing.T) {
 	}
 	watched := serve(t, "--l2-adapter", `{"type":"fs","base_path":"`+t.TempDir()+`","max_capacity_gb":1}`) // and asked
 	defer watched.stop(nil)
-	engine := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})) // is healthy
+	engine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { // is healthy
+		_, _ = w.Write([]byte(`{"data":[]}`))
+	}))
 	defer engine.Close()
 	for _, command := range commands {
 		help := newRun(t, nil)
@@ -127,7 +129,7 @@ func TestREQ_C22_Examples(t *testing.T) {
 		switch command {
 		case "top":
 			url = watched.urls["metrics"]
-		case "ping engine":
+		case "ping engine", "describe engine":
 			url = engine.URL
 		}
 		for _, example := range examples {

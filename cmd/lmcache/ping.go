@@ -25,7 +25,9 @@ type pingEngineCommand struct {
 type ping struct {
 	asking
 
-	Wait cli.Seconds `name:"wait" group:"Client" default:"0" min:"0" help:"How long to try until the server is healthy; 0: once"`
+	Wait     cli.Seconds `name:"wait" group:"Client" default:"0" min:"0" help:"How long to try until the server is healthy; 0: once"`
+	Count    int         `name:"count" group:"Client" default:"1" min:"1" max:"1000000" help:"How often to ask; all answers must be good"`
+	Interval cli.Seconds `name:"interval" group:"Client" default:"1" min:"0" help:"Time between two questions of --count"`
 }
 
 // again is the time between two tries.
@@ -33,7 +35,7 @@ const again = 200 * time.Millisecond
 
 // Examples implements cli.Helper.
 func (*pingKVCacheCommand) Examples() []string {
-	return []string{"lmcache ping kvcache", "lmcache ping kvcache --wait 30s --json"}
+	return []string{"lmcache ping kvcache", "lmcache ping kvcache --wait 30s --json", "lmcache ping kvcache --count 3 --interval 0.1"}
 }
 
 // Examples implements cli.Helper.
@@ -64,16 +66,19 @@ func (c *pingEngineCommand) Run(ctx context.Context, std *cli.IO) error {
 }
 
 func (p *ping) run(ctx context.Context, std *cli.IO, f *flags.Client, title, path string) error {
-	var took time.Duration
+	var t trips
 	err := p.with(ctx, f, func(c *admin.Client) error {
 		for end := time.Now().Add(p.Wait.Duration()); ; {
-			start := time.Now()
-			err := c.Ping(ctx, path)
-			took = time.Since(start)
+			took, err := trip(ctx, c, path)
 			if err == nil || !pause(ctx, again, end) {
-				return err
+				t.add(took, err)
+				break
 			}
 		}
+		for t.n < p.Count && wait(ctx, p.Interval.Duration()) {
+			t.add(trip(ctx, c, path))
+		}
+		return t.err
 	})
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -84,9 +89,56 @@ func (p *ping) run(ctx context.Context, std *cli.IO, f *flags.Client, title, pat
 	}
 	r := cli.NewReport(title, cli.WidthPing)
 	r.Line("status", "Status", status)
-	r.Line("round_trip_time_ms", "Round trip time (ms)", float64(took)/float64(time.Millisecond))
+	r.Line("round_trip_time_ms", "Round trip time (ms)", milliseconds(t.mean()))
+	if p.Count > 1 {
+		r.Line("fastest_ms", "Fastest (ms)", milliseconds(t.fastest))
+		r.Line("slowest_ms", "Slowest (ms)", milliseconds(t.slowest))
+		r.Line("count", "Asked", t.n)
+		r.Line("failed", "Failed", t.failed)
+	}
 	if e := p.Emit(std.Stdout, r, nil); e != nil {
 		return e
 	}
 	return err
+}
+
+// trip asks once.
+func trip(ctx context.Context, c *admin.Client, path string) (took time.Duration, err error) {
+	start := time.Now()
+	err = c.Ping(ctx, path)
+	return time.Since(start), err
+}
+
+// trips are the answers so far.
+type trips struct {
+	n, failed        int
+	sum              time.Duration
+	fastest, slowest time.Duration
+	err              error // the first one
+}
+
+func (t *trips) add(took time.Duration, err error) {
+	if t.n == 0 || took < t.fastest {
+		t.fastest = took
+	}
+	t.slowest = max(t.slowest, took)
+	t.n, t.sum = t.n+1, t.sum+took
+	if err != nil {
+		t.failed++
+		if t.err == nil {
+			t.err = err
+		}
+	}
+}
+
+func (t *trips) mean() time.Duration { return t.sum / time.Duration(max(t.n, 1)) }
+
+// wait lets some time pass; false: ctx has ended.
+func wait(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
 }

@@ -110,7 +110,7 @@ func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options
 			Addr: net.JoinHostPort(c.HTTP.Host, strconv.Itoa(c.HTTP.Port)), Engine: s.engine, Cache: s.engine, Metrics: metrics, Level: s.level, LevelChanged: s.levelChanged,
 			Logger: s.log, Version: build.Version, Commit: build.Commit, Listeners: listeners, Loops: s.obs.loops,
 			AdminToken: c.HTTP.AdminToken(), AuthAll: c.HTTP.AuthAll, InsecureAdmin: c.HTTP.Insecure,
-			AllowedHosts: c.HTTP.Allowed, NoAliases: !c.HTTP.Aliases, TierConfigs: c.tiers.shown(),
+			TLSCert: c.HTTP.TLSCert, TLSKey: c.HTTP.TLSKey, AllowedHosts: c.HTTP.Allowed, NoAliases: !c.HTTP.Aliases, TierConfigs: c.tiers.shown(),
 		})
 		if err != nil {
 			return listenProblem("http-host", "http-port", c.HTTP.Host, c.HTTP.Port, err)
@@ -134,7 +134,8 @@ func (s *service) levelChanged() {
 	}
 }
 
-// wait returns when ctx ends. Meanwhile SIGHUP reads the file of the token again.
+// wait returns when ctx ends. Meanwhile SIGHUP reads the files of the token and of the
+// certificate again.
 func (s *service) wait(ctx context.Context, c *serverCommand) {
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, syscall.SIGHUP)
@@ -144,27 +145,37 @@ func (s *service) wait(ctx context.Context, c *serverCommand) {
 		case <-ctx.Done():
 			return
 		case <-again:
-			s.readToken(c.HTTP.TokenFile)
+			s.readFiles(&c.HTTP)
 		}
 	}
 }
 
-// readToken replaces the administrator's token by the one that its file has now. The old
-// one stays if that is none.
-func (s *service) readToken(path string) {
-	if s.front == nil || path == "" {
+// readFiles replaces the administrator's token and the certificate by what their files
+// have now. The old one stays if that is none.
+func (s *service) readFiles(f *flags.HTTP) {
+	if s.front == nil || f.TokenFile == "" && f.TLSCert == "" {
 		s.log.Info("SIGHUP: there is no file to read again")
 		return
 	}
-	token, err := flags.ReadToken(path)
-	if err == nil {
-		err = s.front.SetAdminToken(token)
+	if f.TokenFile != "" {
+		token, err := flags.ReadToken(f.TokenFile)
+		if err == nil {
+			err = s.front.SetAdminToken(token)
+		}
+		s.tellRead("token", err)
 	}
+	if f.TLSCert != "" {
+		s.tellRead("certificate", s.front.ReloadCertificate())
+	}
+}
+
+// tellRead logs what came of reading a file again.
+func (s *service) tellRead(what string, err error) {
 	if err != nil {
-		s.log.Error("SIGHUP: the token stays as it was", slog.Any("error", err))
+		s.log.Error("SIGHUP: the "+what+" stays as it was", slog.Any("error", err))
 		return
 	}
-	s.log.Info("SIGHUP: the token has been read again")
+	s.log.Info("SIGHUP: the " + what + " has been read again")
 }
 
 // listenProblem says which flag is to blame for an error to listen: that of the host, or
@@ -207,17 +218,21 @@ func (c *serverCommand) plan(io *cli.IO) error {
 	r.Line("eviction_policy", "Eviction policy", c.L1.Policy)
 	r.Line("eviction_mode", "Eviction mode", c.L1.Mode)
 	c.tiers.describe(r)
-	at := func(on bool, host string, port int) any {
+	at := func(on bool, scheme, host string, port int) any {
 		if !on {
 			return nil
 		}
-		return "http://" + net.JoinHostPort(host, strconv.Itoa(port))
+		return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(port))
 	}
-	r.Line("metrics_url", "Metrics", at(c.Metrics(), c.PrometheusHost, c.PrometheusPort))
+	r.Line("metrics_url", "Metrics", at(c.Metrics(), "http", c.PrometheusHost, c.PrometheusPort))
 	if c.Trace.Records() {
 		r.Line("trace", "Trace recording", cmp.Or(c.TraceOutput, "a new file in "+os.TempDir()))
 	}
-	r.Line("http_url", "HTTP", at(!c.HTTP.Disable, c.HTTP.Host, c.HTTP.Port))
+	scheme := "http"
+	if c.HTTP.TLSCert != "" {
+		scheme = "https"
+	}
+	r.Line("http_url", "HTTP", at(!c.HTTP.Disable, scheme, c.HTTP.Host, c.HTTP.Port))
 	_, err := fmt.Fprint(io.Stdout, r.Text())
 	return err
 }

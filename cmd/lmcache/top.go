@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/lmcache-go/lmcache/internal/admin"
 	"github.com/lmcache-go/lmcache/internal/cli"
 	"github.com/lmcache-go/lmcache/internal/cli/flags"
 	"github.com/lmcache-go/lmcache/internal/top"
@@ -33,6 +34,7 @@ func (*topCommand) Examples() []string {
 
 // Check implements cli.Checker.
 func (c *topCommand) Check(p *cli.Problems) {
+	c.Top.Check(p)
 	if c.Server != "" && p.IsArgument("url") {
 		p.Flag("url", "is given twice, with and without the flag")
 	}
@@ -58,7 +60,11 @@ func (c *topCommand) Run(ctx context.Context, std *cli.IO) error {
 	if err != nil {
 		return err
 	}
-	client := top.NewClient(url, c.Timeout.Duration())
+	trust, err := admin.TLSConfig(c.CAFile, c.Insecure)
+	if err != nil {
+		return err
+	}
+	client := top.NewClient(url, top.ClientOptions{Timeout: c.Timeout.Duration(), TLS: trust, Token: c.AdminToken()})
 	defer client.Close()
 	live := top.Live{
 		Source:  client,

@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,6 +17,29 @@ import (
 func (c *Client) Ping(ctx context.Context, path string) error {
 	_, err := c.do(ctx, http.MethodGet, path, nil, nil)
 	return err
+}
+
+// Model is a model of an inference server. What the server does not tell is nil.
+type Model struct {
+	ID      string  `json:"id"`
+	Root    *string `json:"root"`
+	Parent  *string `json:"parent"` // of an adapter: the model that it changes
+	Longest *int64  `json:"max_model_len"`
+	Owner   *string `json:"owned_by"`
+}
+
+// Models lists what an inference server with the interface of OpenAI serves.
+func (c *Client) Models(ctx context.Context) ([]Model, error) {
+	var body struct {
+		Data *[]Model `json:"data"`
+	}
+	if _, err := c.do(ctx, http.MethodGet, "/v1/models", nil, &body); err != nil {
+		return nil, err
+	}
+	if body.Data == nil {
+		return nil, &AnswerError{c.o.URL + "/v1/models", errors.New("no list of models (is this an inference server?)")}
+	}
+	return *body.Data, nil
 }
 
 // Clear empties L1; forced, also of what is in use.

@@ -43,16 +43,9 @@ type Client struct {
 
 // New returns a client. Close gives up its connections.
 func New(o Options) (*Client, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: o.Insecure} //nolint:gosec // its user asks for it
-	if o.CAFile != "" {
-		pem, err := os.ReadFile(o.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("certificates: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("certificates: %s holds none in PEM form", o.CAFile)
-		}
+	config, err := TLSConfig(o.CAFile, o.Insecure)
+	if err != nil {
+		return nil, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = config
@@ -60,6 +53,24 @@ func New(o Options) (*Client, error) {
 		Timeout: o.Timeout, Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the token stays here
 	}}, nil
+}
+
+// TLSConfig is that of a client that believes the certificates of a file, those of the
+// system if none is named, or any.
+func TLSConfig(caFile string, insecure bool) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: insecure} //nolint:gosec // its user asks for it
+	if caFile == "" {
+		return config, nil
+	}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("certificates: %w", err)
+	}
+	config.RootCAs = x509.NewCertPool()
+	if !config.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("certificates: %s holds none in PEM form", caFile)
+	}
+	return config, nil
 }
 
 // Close gives up idle connections.
@@ -85,6 +96,7 @@ type StatusError struct {
 	URL    string
 	Code   int
 	Detail string // as the server tells it; may be empty
+	Plain  bool   // the answer was no JSON: whoever answered was no front end of a cache
 }
 
 // Error names the URL, the status and what the server says.
@@ -144,7 +156,7 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) (http
 	case len(data) > maxAnswer:
 		return nil, &AnswerError{target, fmt.Errorf("more than %d bytes", maxAnswer)}
 	case res.StatusCode < 200 || res.StatusCode > 299:
-		return nil, &StatusError{URL: target, Code: res.StatusCode, Detail: detailOf(data)}
+		return nil, &StatusError{URL: target, Code: res.StatusCode, Detail: detailOf(data), Plain: !json.Valid(data)}
 	case out == nil:
 		return res.Header, nil
 	}

@@ -14,8 +14,32 @@ type Status struct {
 	Sessions   *int     `json:"active_sessions"`
 	Storage    *Storage `json:"storage_manager"`
 
+	Implementation *string           `json:"implementation"`
+	Version        *string           `json:"version"`
+	BootID         *string           `json:"boot_id"`
+	StartedAt      *string           `json:"started_at"`
+	Ready          *bool             `json:"ready"`
+	Listeners      map[string]string `json:"listeners"`
+	Instances      map[string]Worker `json:"instances"`
+
 	Contexts map[string]Context `json:"cache_context_meta"`    // by instance, with a device
 	Hosts    map[string]Host    `json:"non_cuda_context_meta"` // by instance, that copy themselves
+}
+
+// Worker is what the server counts of one worker.
+type Worker struct {
+	Plane         string  `json:"plane"`
+	Model         string  `json:"model_name"`
+	WorldSize     int     `json:"world_size"`
+	Rank          int     `json:"rank"`
+	Device        string  `json:"device"`
+	Healthy       bool    `json:"is_healthy"`
+	InFlight      int64   `json:"in_flight"`
+	Stores        int64   `json:"stores_submitted"`
+	StoresDone    int64   `json:"stores_finished"`
+	Retrieves     int64   `json:"retrieves_submitted"`
+	RetrievesDone int64   `json:"retrieves_finished"`
+	LastSeen      *string `json:"last_seen"` // nil: it lives in the server's process
 }
 
 // Storage is the storage manager.
@@ -27,9 +51,10 @@ type Storage struct {
 
 // L1 is host memory.
 type L1 struct {
-	Objects *int64   `json:"total_object_count"`
-	Used    *float64 `json:"memory_used_bytes"`
-	Total   *float64 `json:"memory_total_bytes"`
+	Objects *int64           `json:"total_object_count"`
+	Used    *float64         `json:"memory_used_bytes"`
+	Total   *float64         `json:"memory_total_bytes"`
+	BySalt  map[string]int64 `json:"bytes_by_cache_salt"`
 }
 
 // Policy is the eviction of L1.
@@ -87,6 +112,15 @@ type Adapter struct {
 	PoolUsed *int64   `json:"pool_used"`
 	PoolSize *int64   `json:"pool_size"`
 	Breaker  string   `json:"breaker_state"`
+
+	RetryIn    *float64         `json:"breaker_retry_in_seconds"`
+	InFlight   *int             `json:"in_flight_calls"`
+	OldestCall *float64         `json:"oldest_call_age_seconds"`
+	Failures   map[string]int64 `json:"failures_by_reason"`
+	Corrupt    *int64           `json:"corrupt_total"`
+	Written    *int64           `json:"bytes_written_total"`
+	Read       *int64           `json:"bytes_read_total"`
+	BySalt     map[string]int64 `json:"bytes_by_cache_salt"`
 }
 
 // Status asks for the state.

@@ -19,7 +19,8 @@ type Server struct {
 	err   error // of serving; read after done
 }
 
-// New is a Server of srv on ln, which belongs to it from now on. Host is the one
+// New is a Server of srv on ln, which belongs to it from now on; with srv.TLSConfig it
+// speaks TLS with the certificates of that. Host is the one
 // that was asked for; owner precedes the texts of errors. Start must follow. Where srv
 // has no ReadTimeout, its WriteTimeout is the one: a request whose body does not arrive
 // would hold its connection for ever.
@@ -27,6 +28,8 @@ func New(owner string, srv *http.Server, ln net.Listener, host string) *Server {
 	if srv.ReadTimeout == 0 {
 		srv.ReadTimeout = srv.WriteTimeout
 	}
+	srv.Protocols = new(http.Protocols)
+	srv.Protocols.SetHTTP1(true) // whose limits are those of the caller
 	return &Server{owner: owner, srv: srv, ln: ln, host: host, done: make(chan struct{})}
 }
 
@@ -36,7 +39,11 @@ func (s *Server) Start() { go s.serve() }
 
 func (s *Server) serve() {
 	defer close(s.done)
-	if err := s.srv.Serve(s.ln); !errors.Is(err, http.ErrServerClosed) {
+	serve := func() error { return s.srv.Serve(s.ln) }
+	if s.srv.TLSConfig != nil {
+		serve = func() error { return s.srv.ServeTLS(s.ln, "", "") }
+	}
+	if err := serve(); !errors.Is(err, http.ErrServerClosed) {
 		s.err = fmt.Errorf("%s: %w", s.owner, err)
 	}
 }
@@ -47,11 +54,14 @@ func (s *Server) Addr() net.Addr { return s.ln.Addr() }
 // URL is the server's root as clients spell it, with the real port and no slash
 // behind. A listener on all addresses shows the one it was asked for.
 func (s *Server) URL() string {
-	addr := s.ln.Addr()
-	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() && s.host != "" {
-		return "http://" + net.JoinHostPort(s.host, strconv.Itoa(tcp.Port))
+	scheme, addr := "http://", s.ln.Addr()
+	if s.srv.TLSConfig != nil {
+		scheme = "https://"
 	}
-	return "http://" + addr.String()
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() && s.host != "" {
+		return scheme + net.JoinHostPort(s.host, strconv.Itoa(tcp.Port))
+	}
+	return scheme + addr.String()
 }
 
 // Close stops listening, waits for requests in progress until ctx ends, cuts off

@@ -2,6 +2,7 @@ package top
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -38,18 +39,26 @@ func ParseURL(text string) (string, error) {
 const accept = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=1," +
 	"text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 
+// ClientOptions configures a Client. The zero value is useful.
+type ClientOptions struct {
+	Timeout time.Duration // after which there is no answer; 0: none
+	TLS     *tls.Config   // whom to believe; nil: whom the system does
+	Token   string        // of the administrator, where the page asks for it
+}
+
 // Client reads the metrics page of one server. Its methods are safe for concurrent use.
 type Client struct {
 	url  string
+	o    ClientOptions
 	http *http.Client
 }
 
-// NewClient reads from a URL that ParseURL returned; an answer that takes longer than the
-// timeout is none.
-func NewClient(metricsURL string, timeout time.Duration) *Client {
+// NewClient reads from a URL that ParseURL returned.
+func NewClient(metricsURL string, o ClientOptions) *Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 1
-	return &Client{url: metricsURL, http: &http.Client{Timeout: timeout, Transport: transport}}
+	transport.TLSClientConfig = o.TLS
+	return &Client{url: metricsURL, o: o, http: &http.Client{Timeout: o.Timeout, Transport: transport}}
 }
 
 // FetchError is a fetch without a scrape.
@@ -75,6 +84,9 @@ func (c *Client) Fetch(ctx context.Context) (*Scrape, error) {
 	}
 	req.Header.Set("Accept", accept)
 	req.Header.Set("User-Agent", "lmcache-top")
+	if c.o.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.o.Token)
+	}
 	res, err := c.http.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {

@@ -60,7 +60,7 @@ func TestClient(t *testing.T) {
 	defer srv.Close()
 	defer close(block)
 	fetch := func(url string, timeout time.Duration) (*top.Scrape, error) {
-		c := top.NewClient(url, timeout)
+		c := top.NewClient(url, top.ClientOptions{Timeout: timeout})
 		defer c.Close()
 		return c.Fetch(t.Context())
 	}
@@ -91,7 +91,7 @@ func TestClient(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	c := top.NewClient(srv.URL+"/metrics", time.Minute)
+	c := top.NewClient(srv.URL+"/metrics", top.ClientOptions{Timeout: time.Minute})
 	defer c.Close()
 	if _, err := c.Fetch(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled fetch: %v", err)

@@ -57,6 +57,11 @@ type Options struct {
 	TierConfigs  []map[string]any              // configuration of each outer tier for /status, secrets masked; nil: not shown
 	NoAliases    bool                          // without the paths of LMCache's older versions
 
+	// TLSCert and TLSKey are files with a certificate and its key, in PEM form. With them
+	// the front end speaks TLS 1.2 or later and nothing else; they are read again when
+	// they have changed. Both or none.
+	TLSCert, TLSKey string
+
 	// AdminToken is what whoever changes something has to show, at least MinToken bytes.
 	// Without one, loopback listeners let everybody change things and others nobody.
 	AdminToken    string
@@ -85,6 +90,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// errHalfPair says that one of Options.TLSCert and TLSKey is missing.
+var errHalfPair = errors.New("httpserver: TLSCert and TLSKey: both or none")
+
 // errNoEngine says that Options.Engine is missing.
 var errNoEngine = errors.New("httpserver: no engine")
 
@@ -96,6 +104,9 @@ func (o *Options) validate() error {
 	}
 	if n := len(o.AdminToken); n > 0 && n < MinToken {
 		errs = append(errs, errShortToken)
+	}
+	if (o.TLSCert == "") != (o.TLSKey == "") {
+		errs = append(errs, errHalfPair)
 	}
 	if o.AuthAll && o.AdminToken == "" {
 		errs = append(errs, errNoToken)

@@ -2,6 +2,7 @@ package httpserver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,6 +34,7 @@ type Server struct {
 	token   token
 	noted   notedQuotas
 	closing atomic.Bool
+	pair    *certificate // nil: without TLS
 }
 
 // Listen binds the address and serves until Close. ctx is for binding only.
@@ -41,16 +43,25 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
+	var pair *certificate
+	var secure *tls.Config
+	if o.TLSCert != "" {
+		var err error
+		if pair, err = openCertificate(o.TLSCert, o.TLSKey, o.Logger); err != nil {
+			return nil, err
+		}
+		secure = pair.config()
+	}
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Addr)
 	if err != nil {
 		return nil, bindError(o.Addr, err)
 	}
-	s := &Server{o: o, guard: newGuard(o.Addr, ln.Addr(), o.AllowedHosts)}
+	s := &Server{o: o, guard: newGuard(o.Addr, ln.Addr(), o.AllowedHosts), pair: pair}
 	s.token.set(o.AdminToken)
 	host, _, _ := net.SplitHostPort(o.Addr) // it could be listened on
 	s.life = serving.New("httpserver", &http.Server{
 		Handler: s.handler(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout,
-		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		MaxHeaderBytes: maxHeaderBytes, TLSConfig: secure, ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}, newLimit(ln, maxConnections), host)
 	s.life.Start()
 	o.Logger.InfoContext(ctx, "HTTP server listening on "+s.URL(), slog.String("url", s.URL()))
@@ -82,6 +93,15 @@ func (s *Server) SetAdminToken(text string) error {
 	}
 	s.token.set(text)
 	return nil
+}
+
+// ReloadCertificate reads the files of Options.TLSCert and TLSKey again, which happens by
+// itself when they have changed. What cannot be read leaves the certificate as it was.
+func (s *Server) ReloadCertificate() error {
+	if s.pair == nil {
+		return nil
+	}
+	return s.pair.reload()
 }
 
 // bindError names the address and says what to do about it.

@@ -10,6 +10,8 @@ type HTTP struct {
 	TokenFile string   `name:"admin-token-file" group:"HTTP" placeholder:"FILE" help:"File with the token that whoever changes something has to show, at least 16 characters; read again on SIGHUP (LMCACHE_ADMIN_TOKEN may hold the token itself)"`
 	AuthAll   bool     `name:"http-auth-all" group:"HTTP" help:"Everything but probes needs the token"`
 	Insecure  bool     `name:"http-insecure-admin" group:"HTTP" help:"Without a token, an address that others reach lets everybody change the cache"`
+	TLSCert   string   `name:"tls-cert" group:"HTTP" placeholder:"FILE" help:"Certificate of the front end (PEM, with those it depends on): https instead of http; read again when it changes"`
+	TLSKey    string   `name:"tls-key" group:"HTTP" placeholder:"FILE" help:"Private key of --tls-cert (PEM)"`
 	Allowed   []string `name:"http-allowed-host" group:"HTTP" placeholder:"NAME" help:"Further names by which clients may call the front end (can be repeated)"`
 	Aliases   bool     `name:"http-aliases" group:"HTTP" default:"true" help:"Answer the paths of older versions of LMCache too"`
 
@@ -18,6 +20,7 @@ type HTTP struct {
 
 // Check reports values that do not fit each other, and a token that cannot be had.
 func (h *HTTP) Check(p *cli.Problems) {
+	checkPair(p, "tls-cert", "tls-key", h.TLSCert, h.TLSKey)
 	h.token = token(p, "admin-token-file", h.TokenFile)
 	if h.AuthAll && h.token == "" && !p.IsBad("admin-token-file") {
 		p.Flag("http-auth-all", "needs a token (--admin-token-file)")

@@ -39,9 +39,7 @@ type Upstream struct {
 	ServerModule           []string `name:"server-module" treat:"refused" why:"no code is loaded at run time" upstream:""`
 
 	// HTTP.
-	TLSCert     string `name:"tls-cert" treat:"later"`
-	TLSKey      string `name:"tls-key" treat:"later"`
-	EnablePprof bool   `name:"enable-pprof" treat:"later" upstream:"false"`
+	EnablePprof bool `name:"enable-pprof" treat:"later" upstream:"false"`
 
 	// Peers and coordinator.
 	P2PAdvertiseURL                  string `name:"p2p-advertise-url" treat:"refused" why:"servers do not talk to each other" upstream:""`
