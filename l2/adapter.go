@@ -54,6 +54,11 @@ type Item struct {
 
 	N   int64 // out: bytes of payload written or read
 	Err error // out: nil, or why this key failed
+
+	// Gone is the stored bytes of an object of another size that a Store has taken from
+	// under this key without putting another one in its place at once. It counts whatever
+	// Err says. A store that replaces in one step leaves it 0.
+	Gone int64
 }
 
 // Found is the answer of a Lookup for one key.

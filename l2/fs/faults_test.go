@@ -463,3 +463,37 @@ func TestContextEndsBetweenPieces(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A store that puts a file of another length aside says how much that was, whether the
+// new one is written or not; one that puts nothing aside says 0.
+func TestStoreTellsWhatItPutsAside(t *testing.T) {
+	var h hooked
+	s := open(t, fs.Options{BasePath: t.TempDir(), System: h.system()})
+	k := key("m", 1)
+	mustStore(t, s, k, 4096)
+	for _, tt := range []struct {
+		size int
+		err  error // of a write
+		gone int64
+		why  l2.Reason
+	}{
+		{size: 4096},
+		{size: 10_000, gone: 2 * 4096},
+		{size: 10_000},
+		{size: 100, err: syscall.ENOSPC, gone: 4 * 4096, why: l2.ReasonNoSpace},
+		{size: 100},
+	} {
+		if tt.err != nil {
+			h.fail(fstest.Write, tt.err)
+		}
+		items := []l2.Item{item(s.Format(), k, tt.size)}
+		items[0].Gone = 7
+		if err := s.Store(t.Context(), items); err != nil || l2.ReasonOf(items[0].Err) != tt.why || items[0].Gone != tt.gone {
+			t.Errorf("%d bytes: %d gone, want %d; %v, %v", tt.size, items[0].Gone, tt.gone, err, items[0].Err)
+		}
+		h.set(nil)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -187,6 +187,7 @@ func (s *Store) each(ctx context.Context, items []l2.Item, f func(*l2.Item) (int
 	defer s.gate.Leave()
 	for i := range items {
 		it := &items[i]
+		it.Gone = 0
 		if it.N, it.Err = 0, s.stopped(ctx); it.Err == nil {
 			it.N, it.Err = f(it)
 		}

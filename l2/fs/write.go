@@ -57,7 +57,7 @@ func (s *Store) write(ctx context.Context, it *l2.Item) (int64, error) {
 }
 
 // there reports whether the object is there already. A file of another length is put
-// aside; what is no file at all is an error.
+// aside, which the item tells; what is no file at all is an error.
 func (s *Store) there(it *l2.Item, path string, size int64) (bool, error) {
 	info, err := s.sys.Stat(path)
 	switch {
@@ -76,6 +76,7 @@ func (s *Store) there(it *l2.Item, path string, size int64) (bool, error) {
 	if err := s.quarantine.add(path, info.Size); err != nil && !errors.Is(err, errNotExist) {
 		return false, err
 	}
+	it.Gone = info.Size
 	return false, nil
 }
 
