@@ -179,7 +179,8 @@ func (f *fetch) repeatsFirst(i int) bool {
 
 // missOf is why a position is missed.
 func (f *fetch) missOf(i int, rest MissReason) MissReason {
-	outstanding := !f.decided || f.source[i] != fromNowhere
+	outstanding := !f.decided || f.source[i] != fromNowhere ||
+		f.phase == phaseLookup && f.has[i] != 0 // it was found, and there was no room to load it yet
 	switch {
 	case rest != MissNone && (outstanding || f.why[i] == MissNone || f.p.released.Load()):
 		return rest
