@@ -239,12 +239,23 @@ func (t *Tier) addLocked(k kv.Key, size int64, now time.Time, own bool) uint32 {
 }
 
 // forgetLocked notes that an object is not there any more.
-func (t *Tier) forgetLocked(k kv.Key, now time.Time) {
+func (t *Tier) forgetLocked(k kv.Key, cause Cause, now time.Time) {
 	id := t.mu.index.find(k)
 	if id == 0 || t.mu.index.at(id).erasing {
 		return
 	}
 	size := t.mu.index.at(id).size
 	t.mu.index.remove(id)
-	t.o.Sink.Deleted(keysOf(k), []int64{size}, CauseDelete, now)
+	t.o.Sink.Deleted(keysOf(k), []int64{size}, cause, now)
+}
+
+// displacedLocked notes that a store has taken an object of so many bytes out of the
+// way of a new one: one of another layout, or, if it was thought to have another size,
+// one that something has happened to.
+func (t *Tier) displacedLocked(k kv.Key, size int64, now time.Time) {
+	cause := CauseLayout
+	if id := t.mu.index.find(k); id != 0 && t.mu.index.at(id).size != size {
+		cause = CauseCorrupt
+	}
+	t.forgetLocked(k, cause, now)
 }

@@ -79,14 +79,17 @@ func (t *Tier) settleLocked(j *Job, i int, err error) {
 		return
 	}
 	o.state, o.Err = objectDone, err
-	if err != nil {
+	switch {
+	case err == nil:
+		t.mu.counts.lastSuccess = t.rt.Now()
+	case j.store && err == ErrOpen: //nolint:errorlint // it is returned as it is
+		// It has not failed: it waits until the tier is back.
+	default:
 		why := reasonOf(err)
 		t.failedLocked(why, 1)
 		if why.Transient() {
 			t.mu.counts.lastFailure = t.rt.Now()
 		}
-	} else {
-		t.mu.counts.lastSuccess = t.rt.Now()
 	}
 	if j.open--; j.open == 0 {
 		j.closed = true

@@ -100,7 +100,7 @@ func (t *Tier) answeredLocked(c *call, l *lookupJob, err error, began time.Time)
 		if !l.found[i].OK {
 			asked = true
 			if id != 0 && !t.mu.index.at(id).since.After(began) {
-				t.forgetLocked(l.keys[i], now)
+				t.forgetLocked(l.keys[i], CauseDelete, now)
 			}
 			continue
 		}

@@ -239,6 +239,9 @@ func (x *transfer) back() {
 func (t *Tier) storedLocked(j *Job, i int, it *l2.Item, err error, now time.Time) {
 	o := &j.Objects[i]
 	t.unreserveLocked(o)
+	if it.Gone > 0 {
+		t.displacedLocked(o.Key, it.Gone, now)
+	}
 	if err != nil {
 		if l2.ReasonOf(err) == l2.ReasonNoSpace && !o.again && t.makeRoomLocked(t.sizeOf(o), now) {
 			o.again = true
@@ -292,7 +295,7 @@ func (t *Tier) loadedLocked(j *Job, i int, it *l2.Item, err error, now time.Time
 		j.Moved += it.N
 		t.mu.counts.read += it.N
 	case l2.ReasonNotFound:
-		t.forgetLocked(o.Key, now)
+		t.forgetLocked(o.Key, CauseDelete, now)
 	case l2.ReasonCorrupt, l2.ReasonSerde: // what cannot be converted never will be
 		t.corruptLocked(o, err, now)
 	case l2.ReasonLayout:
