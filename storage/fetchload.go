@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lmcache-go/lmcache/l1"
@@ -126,13 +127,14 @@ func (c *fetchControl) admitLocked(l *load, at time.Time, early bool) {
 	}
 	f.write.FinishAndGrant(at, commits)
 	for k, n := range objects {
-		if !commits[k].Done { // L1 has been closed, perhaps: then it still has its buffer
+		if !commits[k].Done { // its reservation has expired, or L1 has closed
 			l.job.Objects[n].Err = errLeaseGone
 			failed = append(failed, n)
 			continue
 		}
 		c.landLocked(l, n)
 	}
+	slices.Sort(failed)
 	c.abortLocked(l, failed, at)
 	if len(late) > 0 {
 		c.orphanLocked(l, late, at)

@@ -184,6 +184,9 @@ func (m *Manager) closeTiers(ctx context.Context) error {
 		t.Stop(true)
 	}
 	for _, t := range m.tiers {
+		t.Leave() // one that is stuck takes no time from the others
+	}
+	for _, t := range m.tiers {
 		errs = append(errs, t.Close(ctx))
 	}
 	return errors.Join(errs...)

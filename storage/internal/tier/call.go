@@ -85,9 +85,8 @@ func (t *Tier) returned(c *call, err error) {
 	t.lock()
 	defer t.unlock()
 	t.mu.calls = slices.DeleteFunc(t.mu.calls, func(o *call) bool { return o == c })
-	if len(t.mu.calls) == 0 && t.mu.idle != nil {
-		close(t.mu.idle)
-		t.mu.idle = nil
+	if len(t.mu.calls) == 0 && t.mu.closed != nil {
+		t.leaveLocked()
 	}
 }
 

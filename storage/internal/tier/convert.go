@@ -7,33 +7,6 @@ import (
 	"github.com/lmcache-go/lmcache/l2"
 )
 
-// scratch is memory for what a serde converts: one piece for each conversion that
-// may run. It is none of L1's.
-type scratch struct{ pieces chan []byte }
-
-func newScratch(n int) scratch {
-	s := scratch{pieces: make(chan []byte, n)}
-	for range n {
-		s.pieces <- nil
-	}
-	return s
-}
-
-// take waits for a piece of n bytes.
-func (s *scratch) take(ctx context.Context, n int64) ([]byte, error) {
-	select {
-	case b := <-s.pieces:
-		if int64(cap(b)) < n {
-			b = aligned(n)
-		}
-		return b[:n], nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (s *scratch) give(b []byte) { s.pieces <- b }
-
 // aligned is n bytes that begin at a page, and end at one with their capacity.
 func aligned(n int64) []byte {
 	size := max((n+alignment-1)&^(alignment-1), slabBytes)
@@ -54,12 +27,12 @@ func (x *transfer) each(ctx context.Context, move func(context.Context, *Object,
 }
 
 func (x *transfer) one(ctx context.Context, o *Object, it *l2.Item, move func(context.Context, *Object, *l2.Item, []byte) error) error {
-	s := &x.t.scratch
-	buf, err := s.take(ctx, x.t.serde.Bound(o.Layout))
+	s := x.t.scratch
+	buf, err := s.take(ctx, x, x.t.serde.Bound(o.Layout))
 	if err != nil {
 		return err
 	}
-	defer func() { s.give(buf) }() // after a panic too
+	defer s.give(x) // after a panic too
 	return move(ctx, o, it, buf)
 }
 

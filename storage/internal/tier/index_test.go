@@ -1,6 +1,7 @@
 package tier
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -121,5 +122,48 @@ func TestFamilies(t *testing.T) {
 	}
 	if len(x.families) != 0 || len(x.kin) != 1+len(x.freeFamilies) {
 		t.Errorf("%d families are left, in %d places", len(x.families), len(x.kin))
+	}
+}
+
+// The memory for conversions is bounded, whatever is given up and comes back.
+func TestScratchIsBounded(t *testing.T) {
+	const workers = 2
+	s := newScratch(workers)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	calls := make([]*transfer, 2*workers)
+	take := func(i int) bool {
+		calls[i] = &transfer{}
+		done := make(chan error, 1)
+		select {
+		case b := <-s.free: // otherwise it would wait
+			s.free <- b
+			_, err := s.take(t.Context(), calls[i], 100)
+			done <- err
+		default:
+			_, err := s.take(ended, calls[i], 100)
+			done <- err
+		}
+		return <-done == nil
+	}
+	for i := range 2 * workers {
+		if !take(i) {
+			t.Fatalf("no piece for call %d", i)
+		}
+		s.giveUp(calls[i])
+		s.giveUp(calls[i])
+	}
+	if take(0) || len(s.mu.held) != 2*workers {
+		t.Errorf("%d pieces are held", len(s.mu.held))
+	}
+	first := make([]*transfer, 0, 2*workers)
+	for x := range s.mu.held {
+		first = append(first, x)
+	}
+	for _, x := range first {
+		s.give(x)
+	}
+	if len(s.free) != workers || len(s.mu.held)+len(s.mu.lost) != 0 {
+		t.Errorf("%d pieces are free, %d held, %d lost; there should be %d", len(s.free), len(s.mu.held), len(s.mu.lost), workers)
 	}
 }

@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
-	"github.com/lmcache-go/lmcache/internal/runtime"
 	"github.com/lmcache-go/lmcache/l2"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
@@ -54,13 +52,8 @@ func (t *Tier) Probe(ctx context.Context) error {
 		back: func() {},
 	}, now)
 	t.unlock()
-	for waited := t.rt.Now(); !t.rt.Wait(ctx, done, waited.Add(time.Hour)); {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if t.rt.Now().Before(waited.Add(time.Hour)) {
-			return runtime.ErrClosed
-		}
+	if err := t.await(ctx, done, 0); err != nil {
+		return err
 	}
 	t.lock()
 	defer t.unlock()

@@ -2,7 +2,6 @@ package tier
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -24,7 +23,7 @@ type Tier struct {
 	log     *slog.Logger
 	rt      runtime.Runtime
 	heads   heads
-	scratch scratch
+	scratch *scratch
 	ctx     context.Context //nolint:containedctx // the life of all calls, ended by Stop
 	cancel  context.CancelFunc
 	mu      struct {
@@ -58,7 +57,9 @@ type state struct {
 	limit   int64   // of the store itself; negative: none
 	full    bool    // the last deletion for room failed
 	counts  counts
-	idle    chan struct{} // closed when no call is under way; nil: nobody waits
+	closed  chan struct{} // made by Leave, closed when the adapter is
+	failed  error         // of the adapter's Close
+	alone   bool          // nobody waits for closed any more
 }
 
 // counts is what has happened since the start.
@@ -200,62 +201,4 @@ func (t *Tier) StoreRoom() int {
 // failedLocked counts failures of objects.
 func (t *Tier) failedLocked(why l2.Reason, n int64) {
 	t.mu.counts.failures[why] += n
-}
-
-// Stop refuses what is new, fails what is queued and, with cancel, ends the contexts
-// of the calls under way.
-func (t *Tier) Stop(cancel bool) {
-	t.lock()
-	t.mu.stopped = true
-	t.failQueuedLocked(l2.ErrClosed)
-	t.mu.breaker.stop()
-	t.unlock()
-	if cancel {
-		t.cancel()
-	}
-}
-
-// Close waits until all calls have returned, or ctx ends, and then closes the
-// adapter. Stop comes first.
-func (t *Tier) Close(ctx context.Context) error {
-	t.cancel()
-	if err := t.wait(ctx); err != nil {
-		t.lock()
-		n, oldest := len(t.mu.calls), t.oldestLocked(t.rt.Now())
-		t.unlock()
-		return fmt.Errorf("storage: close: tier %s has %d calls, the oldest for %v: %w: %w", t.o.Name, n, oldest, ErrBusy, err)
-	}
-	if err := t.adapter.Close(); err != nil {
-		return fmt.Errorf("storage: close: tier %s: %w", t.o.Name, err)
-	}
-	return nil
-}
-
-// wait returns when no call is under way.
-func (t *Tier) wait(ctx context.Context) error {
-	for {
-		t.lock()
-		if len(t.mu.calls) == 0 {
-			if t.mu.alarm != nil {
-				t.mu.alarm.Stop()
-				t.mu.alarm = nil
-			}
-			t.unlock()
-			return nil
-		}
-		if t.mu.idle == nil {
-			t.mu.idle = make(chan struct{})
-		}
-		idle := t.mu.idle
-		t.unlock()
-		now := t.rt.Now()
-		if !t.rt.Wait(ctx, idle, now.Add(time.Hour)) {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if t.rt.Now().Before(now.Add(time.Hour)) {
-				return runtime.ErrClosed
-			}
-		}
-	}
 }

@@ -214,6 +214,7 @@ func (x *transfer) done(err error) {
 func (x *transfer) lost() {
 	t, j := x.t, x.j
 	x.free()
+	t.scratch.giveUp(x)
 	j.late++
 	for _, i := range x.list {
 		o := &j.Objects[i]
