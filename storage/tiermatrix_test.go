@@ -20,7 +20,6 @@ import (
 func TestTierFaultMatrix(t *testing.T) {
 	const damaged, panicked, late, away = "an object of a tier is damaged", "an adapter of the cache panicked",
 		"a call of an adapter of the cache takes long", "a tier of the cache is not asked"
-	const open = l2.Reason("adapter_open") // they wait for the breaker
 	type want struct {
 		log     string // the log has a line that begins so; empty: it need not have any
 		reason  l2.Reason
@@ -40,14 +39,14 @@ func TestTierFaultMatrix(t *testing.T) {
 			l2test.Store: {reason: l2.ReasonIO, gone: true}, l2test.Load: {reason: l2.ReasonIO}, l2test.Lookup: {reason: l2.ReasonIO},
 		}},
 		{"unreachable", l2test.FailCall, l2.ErrConnection, map[l2test.Op]want{
-			l2test.Store: {log: away, reason: open}, l2test.Load: {reason: l2.ReasonIO}, l2test.Lookup: {reason: l2.ReasonIO},
+			l2test.Store: {log: away, reason: l2.ReasonIO}, l2test.Load: {reason: l2.ReasonIO}, l2test.Lookup: {reason: l2.ReasonIO},
 		}},
 		{"short", l2test.Short, nil, map[l2test.Op]want{l2test.Load: {log: damaged, reason: l2.ReasonCorrupt, corrupt: true, gone: true}}},
 		{"corrupt", l2test.Corrupt, nil, map[l2test.Op]want{l2test.Load: {log: damaged, reason: l2.ReasonCorrupt, corrupt: true, gone: true}}},
 		{"bad head", l2test.BadHead, nil, map[l2test.Op]want{l2test.Load: {log: damaged, reason: l2.ReasonCorrupt, corrupt: true, gone: true}}},
 		{"lost", l2test.Lose, nil, map[l2test.Op]want{l2test.Store: {gone: true}}},
 		{"hang", l2test.Hang, nil, map[l2test.Op]want{
-			l2test.Store: {log: away, reason: open}, l2test.Load: {reason: l2.ReasonTimeout}, l2test.Lookup: {reason: l2.ReasonTimeout},
+			l2test.Store: {log: away, reason: l2.ReasonTimeout}, l2test.Load: {reason: l2.ReasonTimeout}, l2test.Lookup: {reason: l2.ReasonTimeout},
 		}},
 		{"deaf", l2test.Deaf, nil, map[l2test.Op]want{
 			l2test.Store: {log: late}, l2test.Load: {log: late}, l2test.Lookup: {log: late},

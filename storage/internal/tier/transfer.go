@@ -277,9 +277,12 @@ func (t *Tier) failStoreLocked(j *Job, i int, err error, now time.Time) {
 	switch {
 	case t.mu.stopped:
 		t.settleLocked(j, i, fmt.Errorf("%w: %w", l2.ErrClosed, err))
-	case t.mu.breaker.state != StateClosed:
+	case !l2.ReasonOf(err).Transient():
+		t.settleLocked(j, i, err)
+	case t.mu.breaker.state != StateClosed: // it waits, and why is counted once for each opening
+		t.failedLocked(reasonOf(err), 1)
 		t.settleLocked(j, i, ErrOpen)
-	case !l2.ReasonOf(err).Transient() || o.tries >= t.s.Retry.Attempts:
+	case o.tries >= t.s.Retry.Attempts:
 		t.settleLocked(j, i, err)
 	default:
 		t.mu.counts.retries++
