@@ -224,7 +224,10 @@ func (m *Manager) Check() error {
 }
 
 // Close refuses new calls and frees the memory; leases keep working until they
-// are released, and then an error says who still holds memory. It is idempotent.
+// are released, and then an error says who still holds memory. It waits for calls of
+// adapters as long as ctx allows: then the error wraps ErrTierBusy and names the tiers
+// and what their calls hold. Without a deadline it waits for them for ever. It is
+// idempotent.
 func (m *Manager) Close(ctx context.Context) error {
 	if m.closed.Swap(true) {
 		return nil
