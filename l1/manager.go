@@ -225,7 +225,10 @@ func (m *Manager) Close() error {
 	}
 	m.mu.arena.Close()
 	pinned := m.mem.pinErrorLocked()
+	warnings := m.mu.warnings
+	m.mu.warnings = nil
 	m.mu.Unlock()
+	m.log(warnings) // the timer does not come to it any more
 	m.mem.stop()
 	if m.live != nil {
 		m.live.Close()

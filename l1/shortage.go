@@ -74,18 +74,20 @@ func (m *Manager) classesLocked() []SizeClass {
 	return out
 }
 
-// log writes the explanation on one line.
-func (s *Shortage) log(l *slog.Logger) {
-	attrs := make([]any, 0, len(s.Classes))
+// warning is the explanation on one line. The reservation may be somebody's who holds
+// a mutex of its own, so the timer writes it.
+func (s *Shortage) warning() warning {
+	classes := make([]any, 0, len(s.Classes))
 	for _, c := range s.Classes {
-		attrs = append(attrs, slog.Group(strconv.FormatInt(c.Size, 10), slog.Int("slabs", c.Runs), slog.Int("used", c.Used), slog.Int("free", c.Free)))
+		classes = append(classes, slog.Group(strconv.FormatInt(c.Size, 10), slog.Int("slabs", c.Runs), slog.Int("used", c.Used), slog.Int("free", c.Free)))
 	}
-	l.Warn("L1 is out of memory",
+	return warning{slog.LevelWarn, "L1 is out of memory", []slog.Attr{
 		slog.String("owner", s.Owner), slog.Int("keys", s.Keys),
 		slog.Int64("requested_bytes", s.RequestedBytes), slog.Int64("missing_bytes", s.MissingBytes),
 		slog.Int64("free_bytes", s.FreeBytes), slog.Int64("largest_free_bytes", s.LargestFreeBytes),
 		slog.Int64("staged_bytes", s.StagedBytes), slog.Int64("leased_bytes", s.LeasedBytes),
 		slog.Int64("orphaned_bytes", s.OrphanedBytes), slog.Int64("evictable_bytes", s.EvictableBytes),
 		slog.Int64("lost_bytes", s.LostBytes), slog.Int64("suppressed", s.Silent),
-		slog.Group("slabs_by_object_bytes", attrs...))
+		slog.Group("slabs_by_object_bytes", classes...),
+	}}
 }

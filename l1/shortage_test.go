@@ -64,6 +64,7 @@ func TestREQ_S36_OutOfMemoryExplainsItself(t *testing.T) {
 	}
 	f.advance(200 * time.Millisecond)
 	short()
+	f.advance(0) // the timer writes it
 	const line = "level=WARN msg=\"L1 is out of memory\" owner=\"session 7\" keys=4 requested_bytes=32768 missing_bytes=16384 " +
 		"free_bytes=0 largest_free_bytes=0 staged_bytes=61440 leased_bytes=4096 orphaned_bytes=12288 evictable_bytes=4096 lost_bytes=0 "
 	const slabs = "slabs_by_object_bytes.4096.slabs=15 slabs_by_object_bytes.4096.used=15 slabs_by_object_bytes.4096.free=0 " +

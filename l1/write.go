@@ -130,9 +130,8 @@ func (w *reservation) passLocked() {
 // endLocked hands the lease out and lets go of the mutex.
 func (w *reservation) endLocked() (WriteLease, error) {
 	m, l := w.m, w.l
-	var short *Shortage
 	if w.full {
-		short = w.deniedLocked()
+		w.deniedLocked()
 	}
 	if w.safe != nil {
 		w.safe.reset()
@@ -148,17 +147,13 @@ func (w *reservation) endLocked() (WriteLease, error) {
 		m.discardLocked(l)
 	}
 	m.mu.Unlock()
-	if short != nil {
-		short.log(m.logger())
-	}
 	w.zeroPadding()
 	*w = reservation{}
 	return WriteLease{l, gen}, nil
 }
 
-// deniedLocked counts the keys that got no memory. The result is an explanation to
-// be logged, or nil.
-func (w *reservation) deniedLocked() *Shortage {
+// deniedLocked counts the keys that got no memory, and has the reason logged.
+func (w *reservation) deniedLocked() {
 	m, denied := w.m, int64(0)
 	for i := range w.l.items {
 		if w.l.items[i].code == OutOfMemory {
@@ -168,12 +163,11 @@ func (w *reservation) deniedLocked() *Shortage {
 	m.mu.stats.DeniedObjects += denied
 	if w.overQuota {
 		m.mu.stats.DeniedByQuota += denied
-		return nil
+		return
 	}
-	if s, fresh := m.shortageLocked(w); fresh {
-		return &s
+	if s, fresh := m.shortageLocked(w); fresh && !m.mu.closed {
+		m.warnLocked(s.warning())
 	}
-	return nil
 }
 
 // holdLocked serves the keys [lo, hi).

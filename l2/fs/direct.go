@@ -47,9 +47,9 @@ func (s *Store) fits(head, data []byte, size int64) bool {
 func (s *Store) fallback(reason string) {
 	s.counts.fallbacks.Add(1)
 	s.refusal.Store(&reason)
-	s.once.refused.Do(func() {
+	if !s.told.refused.Swap(true) {
 		s.o.Logger.Warn("l2/fs: files go through the page cache although direct I/O is on; later ones are only counted", "base_path", s.base, "reason", reason)
-	})
+	}
 }
 
 // whyNot says why a file does not fit.

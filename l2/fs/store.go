@@ -40,7 +40,7 @@ type Store struct {
 	publishing atomic.Int32           // how a file gets its name
 	refusal    atomic.Pointer[string] // why direct I/O was not used, the last time
 
-	once struct{ refused, name sync.Once } // each is logged once
+	told struct{ refused, name atomic.Bool } // each is logged once; no call waits for the log of another one
 }
 
 // counts are for Describe.

@@ -23,7 +23,9 @@ const attempts = 3
 func (s *Store) write(ctx context.Context, it *l2.Item) (int64, error) {
 	dir, path, err := s.place(it.Key)
 	if err != nil {
-		s.once.name.Do(func() { s.o.Logger.Warn("l2/fs: a key has no file name; later ones are not logged", "error", err) })
+		if !s.told.name.Swap(true) {
+			s.o.Logger.Warn("l2/fs: a key has no file name; later ones are not logged", "error", err)
+		}
 		return 0, err
 	}
 	size := s.format.StoredSize(len(it.Head), int64(len(it.Data)))

@@ -13,7 +13,7 @@ import (
 // Adapter keeps objects in a server.
 type Adapter struct {
 	o    Options
-	conn connector
+	conn *connector
 	free pool
 	gate l2.Gate
 }
@@ -32,7 +32,7 @@ func Open(o Options) (*Adapter, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	return &Adapter{o: o, conn: connector{o: o, turn: make(chan struct{}, 1)}}, nil
+	return &Adapter{o: o, conn: newConnector(o)}, nil
 }
 
 // Format implements [l2.Formatter].

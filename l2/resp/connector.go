@@ -15,37 +15,65 @@ import (
 )
 
 // connector makes the client when it is needed, and another one after it was lost.
+// An attempt to connect is nobody's call: it takes up to ConnectTimeout for each
+// server, and those who wait for it give up in their own time.
 type connector struct {
-	o    Options
-	turn chan struct{} // has a value while somebody connects
-	mu   struct {
+	o      Options
+	life   context.Context //nolint:containedctx // of attempts, ended by close
+	cancel context.CancelFunc
+	mu     struct {
 		sync.Mutex
-		client rueidis.Client // nil: not connected
-		addr   string
-		policy string // maxmemory-policy of the server; empty: not known
+		client  rueidis.Client // nil: not connected
+		addr    string
+		policy  string   // maxmemory-policy of the server; empty: not known
+		attempt *attempt // nil: nobody connects
+		closed  bool
 	}
 }
 
-func (n *connector) current() rueidis.Client {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.mu.client
+// attempt is one try to connect. Its outcome is there once done is closed.
+type attempt struct {
+	done   chan struct{}
+	client rueidis.Client
+	err    error
+	forget []func() bool // of its connections, which the end of the adapter does not end any more
 }
 
-// get returns a client. One caller connects, for all.
+func newConnector(o Options) *connector {
+	n := &connector{o: o}
+	n.life, n.cancel = context.WithCancel(context.Background()) //nolint:forbidigo // the root of all attempts, ended by close
+	return n
+}
+
+// get returns a client, or waits for one as long as ctx allows. One attempt at a time
+// is for all.
 func (n *connector) get(ctx context.Context) (rueidis.Client, error) {
-	if c := n.current(); c != nil {
+	n.mu.Lock()
+	if c := n.mu.client; c != nil || n.mu.closed {
+		closed := n.mu.closed
+		n.mu.Unlock()
+		if closed {
+			return nil, l2.ErrClosed
+		}
 		return c, nil
 	}
+	a := n.mu.attempt
+	if a == nil {
+		a = &attempt{done: make(chan struct{})}
+		n.mu.attempt = a
+		go n.connect(a)
+	}
+	n.mu.Unlock()
 	select {
-	case n.turn <- struct{}{}:
-		defer func() { <-n.turn }()
+	case <-a.done:
+		return a.client, a.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, outside(ctx, fmt.Errorf("no connection yet: %w", ctx.Err()))
 	}
-	if c := n.current(); c != nil {
-		return c, nil
-	}
+}
+
+// connect tries the servers in order.
+func (n *connector) connect(a *attempt) {
 	addrs := [][]string{n.o.Addrs}
 	if !n.o.Cluster {
 		addrs = nil
@@ -54,22 +82,36 @@ func (n *connector) get(ctx context.Context) (rueidis.Client, error) {
 		}
 	}
 	var errs []error
+	var addr, policy string
 	for _, to := range addrs {
-		c, err := n.dial(ctx, to)
+		c, err := n.dial(to)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("resp: %s: %w", strings.Join(to, ","), err))
 			continue
 		}
-		policy := maxmemoryPolicy(ctx, c)
-		n.mu.Lock()
-		n.mu.client, n.mu.addr, n.mu.policy = c, to[0], policy
-		n.mu.Unlock()
-		return c, nil
+		a.client, addr, policy = c, to[0], n.maxmemoryPolicy(c)
+		break
 	}
-	return nil, errors.Join(errs...)
+	if a.client == nil {
+		a.err = errors.Join(errs...)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mu.attempt = nil
+	for _, f := range a.forget {
+		f()
+	}
+	if n.mu.closed && a.client != nil {
+		a.client.Close()
+		a.client, a.err = nil, l2.ErrClosed
+	}
+	if a.client != nil {
+		n.mu.client, n.mu.addr, n.mu.policy = a.client, addr, policy
+	}
+	close(a.done)
 }
 
-func (n *connector) dial(ctx context.Context, addrs []string) (rueidis.Client, error) {
+func (n *connector) dial(addrs []string) (rueidis.Client, error) {
 	o := rueidis.ClientOption{
 		InitAddress: addrs, Username: n.o.Username, Password: n.o.Password, SelectDB: n.o.Database,
 		ForceSingleClient: !n.o.Cluster,
@@ -78,15 +120,7 @@ func (n *connector) dial(ctx context.Context, addrs []string) (rueidis.Client, e
 		ConnWriteTimeout: n.o.RequestTimeout,
 		BlockingPoolSize: n.o.Connections,
 		ClientName:       "lmcache",
-		DialCtxFn: func(dialing context.Context, addr string, d *net.Dialer, cfg *tls.Config) (net.Conn, error) {
-			// A client that is being made does not hear of its caller's end otherwise.
-			dialing, cancel := context.WithTimeout(dialing, n.o.ConnectTimeout)
-			defer cancel()
-			if cfg != nil {
-				return (&tls.Dialer{NetDialer: d, Config: cfg}).DialContext(dialing, "tcp", addr)
-			}
-			return d.DialContext(dialing, "tcp", addr)
-		},
+		DialCtxFn:        n.reach,
 	}
 	o.Dialer.Timeout = n.o.ConnectTimeout
 	if n.o.TLS != nil {
@@ -100,8 +134,30 @@ func (n *connector) dial(ctx context.Context, addrs []string) (rueidis.Client, e
 	case said(err):
 		return nil, answer(err) // a wrong password, for example
 	default:
-		return nil, outside(ctx, err)
+		return nil, outside(n.life, err)
 	}
+}
+
+// reach opens a connection. That of a client that is being made ends with the adapter:
+// such a client does not hear of it otherwise.
+func (n *connector) reach(ctx context.Context, addr string, d *net.Dialer, cfg *tls.Config) (c net.Conn, err error) {
+	ctx, cancel := context.WithTimeout(ctx, n.o.ConnectTimeout)
+	defer cancel()
+	defer context.AfterFunc(n.life, cancel)()
+	if cfg != nil {
+		c, err = (&tls.Dialer{NetDialer: d, Config: cfg}).DialContext(ctx, "tcp", addr)
+	} else {
+		c, err = d.DialContext(ctx, "tcp", addr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if a := n.mu.attempt; a != nil {
+		a.forget = append(a.forget, context.AfterFunc(n.life, func() { _ = c.Close() })) // its reader hears of it
+	}
+	return c, nil
 }
 
 // failed gives up a client whose connection failed, so that the next call looks for
@@ -121,13 +177,19 @@ func (n *connector) failed(c rueidis.Client, err error) {
 	}
 }
 
+// close ends the client, or the attempt to make one, and waits for it.
 func (n *connector) close() {
 	n.mu.Lock()
-	c := n.mu.client
+	n.mu.closed = true
+	c, a := n.mu.client, n.mu.attempt
 	n.mu.client = nil
 	n.mu.Unlock()
 	if c != nil {
 		c.Close()
+	}
+	n.cancel()
+	if a != nil {
+		<-a.done
 	}
 }
 
@@ -138,7 +200,9 @@ func (n *connector) describe() (addr, policy string) {
 }
 
 // maxmemoryPolicy asks what the server does when it is full; empty: it does not say.
-func maxmemoryPolicy(ctx context.Context, c rueidis.Client) string {
+func (n *connector) maxmemoryPolicy(c rueidis.Client) string {
+	ctx, cancel := context.WithTimeout(n.life, n.o.RequestTimeout)
+	defer cancel()
 	info, err := c.Do(ctx, c.B().Info().Section("memory").Build()).ToString()
 	if err != nil {
 		return ""

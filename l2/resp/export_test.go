@@ -1,4 +1,8 @@
 package resp
 
-// Connecting reports whether a call is about to connect.
-func (a *Adapter) Connecting() bool { return len(a.conn.turn) > 0 }
+// Connecting reports whether an attempt to connect is under way.
+func (a *Adapter) Connecting() bool {
+	a.conn.mu.Lock()
+	defer a.conn.mu.Unlock()
+	return a.conn.mu.attempt != nil
+}

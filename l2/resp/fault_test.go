@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -391,37 +392,56 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// A call that waits for another one's connection ends with its own context.
+// An attempt to connect takes its own time: a call that waits for it, the one that has
+// begun it included, ends with its own limit or context, and the attempt goes on.
 func TestWaitingForAConnection(t *testing.T) {
+	leak.Check(t)
 	s := servertest.Redis(t)
 	s.Hang() // connections are accepted, and nobody answers
-	a := open(t, resp.Options{Addrs: []string{s.Addr}})
+	a := open(t, resp.Options{Addrs: []string{s.Addr}, TLS: &tls.Config{}, RequestTimeout: 50 * time.Millisecond, ConnectTimeout: time.Hour})
 	l2test.Closing(t, a)
-	first := make(chan error)
-	go func() {
-		first <- a.Lookup(context.Background(), []kv.Key{l2test.Key(t, 1)}, make([]l2.Found, 1))
-	}()
+	lookup := func(ctx context.Context) error {
+		return a.Lookup(ctx, []kv.Key{l2test.Key(t, 1)}, make([]l2.Found, 1))
+	}
+	for range 2 {
+		if err := lookup(t.Context()); l2.ReasonOf(err) != l2.ReasonTimeout || !l2.Unreachable(err) {
+			t.Errorf("a call without a connection: %v", err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := lookup(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("a call whose context has ended: %v", err)
+	}
+	if !a.Connecting() {
+		t.Error("nobody connects any more")
+	}
+	s.Kill() // the attempt fails, and the next call begins another one
 	servertest.Eventually(t, func() error {
-		if !a.Connecting() {
-			return errors.New("nobody connects")
+		if err := lookup(t.Context()); l2.ReasonOf(err) == l2.ReasonTimeout || !errors.Is(err, l2.ErrConnection) {
+			return fmt.Errorf("the server is gone, and a call ends with: %w", err)
 		}
 		return nil
 	})
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := a.Lookup(ctx, []kv.Key{l2test.Key(t, 1)}, make([]l2.Found, 1)); !errors.Is(err, context.Canceled) {
-		t.Errorf("a call whose context has ended: %v", err)
-	}
-	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if err := a.Lookup(ctx, []kv.Key{l2test.Key(t, 1)}, make([]l2.Found, 1)); l2.ReasonOf(err) != l2.ReasonTimeout {
-		t.Errorf("a call that waits: %v", err)
+}
+
+// The end of an adapter ends its attempt to connect.
+func TestCloseEndsTheAttemptToConnect(t *testing.T) {
+	leak.Check(t)
+	s := servertest.Redis(t)
+	s.Hang()
+	a := open(t, resp.Options{Addrs: []string{s.Addr}, TLS: &tls.Config{}, RequestTimeout: 50 * time.Millisecond, ConnectTimeout: time.Hour})
+	if err := a.Lookup(t.Context(), []kv.Key{l2test.Key(t, 1)}, make([]l2.Found, 1)); l2.ReasonOf(err) != l2.ReasonTimeout {
+		t.Errorf("a call without a connection: %v", err)
 	}
 	if !a.Connecting() {
-		t.Error("the calls have waited for the connection")
+		t.Error("nobody connects")
+	}
+	if err := a.Close(); err != nil || a.Connecting() {
+		t.Errorf("after Close: %v, an attempt under way: %v", err, a.Connecting())
+	}
+	if err := a.Lookup(t.Context(), []kv.Key{l2test.Key(t, 1)}, make([]l2.Found, 1)); !errors.Is(err, l2.ErrClosed) {
+		t.Errorf("a call after Close: %v", err)
 	}
 	s.Resume()
-	if err := <-first; err != nil {
-		t.Errorf("the first call: %v", err)
-	}
 }

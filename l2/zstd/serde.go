@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
@@ -35,7 +34,7 @@ type Serde struct {
 
 	objects, in, out atomic.Int64
 	log              atomic.Pointer[slog.Logger]
-	noted            sync.Once
+	noted            atomic.Bool
 }
 
 // New returns a serde.
@@ -184,13 +183,14 @@ func (s *Serde) count(in, out int) {
 	if n < noteAfter {
 		return
 	}
-	s.noted.Do(func() {
-		saved := 1 - float64(totalOut)/float64(totalIn)
-		if saved < noteSaving {
-			s.log.Load().Warn(fmt.Sprintf("zstd saves %.1f %% of the bytes of the first %d objects; it costs more than it gives, leave the serde out", saved*100, n),
-				"bytes_in", totalIn, "bytes_out", totalOut)
-		}
-	})
+	if s.noted.Swap(true) {
+		return // nobody waits for the log of another one
+	}
+	saved := 1 - float64(totalOut)/float64(totalIn)
+	if saved < noteSaving {
+		s.log.Load().Warn(fmt.Sprintf("zstd saves %.1f %% of the bytes of the first %d objects; it costs more than it gives, leave the serde out", saved*100, n),
+			"bytes_in", totalIn, "bytes_out", totalOut)
+	}
 }
 
 // Kind is the type zstd of a configuration.
