@@ -157,7 +157,7 @@ func (m *Manager) openTiers(ctx context.Context) error {
 		}
 	}
 	if err := m.probeTiers(ctx); err != nil {
-		ctx, cancel := context.WithTimeout(ctx, startPatience)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startPatience) // calls that ctx has ended need a moment to return
 		defer cancel()
 		return errors.Join(err, m.closeTiers(ctx))
 	}
