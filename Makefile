@@ -63,7 +63,7 @@ soak: ## 10^7 distinct keys through a small L1, and as many sessions past all su
 # Seeds, duration and what was compared are printed with the result.
 .PHONY: metamorphic
 metamorphic: ## random operations under many sets of options, compared, for DURATION (2m); SEED: from which list on
-	SEED=$(SEED) DURATION=$(DURATION) $(GO) test -tags invariants -count 1 -run '^TestREQ_S40_Metamorphic$$' -timeout 0 -v ./storage
+	SEED=$(SEED) DURATION=$(DURATION) $(GO) test -tags invariants -count 1 -run '^TestREQ_S40_Metamorphic' -timeout 0 -v ./storage
 
 # Seed, duration, operations, faults of each kind and reads that were verified are printed.
 .PHONY: soak-tiers
