@@ -83,8 +83,8 @@ cost: ## what observing costs a workload, the dispatcher, calls, a scrape and th
 	$(GO) test -run '^$$' -bench '^BenchmarkSoakMemory$$' -benchtime 1000000x -timeout 1h ./observe
 
 .PHONY: crash
-crash: ## CRASHES (2000) processes killed while they store files, and as many from outside; every object that is left is verified
-	CRASH_POINTS=$(CRASHES) $(GO) test -count 1 -run 'Killed' -timeout 0 -v ./l2/fs
+crash: ## CRASHES (2000) processes killed while they store files, as many from outside and as many under a whole manager; every object that is left is verified
+	CRASH_POINTS=$(CRASHES) $(GO) test -count 1 -run 'Killed' -timeout 0 -v ./l2/fs ./internal/tiertest
 
 .PHONY: soak-trace
 soak-trace: ## 10 GB of records are read in constant memory
