@@ -208,7 +208,7 @@ var layers = []layer{
 	{
 		6, "cmd/lmcache",
 		[]string{
-			".", "eventbus", "gpu", "gpu/fake", "internal/admin", "internal/artefact", "internal/belady", "internal/cli", "internal/cli/flags", "internal/l1bench", "internal/l2bench", "internal/mooncake", "internal/page", "internal/top", "internal/workload",
+			".", "eventbus", "gpu", "gpu/fake", "internal/admin", "internal/artefact", "internal/belady", "internal/cli", "internal/cli/flags", "internal/l1bench", "internal/l2bench", "internal/machine", "internal/mooncake", "internal/page", "internal/top", "internal/workload",
 			"l1", "l2", "l2/fault", "l2/fs", "l2/mem", "l2/resp", "l2/s3", "l2/zstd", "observe", "observe/export", "server/http", "storage", "storage/kv", "trace", "trace/...",
 		},
 		[]string{"github.com/alecthomas/kong", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/metric/noop"},

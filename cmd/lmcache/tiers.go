@@ -11,6 +11,7 @@ import (
 	"github.com/lmcache-go/lmcache"
 	"github.com/lmcache-go/lmcache/internal/cli"
 	"github.com/lmcache-go/lmcache/internal/cli/flags"
+	"github.com/lmcache-go/lmcache/internal/machine"
 	"github.com/lmcache-go/lmcache/l2"
 	"github.com/lmcache-go/lmcache/storage"
 )
@@ -56,9 +57,23 @@ func (t *tiers) open(ctx context.Context, log *slog.Logger, o *lmcache.Options) 
 			return errors.Join(fmt.Errorf("--l2-adapter %d: %w", i+1, err), closeTiers(list))
 		}
 		list = append(list, storage.Tier{Adapter: a, Settings: c.Settings})
+		warnSpace(ctx, log, i, c)
 	}
 	o.Tiers, o.Store, o.Prefetch = list, so.Store, so.Prefetch
 	return nil
+}
+
+// warnSpace tells of a folder that can never hold what its capacity says: what is left of
+// the disk bounds it then.
+func warnSpace(ctx context.Context, log *slog.Logger, i int, c *l2.Config) {
+	dir, ok := c.Shown["base_path"].(string)
+	if !ok || c.Settings.Capacity <= 0 {
+		return
+	}
+	if s, err := machine.ReadSpace(dir); err == nil && c.Settings.Capacity > s.Total {
+		log.WarnContext(ctx, fmt.Sprintf("--l2-adapter %d (%s): max_capacity_gb is %.1f, but the file system of %s has %.1f only: max_capacity_gb bounds nothing",
+			i+1, c.Type, float64(c.Settings.Capacity)/(1<<30), dir, float64(s.Total)/(1<<30)))
+	}
 }
 
 // modelled sets the options of a manager in virtual time: its tiers have no adapters.

@@ -103,6 +103,16 @@ func TestWorkloadWithATier(t *testing.T) {
 	}
 }
 
+// A folder on a disk that is smaller than its capacity is told, and used all the same.
+func TestCapacityBeyondTheDisk(t *testing.T) {
+	for capacity, warns := range map[string]bool{"1": false, "100000000": true} {
+		r, code := bench(t, "--limit", "5", "--l2-adapter", `{"type":"fs","base_path":"`+t.TempDir()+`","max_capacity_gb":`+capacity+`}`)
+		if got := strings.Contains(r.stderr.String(), "max_capacity_gb bounds nothing"); code != cli.ExitOK || got != warns {
+			t.Errorf("%s GB: exit code %d\n%s", capacity, code, r.stderr.String())
+		}
+	}
+}
+
 // What cannot be opened ends the command, by the number of the adapter, and nothing
 // stays open.
 func TestAdapterThatCannotBeOpened(t *testing.T) {

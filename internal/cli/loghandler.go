@@ -70,6 +70,7 @@ type logHandler struct {
 	level  slog.Leveler
 	colors bool
 	errs   []slog.Attr // errors among the attributes of the logger
+	tier   string      // of whom the logger tells; empty: of none
 }
 
 const (
@@ -102,6 +103,9 @@ func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	next := *h
 	next.errs = append([]slog.Attr(nil), h.errs...)
 	for _, a := range attrs {
+		if a.Key == tierKey {
+			next.tier = a.Value.String()
+		}
 		if isError(a) {
 			next.errs = append(next.errs, a)
 		}
@@ -123,7 +127,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 		line = append(line, colorReset...)
 	}
 	line = append(line, ' ')
-	line = append(line, message(r, h.errs)...)
+	line = append(line, message(r, h.tier, h.errs)...)
 	if where := caller(r.PC); where != "" {
 		line = append(line, ' ')
 		if h.colors {
@@ -145,9 +149,16 @@ func appendTime(b []byte, t time.Time) []byte {
 	return append(b, ms...)
 }
 
-// message is the record's message in one line, with the errors that it does not quote.
-func message(r slog.Record, errs []slog.Attr) string {
+// tierKey is the attribute that names the outer tier that a logger tells about.
+const tierKey = "l2_name"
+
+// message is the record's message in one line, with the tier and the errors that it does
+// not quote.
+func message(r slog.Record, tier string, errs []slog.Attr) string {
 	text := r.Message
+	if tier != "" {
+		text += " (" + tier + ")"
+	}
 	appendError := func(a slog.Attr) bool {
 		if isError(a) && !strings.Contains(text, a.Value.String()) {
 			text += ": " + a.Value.String()

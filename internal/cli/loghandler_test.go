@@ -24,6 +24,7 @@ func TestLogTextForm(t *testing.T) {
 		{"an error follows", func(l *slog.Logger) { l.Error("close", "err", errors.New("disk full")) }, "LMCache ERROR: close: disk full"},
 		{"an error that is quoted does not", func(l *slog.Logger) { l.Error("close: disk full", "err", errors.New("disk full")) }, "LMCache ERROR: close: disk full"},
 		{"an error of the logger", func(l *slog.Logger) { l.With("err", errors.New("gone"), "n", 1).Error("x") }, "LMCache ERROR: x: gone"},
+		{"a tier of the logger", func(l *slog.Logger) { l.With("l2_name", "fs").Warn("a tier", "err", errors.New("gone")) }, "LMCache WARNING: a tier (fs): gone"},
 		{"critical", func(l *slog.Logger) { l.Log(t.Context(), loglevel.Critical, "out of memory") }, "LMCache CRITICAL: out of memory"},
 		{"one line", func(l *slog.Logger) { l.Info("a\nb\r\n") }, `LMCache INFO: a\nb\r\n`},
 		{"hostile", func(l *slog.Logger) { l.Info("id=\x1b[31m\x00\u009b\xff \uFFFD \u00e9\t") }, `LMCache INFO: id=\x1b[31m\x00\u009b\xff ` + "\uFFFD \u00e9" + `\t`},

@@ -2,6 +2,7 @@ package tier
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -118,6 +119,6 @@ func (t *Tier) scannedLocked(err error, began time.Time) {
 			t.log.Warn("what a tier of the cache holds is not known in full", slog.Int64("objects", objects), slog.Int64("bytes", bytes), slog.Any("error", err))
 			return
 		}
-		t.log.Info("what a tier of the cache holds is known", slog.Int64("objects", objects), slog.Int64("bytes", bytes), slog.Duration("took", took))
+		t.log.Info(fmt.Sprintf("what a tier of the cache holds is known: %d objects of %d bytes", objects, bytes), slog.Int64("objects", objects), slog.Int64("bytes", bytes), slog.Duration("took", took))
 	})
 }
