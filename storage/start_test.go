@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,5 +47,60 @@ func TestFailedStartLeavesHangingStore(t *testing.T) {
 			close(released)
 			synctest.Wait()
 		})
+	}
+}
+
+// lateShelf hangs in Close.
+type lateShelf struct {
+	*shelf
+	released chan struct{}
+}
+
+// Close implements l2.Adapter.
+func (s lateShelf) Close() error {
+	<-s.released
+	return s.shelf.Close()
+}
+
+// The end of a manager is bounded by its context also where it is the end of an adapter
+// that hangs: it may wait for a disk that is gone.
+func TestCloseLeavesHangingAdapter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := lateShelf{newShelf(), make(chan struct{})}
+		m, err := storage.Open(t.Context(), storage.Options{
+			L1: l1.Options{Bytes: 16 * objectBytes}, Tiers: []storage.Tier{{Name: "shelf", Adapter: s}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := m.Close(ctx); !errors.Is(err, storage.ErrTierBusy) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Close: %v", err)
+		}
+		close(s.released)
+		synctest.Wait()
+		if !s.closed {
+			t.Error("the adapter is not closed after all")
+		}
+	})
+}
+
+// rudeShelf panics in Close.
+type rudeShelf struct{ *shelf }
+
+// Close implements l2.Adapter.
+func (rudeShelf) Close() error { panic("not now") }
+
+// A panic of an adapter that closes is an error of Close: the process goes on.
+func TestCloseSurvivesAdapter(t *testing.T) {
+	m, err := storage.Open(t.Context(), storage.Options{
+		L1: l1.Options{Bytes: 16 * objectBytes}, Tiers: []storage.Tier{{Name: "shelf", Adapter: rudeShelf{newShelf()}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "not now") {
+		t.Errorf("Close: %v", err)
 	}
 }

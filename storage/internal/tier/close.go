@@ -44,7 +44,7 @@ func (t *Tier) leaveLocked() {
 		t.mu.alarm = nil
 	}
 	t.later(func() {
-		t.rt.Start(runtime.Call{Do: func(context.Context) error { return t.adapter.Close() }, Tier: t.o.Index}, t.left)
+		t.rt.Start(runtime.Call{Do: func(context.Context) error { return guarded(t.adapter.Close) }, Tier: t.o.Index}, t.left)
 	})
 }
 

@@ -36,7 +36,7 @@ func (x *transfer) one(ctx context.Context, o *Object, it *l2.Item, move func(co
 	return move(ctx, o, it, buf)
 }
 
-// guarded makes an error of a panic of a serde: it costs one object.
+// guarded makes an error of a panic: that of a serde costs one object.
 func guarded(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
