@@ -31,6 +31,7 @@ type traceReplayCommand struct {
 	models      []storage.Model // of the tiers, in virtual time
 	axes        []axis          // of --sweep
 	points      []point
+	curve       bool // --mrc
 }
 
 // Examples implements cli.Helper.
@@ -39,7 +40,7 @@ func (*traceReplayCommand) Examples() []string {
 		"lmcache trace replay run.lct --l1-size-gb 1 --eviction-policy LRU",
 		"lmcache trace replay run.lct --l1-size-gb 512MiB --eviction-policy LRU --pacing fast --verify --no-csv",
 		"lmcache trace replay run.lct --l1-size-gb 200 --eviction-policy RecencyFrequency --pacing virtual --no-csv",
-		"lmcache trace replay run.lct --l1-size-gb 10 --eviction-policy LRU --sweep l1-size-gb=10,20,40 --sweep eviction-policy=LRU,RecencyFrequency",
+		"lmcache trace replay run.lct --l1-size-gb 10 --eviction-policy LRU --sweep l1-size-gb=10,20,40 --sweep eviction-policy=LRU,RecencyFrequency --html sweep.html",
 	}
 }
 
@@ -48,7 +49,8 @@ func (c *traceReplayCommand) Check(p *cli.Problems) {
 	if !p.IsSet("log-level") {
 		c.Log.Level = "WARNING" // a line per record would bury the result
 	}
-	if len(c.Sweep) > 0 && !p.IsSet("pacing") {
+	c.curve = c.Replay.Curve(p)
+	if (len(c.Sweep) > 0 || c.curve) && !p.IsSet("pacing") {
 		c.Pacing = "virtual" // always
 	}
 	c.Replay.Check(p)
@@ -108,6 +110,9 @@ func (c *traceReplayCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 	if err := c.tiers.modelled(&so); err != nil { // in the other pacings they get adapters later
 		return err
 	}
+	if c.curve {
+		return c.curves().Run(ctx, std)
+	}
 	f, err := trace.OpenFile(c.Files...)
 	if err != nil {
 		return fileError(err)
@@ -160,6 +165,14 @@ func (*traceReplayCommand) banner(std *cli.IO) {
 		text = "\x1b[1;33m" + banner[:len(banner)-1] + "\x1b[0m\n"
 	}
 	_, _ = io.WriteString(std.Stderr, text)
+}
+
+// curves is the command that computes curves for the configuration under test.
+func (c *traceReplayCommand) curves() *traceMRCCommand {
+	return &traceMRCCommand{flags.Curve{
+		Files: c.Files, Bytes: c.Sizes, Base: cli.Bytes(c.L1.Bytes()), Names: []string{c.Policy}, Mode: c.Mode, Watermark: c.Watermark, Ratio: c.Ratio,
+		Sample: 1, Parallel: c.Parallel, Dir: c.Dir, NoCSV: c.NoCSV, HTML: c.HTML, Quiet: c.Replay.Quiet, NoProgress: c.NoProgress,
+	}}
 }
 
 // countCalls is the first pass over a recording: how many records are calls.

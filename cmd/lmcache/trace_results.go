@@ -40,15 +40,13 @@ type replayFiles struct {
 func openReplayFiles(f *flags.Replay) (*replayFiles, error) {
 	out := &replayFiles{dir: f.Dir, keys: f.Keys}
 	if !f.NoCSV || f.JSON {
-		if err := os.MkdirAll(f.Dir, 0o755); err != nil { //nolint:gosec // results are for everybody
+		if err := writableDir(f.Dir); err != nil {
 			return nil, fmt.Errorf("--output-dir: %w", err)
 		}
-		probe, err := os.CreateTemp(f.Dir, ".lmcache-*")
-		if err != nil {
-			return nil, fmt.Errorf("--output-dir: %w", err)
-		}
-		if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
-			return nil, fmt.Errorf("--output-dir: %w", err)
+	}
+	if f.HTML != "" {
+		if err := writableDir(filepath.Dir(f.HTML)); err != nil {
+			return nil, fmt.Errorf("--html: %w", err)
 		}
 	}
 	var err error

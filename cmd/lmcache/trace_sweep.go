@@ -148,11 +148,19 @@ func (c *traceReplayCommand) sweep(ctx context.Context, std *cli.IO, log *slog.L
 		return err
 	}
 	slices.SortStableFunc(c.points, func(a, b point) int { return cmpRatio(b.result, a.result) })
-	path := filepath.Join(out.dir, "trace_replay_sweep.csv")
-	if err := cli.WriteFile(path, c.sweepCSV()); err != nil {
-		return err
+	if !c.NoCSV {
+		path := filepath.Join(out.dir, "trace_replay_sweep.csv")
+		if err := cli.WriteFile(path, c.sweepCSV()); err != nil {
+			return err
+		}
+		log.Info("CSV written to " + path)
 	}
-	log.Info("CSV written to " + path)
+	if c.HTML != "" {
+		if err := c.writeSweepHTML(ctx, f, tape); err != nil {
+			return fmt.Errorf("--html: %w", err)
+		}
+		log.Info("HTML written to " + c.HTML)
+	}
 	if c.Replay.Quiet {
 		return nil
 	}
@@ -219,11 +227,18 @@ func (c *traceReplayCommand) describe(p *point) string {
 	return strings.Join(parts, " ")
 }
 
-// one replays one point.
-func (c *traceReplayCommand) one(ctx context.Context, tape *replay.Tape, p *point) (*replay.Result, error) {
+// options are those of the storage manager of a point.
+func (c *traceReplayCommand) options(p *point) (storage.Options, error) {
 	so := storage.Options{L1: l1Options(&p.l1)}
 	t := tiers{L2: p.l2, Configs: c.Configs}
-	if err := t.modelled(&so); err != nil {
+	err := t.modelled(&so)
+	return so, err
+}
+
+// one replays one point.
+func (c *traceReplayCommand) one(ctx context.Context, tape *replay.Tape, p *point) (*replay.Result, error) {
+	so, err := c.options(p)
+	if err != nil {
 		return nil, err
 	}
 	return tape.Virtual(ctx, replay.VirtualOptions{
@@ -268,14 +283,16 @@ func (c *traceReplayCommand) sweepCSV() []byte {
 	return b.Bytes()
 }
 
+// shows reports whether a column says something: those of tiers only where there are some.
+func (c *traceReplayCommand) shows(name string) bool {
+	return len(c.Configs) > 0 || !strings.HasPrefix(name, "l2_") && !strings.HasSuffix(name, "_wait_ms") && name != "l1_hit_keys"
+}
+
 // sweepTable is the result for people: what differs, best first.
 func (c *traceReplayCommand) sweepTable(took time.Duration) string {
-	keep := func(name string) bool { // not the digests, and columns of tiers only where there are some
-		return name != "outcome_digest" && (len(c.Configs) > 0 || !strings.HasPrefix(name, "l2_") && !strings.HasSuffix(name, "_wait_ms") && name != "l1_hit_keys")
-	}
 	pick := func(row []string) (cells []string) {
 		for i, name := range c.header() {
-			if keep(name) {
+			if name != "outcome_digest" && c.shows(name) {
 				cells = append(cells, row[i])
 			}
 		}

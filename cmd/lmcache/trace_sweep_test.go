@@ -83,7 +83,118 @@ func TestSweepRefuses(t *testing.T) {
 		}
 	}
 	_, stderr = traced(t, cli.ExitUsage, append(base, "--parallel", "2")...)
-	if !strings.Contains(stderr, "--parallel: has no effect without --sweep") {
+	if !strings.Contains(stderr, "--parallel: has no effect without --sweep or --mrc") {
 		t.Errorf("stderr:\n%s", stderr)
+	}
+}
+
+// TestREQ_T33_PageOfASweep: the page has the numbers of the CSV: a line over the sizes
+// for each other configuration, the bound and what was recorded, or a bar for each
+// configuration where no size is swept.
+func TestREQ_T33_PageOfASweep(t *testing.T) {
+	dir := t.TempDir()
+	lct, html := filepath.Join(dir, "run.lct"), filepath.Join(dir, "made", "sweep.html")
+	traced(t, cli.ExitOK, "bench", "workload", "--l1-size-gb", "128MiB", "--eviction-policy", "LRU", "--concurrency", "1", "--limit", "150", "--quiet",
+		"--trace-level", "storage", "--trace-output", lct)
+	base := []string{"trace", "replay", lct, "--l1-size-gb", "128MiB", "--eviction-policy", "LRU", "--output-dir", dir, "--html", html, "-q"}
+	read := func() (page string, rows [][]string) {
+		text, err := os.ReadFile(html)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(filepath.Join(dir, "trace_replay_sweep.csv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = f.Close() }()
+		if rows, err = csv.NewReader(f).ReadAll(); err != nil {
+			t.Fatal(err)
+		}
+		return string(text), rows
+	}
+	has := func(page string, list ...string) {
+		t.Helper()
+		for _, want := range list {
+			if !strings.Contains(page, want) {
+				t.Errorf("no %q in the page", want)
+			}
+		}
+	}
+
+	traced(t, cli.ExitOK, append(base, "--sweep", "l1-size-gb=64MiB,128MiB,8", "--sweep", "eviction-policy=LRU,noop")...)
+	page, rows := read()
+	ratio, digest := slices.Index(rows[0], "hit_ratio"), slices.Index(rows[0], "outcome_digest")
+	for _, row := range rows[1:] {
+		v, err := strconv.ParseFloat(row[ratio], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := map[string]string{"64MiB": "64 MiB", "128MiB": "128 MiB", "8": "8 GiB"}[row[0]]
+		has(page, "<title>"+row[1]+", "+size+": "+ratioText(v)+"</title>", "<td>"+row[ratio]+"</td>", "<td>"+row[digest][:16]+"</td>")
+	}
+	has(page, "<title>as recorded (128 MiB, LRU), measured, 128 MiB: ", "<title>Belady, 8 GiB: ", `<tr class="marked"><th scope="row">128 MiB</th><td>LRU</td>`,
+		"none: L1 alone", "<dt>Seed</dt><dd>1</dd>", "run.lct", "Digest of its configuration")
+	if strings.Count(page, `<tr class="marked">`) != 1 {
+		t.Error("more than the recorded configuration is marked")
+	}
+
+	traced(t, cli.ExitOK, append(base, "--sweep", "eviction-policy=LRU,noop", "--l2-adapter", `{"type": "fs", "base_path": "/nowhere", "max_capacity_gb": 1}`)...)
+	page, rows = read()
+	for _, row := range rows[1:] {
+		has(page, `<span class="name">`+row[0]+"</span>", "<td>"+row[slices.Index(rows[0], "l2_read_bytes")]+"</td>")
+	}
+	has(page, "fs (100µs:2GB/s)", `<li class="marked"><span class="name">as recorded (128 MiB, LRU), measured`)
+	if strings.Contains(page, "<svg class") || strings.Contains(page, "Belady") || strings.Contains(page, `<tr class="marked">`) {
+		t.Error("a plot over nothing, a bound of L1 with a tier behind it, or a configuration that was not recorded")
+	}
+
+	// More lines than can be told apart, and configurations without any lookup.
+	traced(t, cli.ExitOK, append(base, "--sweep", "l1-size-gb=64MiB,128MiB", "--sweep", "eviction-mode=watermark", "--sweep", "eviction-ratio=0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8", "--no-csv")...)
+	page, _ = read()
+	has(page, "The plot has the 6 configurations with the best points")
+	traced(t, cli.ExitOK, append(base, "--sweep", "eviction-policy=LRU,noop", "--from", "100000", "--no-csv")...)
+	page, _ = read()
+	has(page, "no lookups", "from 100000 s to the end")
+}
+
+// A curve by the replay is that of trace mrc for the configuration under test.
+func TestReplayAsCurve(t *testing.T) {
+	dir := t.TempDir()
+	lct, html := filepath.Join(dir, "run.lct"), filepath.Join(dir, "curve.html")
+	traced(t, cli.ExitOK, "trace", "convert", "--limit", "100", "--output", lct, "-q")
+	read := func() string {
+		text, err := os.ReadFile(filepath.Join(dir, "trace_replay_mrc.csv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	replay := func(more ...string) string {
+		stdout, _ := traced(t, cli.ExitOK, append([]string{"trace", "replay", lct, "--l1-size-gb", "256MiB", "--eviction-policy", "RecencyFrequency", "--output-dir", dir, "--no-progress"}, more...)...)
+		return stdout
+	}
+	for _, c := range []struct{ replay, mrc []string }{
+		{[]string{"--mrc"}, []string{"--l1-size-gb", "256MiB"}},
+		{[]string{"--html", html, "--mrc", "128MiB,1,inf"}, []string{"--sizes", "128MiB,1,inf"}},
+	} {
+		stdout := replay(c.replay...)
+		got := read()
+		traced(t, cli.ExitOK, append([]string{"trace", "mrc", lct, "--eviction-policy", "RecencyFrequency", "--output-dir", dir, "-q"}, c.mrc...)...)
+		if want := read(); got != want || strings.Count(got, "RecencyFrequency") < 3 {
+			t.Errorf("%v:\ngot\n%swant\n%s", c.replay, got, want)
+		}
+		if !strings.Contains(stdout, "Miss-Ratio Curve") {
+			t.Errorf("table:\n%s", stdout)
+		}
+	}
+	text, err := os.ReadFile(html)
+	if err != nil || !strings.Contains(string(text), "<title>RecencyFrequency, 1 GiB: ") {
+		t.Errorf("%v: %.200s", err, text)
+	}
+	_, stderr := traced(t, cli.ExitUsage, "trace", "replay", lct, "--l1-size-gb", "1", "--eviction-policy", "LRU", "--mrc", "1", "--sweep", "l1-size-gb=1,2", "--l2-adapter", `{"type": "mem", "max_size_gb": 1}`)
+	for _, want := range []string{"--mrc: excludes --sweep", "--l2-adapter: has no effect with --mrc"} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("%q is not in\n%s", want, stderr)
+		}
 	}
 }

@@ -244,7 +244,9 @@ func TestREQ_T30_OutputsAreTriedFirst(t *testing.T) {
 		{"--workers 0", cli.ExitUsage, "lmcache: error: --workers: must be between 1 and 1024, got 0\n"},
 		{"--jsonl-keys", cli.ExitUsage, "lmcache: error: --jsonl-keys: has no effect without --jsonl-out\n"},
 		{"--sweep l1-size-gb=1,2", cli.ExitUsage, "lmcache: error: --sweep: needs --pacing virtual, got fast\n"},
-		{"--mrc 1", cli.ExitUsage, "lmcache: error: --mrc is not available in this version yet\n"},
+		{"--html x.html", cli.ExitUsage, "lmcache: error: --html: needs --sweep or --mrc\n"},
+		{"--mrc 1,x", cli.ExitUsage, "lmcache: error: --mrc: must be a size such as 64GiB or a number, got \"x\"\n"},
+		{"--mrc --jsonl-out x", cli.ExitUsage, "lmcache: error: --jsonl-out: has no effect with --mrc\n"},
 	} {
 		_, stderr := traced(t, c.code, replayArgs(strings.Fields(c.args)...)...)
 		if got := sortedLines(stderr); got != c.want {

@@ -69,6 +69,14 @@ func modelOf(c *l2.Config) (storage.Model, bool) {
 	return storage.Model{Latency: time.Duration(latency * float64(time.Millisecond)), BytesPerSecond: int64(gb * 1e9)}, true
 }
 
+// modelText is a model as --l2-model takes it.
+func modelText(m storage.Model) string {
+	if m.BytesPerSecond == 0 {
+		return m.Latency.String()
+	}
+	return fmt.Sprintf("%v:%gGB/s", m.Latency, float64(m.BytesPerSecond)/1e9)
+}
+
 // parseModel reads NAME=LATENCY:BANDWIDTH, such as fs=200us:5GB/s.
 func parseModel(text string) (name string, m storage.Model, err error) {
 	bad := errors.New("must be NAME=LATENCY:BANDWIDTH, such as fs=200us:5GB/s")

@@ -11,6 +11,7 @@ type Page struct {
 	Title  string
 	Lead   string // one or two sentences below the title
 	Plot   *Plot  // nil: none
+	Bars   *Bars  // nil: none
 	Tables []Table
 	Facts  []Fact
 	Notes  []string
@@ -46,7 +47,11 @@ func (p *Page) WriteHTML(w io.Writer) error {
 		*Page
 		Legend   []legend
 		Drawings []drawing
+		BarRows  []barRow
 	}{Page: p}
+	if p.Bars != nil {
+		view.BarRows = p.Bars.rows()
+	}
 	if p.Plot != nil {
 		view.Legend = p.Plot.legend()
 		view.Drawings = []drawing{p.Plot.draw(&wide), p.Plot.draw(&narrow)}

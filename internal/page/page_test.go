@@ -104,6 +104,26 @@ func TestPageOfATable(t *testing.T) {
 	}
 }
 
+// Values without an order are bars: the longest one fills the room.
+func TestPageOfBars(t *testing.T) {
+	p := curves()
+	p.Plot = nil
+	p.Bars = &page.Bars{Caption: "Hit ratio", List: []page.Bar{
+		{Name: "eviction-policy <LRU>", Value: .4, Text: "0.4000"}, {Name: "none", Value: .1, Text: "0.1000", Marked: true}, {Name: "nothing", Value: math.NaN(), Text: "no lookups"},
+	}}
+	got := render(t, p)
+	golden(t, "bars.html", got)
+	for _, want := range []string{`style="width: 100%"`, `<li class="marked"><span class="name">none</span><span class="track"><span class="fill" style="width: 25%">`, `style="width: 0%"`, "eviction-policy &lt;LRU&gt;"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q", want)
+		}
+	}
+	p.Bars.List = p.Bars.List[2:]
+	if text := render(t, p); strings.Contains(text, "NaN") || strings.Contains(text, "ZgotmplZ") {
+		t.Error("a width is no number")
+	}
+}
+
 // Nothing is loaded from anywhere: there is no address at all, and the page's own policy
 // forbids it.
 func TestPageNeedsNothing(t *testing.T) {

@@ -80,3 +80,21 @@ func (t *Tape) add(rec *trace.Record) {
 
 // Calls is how many records of the plain format there are.
 func (t *Tape) Calls() int64 { return t.calls }
+
+// Recorded is how many keys the lookups of the recording asked for and found, as far as
+// their outcomes were recorded.
+func (t *Tape) Recorded() (requested, hits int64) {
+	keys := make(map[int64]int)
+	for i := range t.entries {
+		e := &t.entries[i]
+		for j := range e.outcomes {
+			if o := &e.outcomes[j]; o.Resolved {
+				requested, hits = requested+int64(keys[o.N]), hits+o.Hits
+			}
+		}
+		if e.call != nil && e.call.Name == storage.CallSubmitPrefetch && e.call.N != storage.NoCall {
+			keys[e.call.N] = len(e.call.Keys)
+		}
+	}
+	return requested, hits
+}

@@ -32,21 +32,7 @@ type Curve struct {
 
 // Check reports values that do not fit each other, and takes the lists apart.
 func (c *Curve) Check(p *cli.Problems) {
-	for _, text := range list(c.Sizes) {
-		if strings.EqualFold(text, "inf") {
-			c.Bytes = append(c.Bytes, math.MaxInt64)
-			continue
-		}
-		b, err := cli.ParseBytes(text, "GiB")
-		switch {
-		case err != nil:
-			p.Flag("sizes", "%v", err)
-		case b <= 0:
-			p.Flag("sizes", "must be more than 0, got %s", text)
-		default:
-			c.Bytes = append(c.Bytes, int64(b))
-		}
-	}
+	c.Bytes = sizes(p, "sizes", list(c.Sizes))
 	if p.IsSet("sizes") && p.IsSet("l1-size-gb") {
 		p.Flag("l1-size-gb", "excludes --sizes, whose default follows from it")
 	}
@@ -64,6 +50,26 @@ func (c *Curve) Check(p *cli.Problems) {
 		}
 	}
 	noStdin(p, c.Files)
+}
+
+// sizes reads sizes of L1; math.MaxInt64 is infinite.
+func sizes(p *cli.Problems, flag string, texts []string) (list []int64) {
+	for _, text := range texts {
+		if strings.EqualFold(text, "inf") {
+			list = append(list, math.MaxInt64)
+			continue
+		}
+		b, err := cli.ParseBytes(text, "GiB")
+		switch {
+		case err != nil:
+			p.Flag(flag, "%v", err)
+		case b <= 0:
+			p.Flag(flag, "must be more than 0, got %s", text)
+		default:
+			list = append(list, int64(b))
+		}
+	}
+	return list
 }
 
 // noStdin refuses stdin as one of several files, or where a file is read twice.

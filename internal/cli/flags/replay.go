@@ -2,6 +2,7 @@ package flags
 
 import (
 	"math"
+	"strings"
 
 	"github.com/lmcache-go/lmcache/internal/cli"
 )
@@ -25,22 +26,43 @@ type Replay struct {
 	DivergenceOut    string   `name:"divergence-out" group:"Replay" placeholder:"PATH" help:"File that gets a JSON line for each outcome that is not the recorded one"`
 	FailOnDivergence bool     `name:"fail-on-divergence" group:"Replay" help:"Such an outcome is an error"`
 	Sweep            []string `name:"sweep" group:"Replay" sep:"none" placeholder:"FLAG=V1,V2,…" help:"Replay once per value in virtual time, and for each combination if there are several of these; writes trace_replay_sweep.csv"`
-	Parallel         int      `name:"parallel" group:"Replay" default:"0" min:"0" max:"1024" help:"Configurations of --sweep at a time; 0: one per processor"`
+	MRC              []string `name:"mrc" group:"Replay" nargs:"*" placeholder:"SIZES" help:"Compute the hit ratio of L1 of other sizes instead (10,20,512MiB,inf; by default a quarter of --l1-size-gb to four times of it, and inf), as trace mrc does; writes trace_replay_mrc.csv"`
+	Parallel         int      `name:"parallel" group:"Replay" default:"0" min:"0" max:"1024" help:"Configurations of --sweep, or sizes of --mrc, at a time; 0: one per processor"`
 
 	Verbose    bool   `name:"verbose" group:"Output" help:"Print a line for each record"`
 	JSONL      string `name:"jsonl-out" group:"Output" placeholder:"PATH" help:"File that gets a JSON line for each record"`
 	Keys       bool   `name:"jsonl-keys" group:"Output" help:"Lines of --jsonl-out also have the keys of the call and what left L1, which trace diff then names"`
 	Dir        string `name:"output-dir" group:"Output" placeholder:"DIR" default:"." help:"Directory of the files that are written; it is made before the run"`
-	NoCSV      bool   `name:"no-csv" group:"Output" help:"Write no trace_replay_ops.csv"`
+	NoCSV      bool   `name:"no-csv" group:"Output" help:"Write no CSV file"`
 	JSON       bool   `name:"json" group:"Output" help:"Write trace_replay_summary.json"`
+	HTML       string `name:"html" group:"Output" placeholder:"PATH" help:"Write the result of --sweep or --mrc as one HTML file that needs nothing else"`
 	Quiet      bool   `name:"quiet" short:"q" group:"Output" help:"Print nothing on stdout, and no banner"`
 	NoProgress bool   `name:"no-progress" group:"Output" help:"Show no progress on stderr"`
 
-	// What a later version brings, and what has no meaning here.
-	MRC         string `name:"mrc" treat:"later"`
-	HTML        string `name:"html" treat:"later"`
+	Sizes []int64 `kong:"-"` // of MRC; math.MaxInt64 is infinite
+
+	// What has no meaning here.
 	TraceLevel  string `name:"trace-level" treat:"ignored" why:"a replay is not recorded"`
 	TraceOutput string `name:"trace-output" treat:"ignored" why:"a replay is not recorded"`
+}
+
+// Curve reports whether a curve is asked for instead of a replay.
+func (r *Replay) Curve(p *cli.Problems) bool { return p.IsSet("mrc") }
+
+// checkCurve reads the sizes of a curve, and reports what means nothing for one.
+func (r *Replay) checkCurve(p *cli.Problems) {
+	r.Sizes = sizes(p, "mrc", list(strings.Join(r.MRC, ",")))
+	if len(r.Sweep) > 0 {
+		p.Flag("mrc", "excludes --sweep")
+	}
+	for _, name := range []string{"jsonl-out", "jsonl-keys", "divergence-out", "fail-on-divergence", "json", "verbose", "from", "to", "workers", "strict", "require-digest", "seed"} {
+		if p.IsSet(name) {
+			p.Flag(name, "has no effect with --mrc")
+		}
+	}
+	if p.IsSet("l2-adapter") {
+		p.Flag("l2-adapter", "has no effect with --mrc, which is about L1 alone")
+	}
 }
 
 // Check reports values that do not fit each other.
@@ -57,8 +79,17 @@ func (r *Replay) Check(p *cli.Problems) {
 	if len(r.Sweep) > 0 && r.Pacing != "virtual" {
 		p.Flag("sweep", "needs --pacing virtual, got %s", r.Pacing)
 	}
-	if len(r.Sweep) == 0 && p.IsSet("parallel") {
-		p.Flag("parallel", "has no effect without --sweep")
+	curve := p.IsSet("mrc")
+	if len(r.Sweep) == 0 && !curve {
+		if p.IsSet("parallel") {
+			p.Flag("parallel", "has no effect without --sweep or --mrc")
+		}
+		if p.IsSet("html") {
+			p.Flag("html", "needs --sweep or --mrc")
+		}
+	}
+	if curve {
+		r.checkCurve(p)
 	}
 	if r.Pacing != "fast" && r.Workers > 1 {
 		p.Flag("workers", "takes effect with --pacing fast only")
