@@ -29,6 +29,7 @@ type traceReplayCommand struct {
 
 	MetricsPort bool            `kong:"-"` // was asked for
 	models      []storage.Model // of the tiers, in virtual time
+	probed      []bool          // those that are measured first
 	axes        []axis          // of --sweep
 	points      []point
 	curve       bool // --mrc
@@ -62,7 +63,7 @@ func (c *traceReplayCommand) Check(p *cli.Problems) {
 	}
 	c.tiers.check(p, &c.L1)
 	if c.Pacing == "virtual" {
-		c.models = tierModels(p, c.Configs, c.L2Models)
+		c.models, c.probed = tierModels(p, c.Configs, c.L2Models)
 		for _, name := range []string{"prometheus-port", "prometheus-host", "otlp-endpoint", "request-log", "span-output"} {
 			if p.IsArgument(name) {
 				p.Flag(name, "has no effect with --pacing virtual, whose time is not that of the world")
@@ -138,6 +139,11 @@ func (c *traceReplayCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 		c.banner(std)
 	}
 	log.Info(fmt.Sprintf("trace replay: file=%s records=%d", traceName(f.Paths), calls))
+	if c.Pacing == "virtual" {
+		if err := c.probe(ctx, std, log); err != nil {
+			return err
+		}
+	}
 	var r *replay.Result
 	if len(c.Sweep) > 0 {
 		return c.sweep(ctx, std, log, f, calls, out)

@@ -106,7 +106,7 @@ func (c *traceReplayCommand) results(std *cli.IO, log *slog.Logger, out *replayF
 	}
 	if c.Replay.JSON {
 		path := filepath.Join(out.dir, "trace_replay_summary.json")
-		data, err := replayJSON(r, d)
+		data, err := replayJSON(r, d, c.modelTexts())
 		if err != nil {
 			return err
 		}
@@ -118,7 +118,7 @@ func (c *traceReplayCommand) results(std *cli.IO, log *slog.Logger, out *replayF
 	if c.Replay.Quiet {
 		return nil
 	}
-	_, err := io.WriteString(std.Stdout, replayReport(r, d).Text())
+	_, err := io.WriteString(std.Stdout, replayReport(r, d, c.modelTexts()).Text())
 	return err
 }
 
@@ -149,7 +149,7 @@ func replayCSV(r *replay.Result) []byte {
 }
 
 // replayJSON is the summary; encoding/json sorts the keys of maps.
-func replayJSON(r *replay.Result, d configDigest) ([]byte, error) {
+func replayJSON(r *replay.Result, d configDigest, models []string) ([]byte, error) {
 	ops := make(map[string]any)
 	for _, name := range opNames(r) {
 		op := r.Ops[name]
@@ -169,6 +169,9 @@ func replayJSON(r *replay.Result, d configDigest) ([]byte, error) {
 	if d.recorded != "" {
 		v["digest"] = map[string]any{"recorded": d.recorded, "run": d.here, "match": !d.mismatch()}
 	}
+	if r.Virtual && len(models) > 0 {
+		v["l2_models"] = models
+	}
 	if r.OutcomeDigest != "" {
 		v["outcome_digest"] = r.OutcomeDigest
 	}
@@ -187,12 +190,15 @@ func replayJSON(r *replay.Result, d configDigest) ([]byte, error) {
 }
 
 // virtualSection says what a replay in virtual time knows.
-func virtualSection(t *cli.Report, r *replay.Result) {
+func virtualSection(t *cli.Report, r *replay.Result, models []string) {
 	if !r.Virtual {
 		return
 	}
 	t.Section("virtual", "Virtual Time")
 	t.Line("virtual_s", "Virtual time (s)", r.VirtualTime.Seconds())
+	for i, text := range models {
+		t.Line("l2_model_"+strconv.Itoa(i), "Model of L2 adapter "+strconv.Itoa(i+1), text)
+	}
 	if r.L2Read > 0 || r.L2Written > 0 {
 		t.Line("l1_hits", "Hit keys in L1", r.L1Hits)
 		t.Line("l2_written", "Bytes written to L2", r.L2Written)
@@ -241,7 +247,7 @@ func shortName(qualname string) string {
 }
 
 // replayReport is the result for people.
-func replayReport(r *replay.Result, d configDigest) *cli.Report {
+func replayReport(r *replay.Result, d configDigest, models []string) *cli.Report {
 	t := cli.NewReport("Trace Replay Result", cli.WidthWide)
 	t.Section("overall", "Overall")
 	t.Line("level", "Trace level", trace.LevelStorage)
@@ -271,7 +277,7 @@ func replayReport(r *replay.Result, d configDigest) *cli.Report {
 			t.Line("read_misses", "Reads that missed", r.Misses)
 		}
 	}
-	virtualSection(t, r)
+	virtualSection(t, r, models)
 	divergenceSection(t, r, d)
 	extra := []struct {
 		key, label string

@@ -133,11 +133,7 @@ func (s *sweepPage) fixed() (list []page.Fact) {
 	}
 	tiers := "none: L1 alone"
 	if len(c.Configs) > 0 {
-		var texts []string
-		for i := range c.Configs {
-			texts = append(texts, fmt.Sprintf("%s (%s)", c.Configs[i].Type, modelText(c.models[i])))
-		}
-		tiers = strings.Join(texts, ", ")
+		tiers = strings.Join(c.modelTexts(), ", ")
 	}
 	list = append(list, page.Fact{Name: "Outer tiers", Value: tiers}, page.Fact{Name: "Seed", Value: strconv.FormatUint(c.Seed, 10)})
 	if c.From > 0 || c.To > 0 {

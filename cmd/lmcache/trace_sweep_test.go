@@ -143,7 +143,7 @@ func TestREQ_T33_PageOfASweep(t *testing.T) {
 	for _, row := range rows[1:] {
 		has(page, `<span class="name">`+row[0]+"</span>", "<td>"+row[slices.Index(rows[0], "l2_read_bytes")]+"</td>")
 	}
-	has(page, "fs (100µs:2GB/s)", `<li class="marked"><span class="name">as recorded (128 MiB, LRU), measured`)
+	has(page, "fs=100µs:2GB/s", `<li class="marked"><span class="name">as recorded (128 MiB, LRU), measured`)
 	if strings.Contains(page, "<svg class") || strings.Contains(page, "Belady") || strings.Contains(page, `<tr class="marked">`) {
 		t.Error("a plot over nothing, a bound of L1 with a tier behind it, or a configuration that was not recorded")
 	}

@@ -18,33 +18,37 @@ import (
 )
 
 // tierModels are the models of adapters in virtual time: those of their types, or those
-// of the flag --l2-model.
-func tierModels(p *cli.Problems, configs []l2.Config, texts []string) []storage.Model {
+// of the flag --l2-model. Those that are probed are not known yet.
+func tierModels(p *cli.Problems, configs []l2.Config, texts []string) (models []storage.Model, probed []bool) {
 	const flag = "l2-model"
 	given := make(map[string]storage.Model)
+	probe := make(map[string]bool)
 	for _, text := range texts {
 		name, m, err := parseModel(text)
+		if rest, ok := strings.CutSuffix(text, "="+probeModel); ok && rest != "" {
+			name, err = rest, nil
+		}
 		switch {
 		case err != nil:
 			p.Flag(flag, "%q: %v", text, err)
 		case !hasType(configs, name):
 			p.Flag(flag, "%q: no adapter has the type %s", text, name)
 		default:
-			given[name] = m
+			given[name], probe[name] = m, strings.HasSuffix(text, "="+probeModel)
 		}
 	}
-	var models []storage.Model
 	for i := range configs {
 		m, ok := given[configs[i].Type]
 		if !ok {
 			m, ok = modelOf(&configs[i])
 		}
+		probed = append(probed, probe[configs[i].Type])
 		if !ok {
 			p.Element("l2-adapter", i+1, "there are no figures for %s in virtual time: give --l2-model %[1]s=LATENCY:BANDWIDTH, such as %[1]s=200us:5GB/s", configs[i].Type)
 		}
 		models = append(models, m)
 	}
-	return models
+	return models, probed
 }
 
 func hasType(configs []l2.Config, name string) bool {
@@ -69,6 +73,14 @@ func modelOf(c *l2.Config) (storage.Model, bool) {
 	return storage.Model{Latency: time.Duration(latency * float64(time.Millisecond)), BytesPerSecond: int64(gb * 1e9)}, true
 }
 
+// modelTexts are the models of the tiers as --l2-model takes them.
+func (c *traceReplayCommand) modelTexts() (list []string) {
+	for i, m := range c.models {
+		list = append(list, c.Configs[i].Type+"="+modelText(m))
+	}
+	return list
+}
+
 // modelText is a model as --l2-model takes it.
 func modelText(m storage.Model) string {
 	if m.BytesPerSecond == 0 {
@@ -79,7 +91,7 @@ func modelText(m storage.Model) string {
 
 // parseModel reads NAME=LATENCY:BANDWIDTH, such as fs=200us:5GB/s.
 func parseModel(text string) (name string, m storage.Model, err error) {
-	bad := errors.New("must be NAME=LATENCY:BANDWIDTH, such as fs=200us:5GB/s")
+	bad := errors.New("must be NAME=LATENCY:BANDWIDTH, such as fs=200us:5GB/s, or NAME=probe")
 	name, rest, ok := strings.Cut(text, "=")
 	latency, bandwidth, ok2 := strings.Cut(rest, ":")
 	if !ok || !ok2 || name == "" {

@@ -115,6 +115,68 @@ func TestVirtualRefuses(t *testing.T) {
 	}
 }
 
+// A tier that is probed is measured before the run, and the constants that are printed
+// are those of the run.
+func TestProbedModel(t *testing.T) {
+	dir := t.TempDir()
+	lct := filepath.Join(dir, "run.lct")
+	traced(t, cli.ExitOK, "trace", "convert", "--limit", "40", "--output", lct, "-q")
+	tier := filepath.Join(dir, "tier")
+	run := func(code int, model string, more ...string) (stdout, stderr string) {
+		return traced(t, code, append([]string{
+			"trace", "replay", lct, "--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--pacing", "virtual", "--no-csv", "--no-progress", "--json", "--output-dir", dir,
+			"--l2-adapter", `{"type": "fs", "base_path": "` + tier + `", "max_capacity_gb": 4}`, "--l2-model", model,
+		}, more...)...)
+	}
+	stdout, stderr := run(cli.ExitOK, "fs=probe")
+	const says = "lmcache: --l2-adapter 1 was measured: --l2-model fs="
+	if !strings.HasPrefix(stderr, says) || strings.Count(stderr, "\n") != 1 {
+		t.Fatalf("stderr %q", stderr)
+	}
+	found := strings.TrimSpace(strings.TrimPrefix(stderr, says))
+	if _, m, err := parseModel("fs=" + found); err != nil || m.Latency <= 0 || m.Latency > time.Minute || m.BytesPerSecond < 1e5 {
+		t.Errorf("found %s, which is %+v, %v", found, m, err)
+	}
+	if !strings.Contains(stdout, "fs="+found) {
+		t.Errorf("%s is not in\n%s", found, stdout)
+	}
+	digest := summaryOf(t, dir).Digest
+	if run(cli.ExitOK, "fs="+found); summaryOf(t, dir).Digest != digest {
+		t.Error("a run with the constants that were printed is another one")
+	}
+	left := 0
+	err := filepath.WalkDir(tier, func(_ string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && !strings.HasPrefix(d.Name(), ".") {
+			left++
+		}
+		return err
+	})
+	if err != nil || left > 0 {
+		t.Errorf("%v: %d objects are left in the tier", err, left)
+	}
+	if _, stderr = run(cli.ExitOK, "fs=probe", "-q"); stderr != "" {
+		t.Errorf("quiet: %q", stderr)
+	}
+	if err := os.RemoveAll(tier); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(tier, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr = run(cli.ExitFailed, "fs=probe"); !strings.HasPrefix(stderr, "lmcache: error: --l2-model fs=probe: ") {
+		t.Errorf("a tier that is none: %q", stderr)
+	}
+	for want, times := range map[string][2][2]time.Duration{
+		"150µs:8.39GB/s": {{100 * time.Microsecond, 200 * time.Microsecond}, {2150 * time.Microsecond, 2150 * time.Microsecond}},
+		"20ms:0.839GB/s": {{20 * time.Millisecond, 20 * time.Millisecond}, {40 * time.Millisecond, 40 * time.Millisecond}},
+		"1µs:33600GB/s":  {{time.Microsecond, time.Microsecond}, {time.Microsecond, time.Microsecond}},
+	} {
+		if got := modelText(modelFrom(times[0], times[1])); got != want {
+			t.Errorf("%v: got %s, want %s", times, got, want)
+		}
+	}
+}
+
 func TestParseModel(t *testing.T) {
 	name, m, err := parseModel("fs=200us:5GB/s")
 	if want := (storage.Model{Latency: 200 * time.Microsecond, BytesPerSecond: 5e9}); err != nil || name != "fs" || m != want {

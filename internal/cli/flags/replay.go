@@ -22,7 +22,7 @@ type Replay struct {
 	Strict     bool     `name:"strict" group:"Replay" help:"Marks of losses, skipped or damaged records and ends of reads without a beginning are errors"`
 	SameConfig bool     `name:"require-digest" group:"Replay" help:"Refuse a recording that was made under another configuration"`
 
-	L2Models         []string `name:"l2-model" group:"Replay" placeholder:"NAME=LATENCY:BANDWIDTH" help:"How long calls on adapters of this type take in virtual time, such as fs=200us:5GB/s; types have figures of their own"`
+	L2Models         []string `name:"l2-model" group:"Replay" placeholder:"NAME=LATENCY:BANDWIDTH" help:"How long calls on adapters of this type take in virtual time, such as fs=200us:5GB/s; fs=probe measures the adapter before the run; types have figures of their own"`
 	DivergenceOut    string   `name:"divergence-out" group:"Replay" placeholder:"PATH" help:"File that gets a JSON line for each outcome that is not the recorded one"`
 	FailOnDivergence bool     `name:"fail-on-divergence" group:"Replay" help:"Such an outcome is an error"`
 	Sweep            []string `name:"sweep" group:"Replay" sep:"none" placeholder:"FLAG=V1,V2,…" help:"Replay once per value in virtual time, and for each combination if there are several of these; writes trace_replay_sweep.csv"`
