@@ -289,10 +289,10 @@ func (s *sweepPage) table() page.Table {
 		row := s.c.sweepRow(p)
 		var cells []string
 		for _, j := range order {
-			switch {
-			case head[j] == sizeFlag:
+			switch head[j] {
+			case sizeFlag:
 				cells = append(cells, sizeText(p.l1.Bytes()))
-			case head[j] == "outcome_digest":
+			case "outcome_digest":
 				cells = append(cells, row[j][:16])
 			default:
 				cells = append(cells, row[j])
