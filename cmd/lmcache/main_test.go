@@ -108,6 +108,9 @@ func TestREQ_C22_Examples(t *testing.T) {
 		write(t, name, r.stdout.String())
 	}
 	traced(t, cli.ExitOK, strings.Fields("bench workload --limit 5 -q --trace-level storage --trace-output run.lct --trace-max-bytes 20000")...)
+	for _, name := range []string{"before.jsonl", "after.jsonl"} {
+		traced(t, cli.ExitOK, strings.Fields("trace replay run.lct --l1-size-gb 1 --eviction-policy LRU --pacing virtual --no-csv -q --jsonl-out "+name)...)
+	}
 	commands, err := newRun(t, nil).app.Commands()
 	if err != nil {
 		t.Fatal(err)
