@@ -156,6 +156,7 @@ func (m *Manager) abortLocked(l *lease, at time.Time, lo, hi int, cause AbortCau
 			done++
 			m.unstageLocked(it.entry, m.mu.entries.At(it.entry))
 		case itemLost:
+			it.result = KeyNotExist // told from what had been settled
 		default:
 			continue
 		}

@@ -187,6 +187,16 @@ func (r ReadLease) Holders(i int) int {
 // HoldersByPosition is the number of live holders at each position; nil after the
 // lease has ended.
 func (r ReadLease) HoldersByPosition() []int {
+	return r.holders(func(s itemState) bool { return s == itemOpen })
+}
+
+// HeldByPosition is HoldersByPosition with those whose time is over, but which have not
+// been given back.
+func (r ReadLease) HeldByPosition() []int {
+	return r.holders(func(s itemState) bool { return s == itemOpen || s == itemLost })
+}
+
+func (r ReadLease) holders(in func(itemState) bool) []int {
 	if r.l == nil {
 		return nil
 	}
@@ -197,7 +207,7 @@ func (r ReadLease) HoldersByPosition() []int {
 	}
 	n := make([]int, len(r.l.items))
 	for i := range r.l.items {
-		if it := &r.l.items[i]; it.state == itemOpen {
+		if it := &r.l.items[i]; in(it.state) {
 			n[i] = int(it.holders)
 		}
 	}

@@ -361,6 +361,16 @@ type FinishResult struct {
 	Failed   []kv.Key // the lease had expired, or the key had been finished or aborted
 }
 
+// Live reports whether the lease's time goes on at a moment.
+func (w WriteLease) Live(at time.Time) bool {
+	if w.l == nil {
+		return false
+	}
+	w.l.m.mu.Lock()
+	defer w.l.m.mu.Unlock()
+	return w.l.gen.Load() == w.gen && w.l.listed && !w.l.dead(at)
+}
+
 // Began is when the reservation was made; zero after the lease has ended.
 func (w WriteLease) Began() time.Time {
 	if w.l == nil || w.l.gen.Load() != w.gen {
@@ -417,12 +427,15 @@ func (w WriteLease) Abort(at time.Time, cause AbortCause) {
 }
 
 // AbortRange is Abort for the positions [lo, hi). It returns the keys that were
-// still staged, in request order.
-func (w WriteLease) AbortRange(at time.Time, lo, hi int, cause AbortCause) (aborted []kv.Key) {
+// still staged, and those that were no longer, but had their memory, in request order.
+func (w WriteLease) AbortRange(at time.Time, lo, hi int, cause AbortCause) (aborted, lost []kv.Key) {
 	pieces(w.l, w.gen, lo, hi, func(lo, hi int) { w.l.m.abortLocked(w.l, at, lo, hi, cause) }, func(lo, hi int) {
-		aborted = run(w.l.keys, lo, hi, func(i int) bool { return w.l.items[i].result == Success && w.l.items[i].state == itemSettled })
+		ended := func(c Code) func(int) bool {
+			return func(i int) bool { return w.l.items[i].result == c && w.l.items[i].state == itemSettled }
+		}
+		aborted, lost = run(w.l.keys, lo, hi, ended(Success)), run(w.l.keys, lo, hi, ended(KeyNotExist))
 	})
-	return aborted
+	return aborted, lost
 }
 
 // Renew starts the lease's time anew; false: it is no longer live.

@@ -36,6 +36,14 @@ func (b Bitmap) SetPrefix(n int) {
 	}
 }
 
+// or adds the positions of another bitmap of the same length.
+func (b Bitmap) or(o Bitmap) Bitmap {
+	for i, w := range o.words {
+		b.words[i] |= w
+	}
+	return b
+}
+
 // Count is the number of positions that are set.
 func (b Bitmap) Count() int {
 	n := 0

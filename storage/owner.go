@@ -76,11 +76,13 @@ func (o *Owner) ReserveWrite(ctx context.Context, keys []kv.Key, layout kv.Layou
 func (o *Owner) FinishWrite(keys []kv.Key) (failed []int) {
 	holds, at, failed := o.takeWrites(keys)
 	for lo := 0; lo < len(holds); {
-		hi := runOfWrites(holds, lo)
+		hi := o.runOfWrites(holds, lo)
 		r := holds[lo].l.FinishRange(holds[lo].pos, holds[hi-1].pos+1)
 		for _, k := range r.Failed {
 			i := slices.IndexFunc(at[lo:hi], func(i int) bool { return keys[i] == k })
-			failed = append(failed, at[lo+i])
+			if i >= 0 { // else it was settled before, between those that are held
+				failed = append(failed, at[lo+i])
+			}
 		}
 		lo = hi
 	}
@@ -92,7 +94,7 @@ func (o *Owner) FinishWrite(keys []kv.Key) (failed []int) {
 func (o *Owner) AbortWrite(keys []kv.Key) (failed []int) {
 	holds, _, failed := o.takeWrites(keys)
 	for lo := 0; lo < len(holds); {
-		hi := runOfWrites(holds, lo)
+		hi := o.runOfWrites(holds, lo)
 		holds[lo].l.AbortRange(holds[lo].pos, holds[hi-1].pos+1)
 		lo = hi
 	}
@@ -112,16 +114,6 @@ func (o *Owner) takeWrites(keys []kv.Key) (holds []writeHold, at, failed []int) 
 		holds, at = append(holds, h), append(at, i)
 	}
 	return holds, at, failed
-}
-
-// runOfWrites is the end of the run of consecutive positions of one lease that
-// begins at lo.
-func runOfWrites(holds []writeHold, lo int) int {
-	hi := lo + 1
-	for hi < len(holds) && holds[hi].l == holds[lo].l && holds[hi].pos == holds[hi-1].pos+1 {
-		hi++
-	}
-	return hi
 }
 
 // takeFirst takes the first of a key's holds.
@@ -152,8 +144,8 @@ func (o *Owner) SubmitPrefetch(ctx context.Context, keys []kv.Key, layout kv.Lay
 	}
 	r, known := p.Status()
 	for i, k := range p.Keys() {
-		if known && !r.Found.Has(i) {
-			continue
+		if known && !r.Found.Has(i) || slices.ContainsFunc(o.unread[k], func(h *unreadHold) bool { return h.p == p }) {
+			continue // what stands there again has no holders of its own
 		}
 		o.unread[k] = append(o.unread[k], &unreadHold{p: p, pos: i, left: p.o.Readers})
 		o.open++
@@ -187,17 +179,20 @@ func (o *Owner) Resolved(p *Prefetch) {
 // claimed in the same call: the reader failed. It returns the positions of the keys that
 // failed.
 func (o *Owner) AbortRead(keys []kv.Key) (failed []int) {
-	var claimed []readHold
-	for i, k := range keys {
-		if o.takeRead(k, 1, &claimed) > 0 {
-			failed = append(failed, i)
+	claimed := o.takeLease(keys)
+	if claimed == nil {
+		for i, k := range keys {
+			if o.takeRead(k, 1, &claimed) > 0 {
+				failed = append(failed, i)
+			}
 		}
 	}
 	for i, h := range claimed {
 		if i == 0 || h.l != claimed[i-1].l {
-			h.l.Abort()
+			failed = append(failed, indexes(keys, h.l.abort())...)
 		}
 	}
+	slices.Sort(failed)
 	return failed
 }
 
@@ -216,7 +211,13 @@ const (
 func (o *Owner) FinishRead(keys []kv.Key, holders int, which Holders) (failed []int) {
 	var claimed []readHold
 	var rest []release
-	for i, k := range keys {
+	left := keys
+	if which == Claimed && holders == 1 {
+		if claimed = o.takeLease(keys); claimed != nil {
+			left = nil
+		}
+	}
+	for i, k := range left {
 		n := holders
 		if which != Unclaimed {
 			n = o.takeRead(k, n, &claimed)
@@ -228,17 +229,19 @@ func (o *Owner) FinishRead(keys []kv.Key, holders int, which Holders) (failed []
 			failed = append(failed, i)
 		}
 	}
+	var runs [][]readHold
 	for lo := 0; lo < len(claimed); {
-		hi := lo + 1
-		for hi < len(claimed) && claimed[hi].l == claimed[lo].l && claimed[hi].pos == claimed[hi-1].pos+1 {
-			hi++
-		}
-		claimed[lo].l.FinishRange(claimed[lo].pos, claimed[hi-1].pos+1)
+		hi := o.runOfReads(claimed, lo)
+		runs = append(runs, claimed[lo:hi])
 		lo = hi
+	}
+	for _, run := range slices.Backward(runs) { // the head of a prompt ends newest, as in one lease
+		failed = append(failed, indexes(keys, run[0].l.finish(run[0].pos, run[len(run)-1].pos+1))...)
 	}
 	for _, r := range rest {
 		r.p.ReleaseRange(r.sel, r.holders)
 	}
+	slices.Sort(failed)
 	return failed
 }
 

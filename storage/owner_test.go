@@ -81,7 +81,7 @@ func TestOwnersHoldByKey(t *testing.T) {
 		}
 	}
 	want := []string{
-		"reserve_write abcdef", "finish_write ab", "finish_write d", "finish_write c", "finish_write e",
+		"reserve_write abcdef", "finish_write ab", "finish_write d", "finish_write cde",
 		"submit_prefetch_task abcdef", "submit_prefetch_task abcdef",
 		"read_prefetched_results.__enter__ ace", "read_prefetched_results.__exit__ ace", "finish_read_prefetched ace",
 		"read_prefetched_results.__enter__ b", "read_prefetched_results.__exit__ b",

@@ -71,9 +71,13 @@ func (e *UnheldError) Error() string {
 	return fmt.Sprintf("storage: read: %d of %d keys have no lease", e.Keys, e.Of)
 }
 
-// plan finds a hold for each key, and says which have none.
+// plan finds a hold for each key, and says which have none. A key that stands there
+// again counts once.
 func (o *Owner) plan(keys []kv.Key) (parts []part, unheld []kv.Key) {
 	for _, k := range keys {
+		if slices.ContainsFunc(o.unread[k], func(h *unreadHold) bool { return h.want > 0 }) {
+			continue
+		}
 		h := o.holder(k)
 		if h == nil {
 			unheld = append(unheld, k)

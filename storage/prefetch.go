@@ -293,7 +293,7 @@ func (p *Prefetch) Renew() bool { return p.l.Renew(p.m.rt.Now()) }
 
 // ReleaseRange gives back up to holders unclaimed holders of each selected key.
 func (p *Prefetch) ReleaseRange(s Select, holders int) {
-	p.release(s, holders)
+	p.release(s, holders, false)
 }
 
 // Release gives back every unclaimed holder. A prefetch that has not resolved is
@@ -303,17 +303,19 @@ func (p *Prefetch) Release() {
 		return
 	}
 	p.m.outstanding.Add(-1)
-	if p.f != nil {
-		p.m.fetches.cancel(p.f)
-	}
-	p.release(l1.All(len(p.keys)), l1.MaxReaders)
+	p.release(l1.All(len(p.keys)), l1.MaxReaders, true)
 }
 
-func (p *Prefetch) release(s Select, holders int) {
+// release gives back holders; with end, all of them for good.
+func (p *Prefetch) release(s Select, holders int, end bool) {
 	m, at := p.m, p.m.rt.Now()
 	var calls []Call
 	if m.tracing() {
-		calls = p.traceRelease(s, holders, at)
+		_, known := p.Status()
+		calls = p.traceRelease(s, holders, at, end && !known)
+	}
+	if end && p.f != nil {
+		m.fetches.cancel(p.f)
 	}
 	res := p.l.Release(at, s, holders, l1.CauseUnused)
 	m.released(res, l1.CauseUnused, at)
@@ -324,8 +326,9 @@ func (p *Prefetch) release(s Select, holders int) {
 	}
 }
 
-// traceRelease records a release as one call per number of holders given back.
-func (p *Prefetch) traceRelease(s Select, holders int, at time.Time) (calls []Call) {
+// traceRelease records a release as one call per number of holders given back. The
+// last one says if the prefetch is given up, and if need be has no keys.
+func (p *Prefetch) traceRelease(s Select, holders int, at time.Time, cancel bool) (calls []Call) {
 	for i, h := range p.l.HoldersByPosition() {
 		if h = min(h, holders); h <= 0 || !s.Has(i, len(p.keys)) {
 			continue
@@ -337,7 +340,11 @@ func (p *Prefetch) traceRelease(s Select, holders int, at time.Time) (calls []Ca
 		}
 		calls[c].Keys = append(calls[c].Keys, p.keys[i])
 	}
+	if cancel && len(calls) == 0 {
+		calls = append(calls, Call{Name: CallFinishRead, Readers: p.o.Readers, Unused: true, Owner: p.n})
+	}
 	for i := range calls {
+		calls[i].Cancelled = cancel && i == len(calls)-1
 		calls[i].N = p.m.call(at, calls[i])
 	}
 	return calls

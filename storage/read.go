@@ -81,10 +81,13 @@ func (r ReadLease) exit(at time.Time) {
 func (r ReadLease) Finish() { r.FinishRange(0, len(r.l.Keys())) }
 
 // FinishRange is Finish for the indexes [lo, hi).
-func (r ReadLease) FinishRange(lo, hi int) {
+func (r ReadLease) FinishRange(lo, hi int) { r.finish(lo, hi) }
+
+// finish is FinishRange and returns the keys that had expired.
+func (r ReadLease) finish(lo, hi int) (failed []kv.Key) {
 	part := Select{Lo: lo, Hi: hi}
 	if part.Len(len(r.l.Keys())) == 0 {
-		return
+		return nil
 	}
 	m, at := r.m, r.m.rt.Now()
 	r.exit(at)
@@ -99,12 +102,16 @@ func (r ReadLease) FinishRange(lo, hi int) {
 	if n != NoCall {
 		m.done(CallDone{Name: CallFinishRead, N: n, OK: positions(keys, res.Released), Bad: len(res.Failed)}, at)
 	}
+	return res.Failed
 }
 
 // Abort gives back one holder per key: the reader failed and used nothing.
-func (r ReadLease) Abort() {
+func (r ReadLease) Abort() { r.abort() }
+
+// abort is Abort and returns the keys that had expired.
+func (r ReadLease) abort() (failed []kv.Key) {
 	if r.m == nil {
-		return
+		return nil
 	}
 	at := r.m.rt.Now()
 	r.exit(at)
@@ -114,6 +121,7 @@ func (r ReadLease) Abort() {
 	if n != NoCall {
 		r.m.done(CallDone{Name: CallFinishRead, N: n, OK: positions(keys, res.Released), Bad: len(res.Failed)}, at)
 	}
+	return res.Failed
 }
 
 // traceAbort records that a reader that failed gives its holders back.
@@ -129,7 +137,7 @@ func (r ReadLease) traceAbort(at time.Time) (n int64, keys []kv.Key) {
 
 // held is the keys of a selection that have not been given back.
 func (r ReadLease) held(s Select) []kv.Key {
-	left := r.l.HoldersByPosition()
+	left := r.l.HeldByPosition()
 	keys, lo, hi := r.l.Keys(), max(s.Lo, 0), min(s.Hi, len(left))
 	if hi > len(keys) || lo >= hi {
 		return nil // the lease has ended

@@ -49,6 +49,7 @@ type Call struct {
 	Outer     bool   // of delete: from outer tiers, not from L1
 	Tier      int    // of such a delete: index of the tier, or AllTiers
 	Unused    bool   // of finish_read_prefetched: nobody read the objects
+	Cancelled bool   // the same, and the prefetch, which was not resolved, was given up; perhaps without keys
 	Aborted   bool   // of finish_read_prefetched: the reader failed
 	Salt      string // of quota
 	Bytes     int64  // of quota; NoQuota: it was deleted
@@ -78,6 +79,7 @@ type CallDone struct {
 	Hits        int           // the same, Resolved: keys retained
 	L2Hits      int           // the same: of these, supplied by loads from outer tiers
 	Resolved    bool
+	Expired     bool // with Aborted: its time was over; the memory is free when the owner lets go
 	Aborted     bool // further outcome of a reserve_write: the keys of OK were given up by their owner, or its time was over
 }
 
@@ -103,7 +105,7 @@ func (m *Manager) call(at time.Time, c Call) int64 {
 // lapsed publishes the end of a reservation whose time was over.
 func (m *Manager) lapsed(l l1.Lapse) {
 	m.topics.callDone.PublishAt(CallDone{
-		Name: CallReserveWrite, N: l.Tag - 1, Took: l.At.Sub(l.Began), OK: positions(l.Keys, l.Lost), Aborted: true,
+		Name: CallReserveWrite, N: l.Tag - 1, Took: l.At.Sub(l.Began), OK: positions(l.Keys, l.Lost), Aborted: true, Expired: true,
 	}, l.At)
 }
 

@@ -70,6 +70,9 @@ func (r *recorder) Subscribe(s *eventbus.Subscription) {
 		if d.Aborted {
 			line += " aborted"
 		}
+		if d.Expired {
+			line += " expired"
+		}
 		r.lines = append(r.lines, line)
 	})
 }
@@ -132,7 +135,7 @@ func TestTraceOfEveryCall(t *testing.T) {
 	l.Finish()
 	w.recorded(rec,
 		"2 reserve_write bcdef "+layout+" new owner=-1", "2 done 01100 oom=00011 bad=3",
-		"2 done 01100 aborted", // its time was over, before the next call
+		"2 done 01100 aborted expired", // its time was over, before the next call
 		"3 finish_write cd owner=2", "3 done 00 bad=2")
 
 	p := w.prefetch("abx", storage.PrefetchOptions{
@@ -219,11 +222,11 @@ func TestTraceOfExpiredReservations(t *testing.T) {
 		"0 reserve_write abac "+layout+" new owner=-1", "0 done 1101 bad=1",
 		"1 finish_write a owner=0", "1 done 1",
 		"2 reserve_write d "+layout+" new owner=-1", "2 done 1",
-		"0 done 0101 aborted")
-	l.Abort() // there is nothing left
+		"0 done 0101 aborted expired")
+	l.Abort() // there is nothing left but memory
 	w.after(l1.DefaultWriteTTL)
-	w.recorded(rec, "2 done 1 aborted")
-	if want := []time.Duration{l1.DefaultWriteTTL, l1.DefaultWriteTTL + 30*time.Second}; !slices.Equal(took, want) {
+	w.recorded(rec, "0 done 0101 aborted", "2 done 1 aborted expired")
+	if want := []time.Duration{l1.DefaultWriteTTL, l1.DefaultWriteTTL, l1.DefaultWriteTTL + 30*time.Second}; !slices.Equal(took, want) {
 		t.Errorf("it took %v, want %v", took, want)
 	}
 	took, aborted = nil, 0

@@ -97,6 +97,9 @@ func (v *Virtual) Now() time.Time { return v.rt.Now() }
 // At calls f at a virtual time, as an input from outside.
 func (v *Virtual) At(t time.Time, f func()) { v.rt.Input(t, f) }
 
+// Due reports whether something else is to happen at the present time.
+func (v *Virtual) Due() bool { return v.rt.Due() }
+
 // Run goes on until no input and no call is outstanding; timers alone do not keep
 // it running.
 func (v *Virtual) Run() { v.rt.Run() }

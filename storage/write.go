@@ -199,9 +199,9 @@ func (w WriteLease) abort(lo, hi int) {
 		return
 	}
 	at, began := w.m.rt.Now(), w.l.Began()
-	aborted := w.l.AbortRange(at, lo, hi, l1.AbortOwner)
-	if len(aborted) > 0 && w.n != NoCall {
-		w.m.done(CallDone{Name: CallReserveWrite, N: w.n, OK: positions(keys, aborted), Aborted: true}, began)
+	aborted, lost := w.l.AbortRange(at, lo, hi, l1.AbortOwner)
+	if len(aborted)+len(lost) > 0 && w.n != NoCall {
+		w.m.done(CallDone{Name: CallReserveWrite, N: w.n, OK: positions(keys, aborted).or(positions(keys, lost)), Aborted: true}, began)
 	}
 }
 

@@ -306,7 +306,8 @@ func extraField(x *cursor, key string, c *Call) (err error) {
 		c.Owner, err = x.within(0, math.MaxInt64)
 	case "cause":
 		v, err = x.text()
-		c.Unused, c.Aborted = string(v) == causeUnused, string(v) == causeAbort
+		c.Aborted, c.Cancelled = string(v) == causeAbort, string(v) == causeCancel
+		c.Unused = string(v) == causeUnused || c.Cancelled
 	case "mode":
 		if v, err = x.text(); err == nil {
 			c.Mode, err = parseMode(string(v))

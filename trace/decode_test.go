@@ -524,6 +524,7 @@ func TestExtendedRecords(t *testing.T) {
 	done := []storage.CallDone{
 		{Name: storage.CallReserveWrite, N: 1, Took: 7, OK: bits(10, 0, 9), OutOfMemory: bits(10, 1), Bad: 8},
 		{Name: storage.CallReserveWrite, N: 1, Took: 8, OK: bits(10, 9), Aborted: true},
+		{Name: storage.CallReserveWrite, N: 1, Took: 8, OK: bits(10, 9), Aborted: true, Expired: true},
 		{Name: storage.CallFinishWrite, N: 2, Took: 9, OK: bits(3, 0), Bad: 2},
 		{Name: storage.CallSubmitPrefetch, N: 3, OK: bits(3, 0, 1), L1Hits: 2, Bad: 1},
 		{Name: storage.CallSubmitPrefetch, N: 3, Took: time.Second, L1Hits: 2, Hits: 3, L2Hits: 1, Resolved: true},
@@ -534,6 +535,7 @@ func TestExtendedRecords(t *testing.T) {
 	want := []trace.Outcome{
 		{N: 1, Took: 7, OK: []byte{1, 2}, OutOfMemory: []byte{2, 0}, Busy: []byte{0xfc, 1}},
 		{N: 1, Took: 8, Aborted: []byte{0, 2}},
+		{N: 1, Took: 8, Aborted: []byte{0, 2}, Expired: true},
 		{N: 2, Took: 9, OK: []byte{1}, Bad: 2},
 		{N: 3, L1: 2},
 		{N: 3, Took: time.Second, Resolved: true, Hits: 3, L2: 1, Wait: time.Second},

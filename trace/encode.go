@@ -231,6 +231,8 @@ func (e *encoder) appendExtra(b []byte, c *storage.Call, outcomes []byte, n int)
 		}
 	}
 	switch {
+	case c.Cancelled:
+		b = appendText(append(b, "\xa5cause"...), causeCancel)
 	case c.Unused:
 		b = appendText(append(b, "\xa5cause"...), causeUnused)
 	case c.Aborted:
@@ -246,6 +248,7 @@ func (e *encoder) appendExtra(b []byte, c *storage.Call, outcomes []byte, n int)
 const (
 	causeUnused = "unused" // nobody read them
 	causeAbort  = "abort"  // the reader failed
+	causeCancel = "cancel" // nobody read them, and the prefetch is given up before it has resolved
 )
 
 // appendOutcomes appends the entry of outcomes that are encoded already, if any.

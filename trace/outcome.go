@@ -19,7 +19,8 @@ type Outcome struct {
 	OK          []byte // keys that succeeded; position 0 is the lowest bit of the first byte
 	OutOfMemory []byte // reserve_write: keys without memory
 	Busy        []byte // reserve_write: keys that were there or being written
-	Aborted     []byte // of a reserve_write: keys that were given up; nothing else is set then
+	Aborted     []byte // of a reserve_write: keys that were given up; nothing else is set then but Expired
+	Expired     bool   // their time was over; their memory is free when the owner lets go
 	Bad         int64  // finish: keys that failed
 	L1          int64  // submit_prefetch_task: keys leased in L1
 
@@ -37,8 +38,15 @@ type Outcome struct {
 func appendOutcome(b []byte, d *storage.CallDone) []byte {
 	switch {
 	case d.Aborted:
-		b = beginOutcome(b, 1, d)
-		return appendBits(append(b, "\xa7aborted"...), d.OK)
+		fields := 1
+		if d.Expired {
+			fields++
+		}
+		b = appendBits(append(beginOutcome(b, fields, d), "\xa7aborted"...), d.OK)
+		if d.Expired {
+			b = msgp.AppendBool(append(b, "\xa7expired"...), true)
+		}
+		return b
 	case d.Resolved:
 		b = beginOutcome(b, 3, d)
 		b = appendInt(append(b, "\xa4hits"...), int64(d.Hits))
@@ -186,6 +194,8 @@ func (o *Outcome) field(c *cursor, key string) (err error) {
 		bits(&o.Busy)
 	case "aborted":
 		bits(&o.Aborted)
+	case "expired":
+		o.Expired, err = c.bool()
 	case "bad":
 		o.Bad, err = c.int()
 	case "l1":

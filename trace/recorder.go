@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -95,7 +96,7 @@ func (*subscriber) Name() string { return subscriberName }
 func (s *subscriber) Subscribe(sub *eventbus.Subscription) {
 	sub.Isolated(s.o.Queue, s.o.overflow())
 	eventbus.OnLost(sub, func(c storage.Call, at time.Time) {
-		if s.w.has(c.Name) {
+		if s.w.has(&c) {
 			s.losses.add(lostQueue, &c, at)
 		}
 	})
@@ -197,14 +198,15 @@ func newWriter(o *Options, l *losses) *writer {
 // seconds is a time as Unix seconds.
 func seconds(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }
 
-// has reports whether calls of this name belong into the file.
-func (w *writer) has(name string) bool {
-	return w.o.Format == Extended || name[:min(len(name), len(OwnPrefix))] != OwnPrefix
+// has reports whether a call belongs into the file: of the plain format, no other ones
+// than LMCache knows.
+func (w *writer) has(c *storage.Call) bool {
+	return w.o.Format == Extended || !strings.HasPrefix(c.Name, OwnPrefix) && (!c.Cancelled || len(c.Keys) > 0)
 }
 
 // call writes a call that was entered at a time.
 func (w *writer) call(c *storage.Call, at time.Time) {
-	if !w.has(c.Name) {
+	if !w.has(c) {
 		return
 	}
 	if at.After(w.latest) {

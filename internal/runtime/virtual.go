@@ -120,6 +120,9 @@ func (v *Virtual) Wait(ctx context.Context, woken <-chan struct{}, until time.Ti
 	}
 }
 
+// Due reports whether an event waits that is due now.
+func (v *Virtual) Due() bool { return len(v.queue) > 0 && !v.queue[0].at.After(v.now) }
+
 // Run steps until no input and no call is outstanding.
 func (v *Virtual) Run() {
 	for v.work > 0 {

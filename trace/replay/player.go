@@ -120,6 +120,9 @@ func (p *player) play(ctx context.Context, c *trace.Call) (took time.Duration, e
 		p.unblock(ctx, c.Owner)
 		return p.enter(ctx, c)
 	case storage.CallFinishRead:
+		if c.Cancelled {
+			return p.cancel(ctx, c)
+		}
 		p.unblock(ctx, c.Owner)
 	}
 	w := p.find(c.Owner)
@@ -168,6 +171,18 @@ func (p *player) finished(c *trace.Call, failed []int, took time.Duration) {
 	p.decided(o)
 }
 
+// cancel gives a lookup up that may not have resolved.
+func (p *player) cancel(ctx context.Context, c *trace.Call) (time.Duration, error) {
+	w := p.find(c.Owner)
+	begin := time.Now()
+	failed := w.Cancel(c.Keys)
+	took := time.Since(begin)
+	p.finished(c, failed, took)
+	p.unblock(ctx, c.Owner)
+	p.settle(c.Owner)
+	return took, nil
+}
+
 // holders are those that a release means: a plain recording does not tell.
 func holders(c *trace.Call) storage.Holders {
 	switch {
@@ -193,7 +208,7 @@ func (p *player) find(n int64) *owner {
 // settle forgets an owner that holds nothing.
 func (p *player) settle(n int64) {
 	w := p.owners[n]
-	if n == shared || w == nil || !w.Idle() || len(w.missed) > 0 {
+	if n == shared || w == nil || !w.Idle() || len(w.missed) > 0 || len(p.waiting[n]) > 0 {
 		return
 	}
 	w.Close()
@@ -488,7 +503,11 @@ func (p *player) abort(outcomes []trace.Outcome) {
 				keys = append(keys, k)
 			}
 		}
-		w.AbortWrite(keys)
+		if o.Expired {
+			w.ExpireWrite(keys)
+		} else {
+			w.AbortWrite(keys)
+		}
 		p.r.Aborts++
 		p.now = about{n: o.N, recorded: true, name: storage.CallReserveWrite}
 		p.decided(trace.Outcome{Aborted: o.Aborted})

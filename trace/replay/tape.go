@@ -3,6 +3,7 @@ package replay
 import (
 	"errors"
 	"iter"
+	"math"
 
 	"github.com/lmcache-go/lmcache/storage"
 	"github.com/lmcache-go/lmcache/trace"
@@ -18,6 +19,10 @@ type Tape struct {
 
 	outcomes bool // some were recorded
 	calls    int64
+
+	// While it is read.
+	began map[int64]float64 // when reservations were entered, by call
+	early map[int64][]int   // calls on prefetches that have not resolved, by prefetch
 }
 
 // entry is one record of a Tape.
@@ -29,11 +34,14 @@ type entry struct {
 	own      bool  // a call that only the extended format has
 	number   int64 // of the call; of a plain recording its position
 	outcomes []trace.Outcome
+
+	// early says that it was made before the prefetch that it uses had resolved.
+	early bool
 }
 
 // ReadTape decodes records. Damage and gaps are counted; an error is one of reading.
 func ReadTape(records iter.Seq2[trace.Record, error]) (*Tape, error) {
-	t := &Tape{}
+	t := &Tape{began: make(map[int64]float64), early: make(map[int64][]int)}
 	for rec, err := range records {
 		if _, damaged := errors.AsType[*trace.DamageError](err); damaged {
 			t.damaged++
@@ -44,19 +52,17 @@ func ReadTape(records iter.Seq2[trace.Record, error]) (*Tape, error) {
 		}
 		t.add(&rec)
 	}
+	t.began, t.early = nil, nil
 	return t, nil
 }
 
 func (t *Tape) add(rec *trace.Record) {
-	e := entry{mono: rec.Mono, name: rec.Name, own: rec.Own(), number: rec.Number()}
+	e := entry{name: rec.Name, own: rec.Own(), number: rec.Number()}
 	if !e.own {
 		if e.number == storage.NoCall {
 			e.number = t.calls
 		}
 		t.calls++
-	}
-	if n := len(t.entries); n > 0 {
-		e.mono = max(e.mono, t.entries[n-1].mono)
 	}
 	if g, ok, err := rec.Gap(); ok && err == nil {
 		t.gaps, t.lost = t.gaps+1, t.lost+g.Count
@@ -67,6 +73,12 @@ func (t *Tape) add(rec *trace.Record) {
 	}
 	t.outcomes = t.outcomes || len(e.outcomes) > 0
 	call, err := rec.Call()
+	until := math.Inf(1) // gaps and the end have the time of something else
+	if err == nil {
+		until = rec.Mono
+	}
+	e.outcomes = t.takeOutcomes(e.outcomes, until)
+	e.mono = max(rec.Mono, t.last())
 	switch {
 	case err == nil:
 		e.call = &call
@@ -76,6 +88,54 @@ func (t *Tape) add(rec *trace.Record) {
 		return // a gap, the end, or what a later version adds
 	}
 	t.entries = append(t.entries, e)
+	if c := e.call; c != nil && c.N != storage.NoCall {
+		t.made(c, e.mono)
+	}
+}
+
+// last is the time of the last entry.
+func (t *Tape) last() float64 {
+	if n := len(t.entries); n > 0 {
+		return t.entries[n-1].mono
+	}
+	return 0
+}
+
+// made notes a call that is the last entry.
+func (t *Tape) made(c *trace.Call, mono float64) {
+	switch c.Name {
+	case storage.CallReserveWrite:
+		t.began[c.N] = mono
+	case storage.CallSubmitPrefetch:
+		t.early[c.N] = nil
+	case storage.CallReadEnter, storage.CallReadExit, storage.CallFinishRead:
+		if list, ok := t.early[c.Owner]; ok {
+			t.early[c.Owner] = append(list, len(t.entries)-1)
+		}
+	}
+}
+
+// takeOutcomes makes entries of what was given up meanwhile, at its times, and marks what
+// was done with prefetches before they had resolved. All of it was before until. It
+// returns the other outcomes.
+func (t *Tape) takeOutcomes(list []trace.Outcome, until float64) []trace.Outcome {
+	rest := list[:0]
+	for _, o := range list {
+		began, known := t.began[o.N]
+		switch {
+		case o.Aborted != nil && known:
+			at := max(min(began+o.Took.Seconds(), until), t.last())
+			t.entries = append(t.entries, entry{mono: at, own: true, outcomes: []trace.Outcome{o}})
+			continue
+		case o.Resolved:
+			for _, i := range t.early[o.N] {
+				t.entries[i].early = true
+			}
+			delete(t.early, o.N)
+		}
+		rest = append(rest, o)
+	}
+	return rest
 }
 
 // Calls is how many records of the plain format there are.

@@ -125,25 +125,52 @@ type arrival struct {
 // next makes the next entry an input at its time. One at a time is in the queue, so
 // that it stays short.
 func (u *virtualRun) next(ctx context.Context) {
-	for u.at < len(u.t.entries) {
+	for u.at < len(u.t.entries) && u.t.entries[u.at].mono < u.o.From {
+		u.at++
+	}
+	if u.at < len(u.t.entries) && u.t.entries[u.at].mono <= u.o.To {
+		u.v.At(u.time(u.at), func() { u.step(ctx) })
+	}
+}
+
+// time is when an entry is due.
+func (u *virtualRun) time(i int) time.Time {
+	return u.start.Add(time.Duration(math.Round((u.t.entries[i].mono - u.o.From) * float64(time.Second))))
+}
+
+// step handles the entries that are due now, in one step: they were calls without a pause
+// between them. What else is due now comes first, because they were made after it, or
+// because of it.
+func (u *virtualRun) step(ctx context.Context) {
+	now := u.time(u.at)
+	again := func() { u.v.At(now, func() { u.step(ctx) }) }
+	if u.v.Due() {
+		again()
+		return
+	}
+	for u.at < len(u.t.entries) && u.t.entries[u.at].mono <= u.o.To && !u.time(u.at).After(now) {
 		e := &u.t.entries[u.at]
-		if e.mono > u.o.To {
+		if u.waits(e) && u.v.Due() {
+			again()
 			return
 		}
 		u.at++
-		if e.mono < u.o.From {
-			continue
-		}
 		if u.at%1024 == 0 && ctx.Err() != nil {
 			u.r.Interrupted = true
 			return
 		}
-		u.v.At(u.start.Add(time.Duration(math.Round((e.mono-u.o.From)*float64(time.Second)))), func() {
-			u.arrive(e)
-			u.next(ctx)
-		})
-		return
+		u.arrive(e)
 	}
+	u.next(ctx)
+}
+
+// waits reports whether an entry has to wait for a prefetch of its owner.
+func (u *virtualRun) waits(e *entry) bool {
+	if e.call == nil || e.early {
+		return false
+	}
+	_, waits := u.pending[ownerOf(e.call)]
+	return waits && !e.own
 }
 
 // ownerOf is whose leases a call uses; storage.NoCall of calls that use none, and where
@@ -176,7 +203,7 @@ func (u *virtualRun) arrive(e *entry) {
 	}
 	a.line.Keys = e.call.Keys
 	n := ownerOf(e.call)
-	if queue, waits := u.pending[n]; waits {
+	if queue, waits := u.pending[n]; waits && (!e.early || len(queue) > 0) {
 		u.pending[n] = append(queue, a)
 		return
 	}
