@@ -42,7 +42,7 @@ func l2Rows() []Metric {
 	)
 	tier := []Attribute{{Key: keyL2}}
 	counter := func(row int, name, source, value, help string, attributes ...Attribute) Metric {
-		return Metric{Row: row, Name: name, Meter: meterL2, Attributes: attributes, Source: source, Value: value, Help: help, Unpublished: true}
+		return Metric{Row: row, Name: name, Meter: meterL2, Attributes: attributes, Source: source, Value: value, Help: help}
 	}
 	return []Metric{
 		counter(18, nameL2StoreTasks, submitted, "1", "Store tasks given to outer tiers."),
@@ -59,7 +59,7 @@ func l2Rows() []Metric {
 		counter(29, nameL2NotLoaded, loaded, "failed_count", "Keys that could not be loaded from outer tiers."),
 		counter(30, nameL2LoadCompleted, "l2.load_task.completed", "1", "Load tasks that ended, one per prefetch and tier.", tier...),
 		{
-			Row: 33, Name: nameL2PrefetchFailure, Meter: meterHealth, Unpublished: true,
+			Row: 33, Name: nameL2PrefetchFailure, Meter: meterHealth,
 			Attributes: []Attribute{{Key: "reason", Values: []string{
 				storage.ReasonL1OOM, storage.ReasonNotFound, storage.ReasonSerdeFailure, storage.ReasonIOError,
 				storage.ReasonCorrupt, storage.ReasonTimeout, storage.ReasonLayoutMismatch,
@@ -69,23 +69,23 @@ func l2Rows() []Metric {
 		},
 		{
 			Row: 41, Name: nameL2StoreSpeed, Kind: Histogram, Float: true, Sampled: true, Unit: unitThroughput, Meter: meterPerf, Grid: ThroughputGrid,
-			Attributes: tier, Unpublished: true,
-			Source: submitted + ", " + completed, Value: "bytes moved / (completion - submission)",
+			Attributes: tier,
+			Source:     submitted + ", " + completed, Value: "bytes moved / (completion - submission)",
 			Help: "Throughput of store tasks to outer tiers, in GB (10^9 bytes) per second, from submission to completion: queueing, network and disk included.",
 		},
 		{
 			Row: 42, Name: nameL2LoadSpeed, Kind: Histogram, Float: true, Sampled: true, Unit: unitThroughput, Meter: meterPerf, Grid: ThroughputGrid,
-			Attributes: tier, Unpublished: true,
-			Source: "l2.load_task.submitted, l2.load_task.completed", Value: "bytes moved / (completion - submission)",
+			Attributes: tier,
+			Source:     "l2.load_task.submitted, l2.load_task.completed", Value: "bytes moved / (completion - submission)",
 			Help: "Throughput of load tasks from outer tiers, in GB (10^9 bytes) per second, from submission to completion: queueing, network and disk included.",
 		},
 		{
-			Name: nameL2Evicted, Meter: meterExt, Attributes: []Attribute{salt()}, Unpublished: true,
+			Name: nameL2Evicted, Meter: meterExt, Attributes: []Attribute{salt()},
 			Source: "l2.keys.evicted", Value: "keys of the tenant",
 			Help: "Objects that outer tiers evicted.",
 		},
 		{
-			Name: nameL2Batch, Kind: Histogram, Float: true, Meter: meterExt, Grid: ChunksGrid, Attributes: tier, Unpublished: true,
+			Name: nameL2Batch, Kind: Histogram, Float: true, Meter: meterExt, Grid: ChunksGrid, Attributes: tier,
 			Source: submitted + ", l2.load_task.submitted", Value: "key_count",
 			Help: "Keys of one task of an outer tier, not sampled. Batches of one mean that every key pays the tier's latency.",
 		},
@@ -98,32 +98,32 @@ func tierRows() []Metric {
 	tier := []Attribute{{Key: keyL2}}
 	return []Metric{
 		{
-			Row: 47, Name: nameL2Stores, Kind: Gauge, Meter: meterL2Store, Attributes: adapter, Unpublished: true,
+			Row: 47, Name: nameL2Stores, Kind: Gauge, Meter: meterL2Store, Attributes: adapter,
 			Source: "storage.Stats", Value: "store tasks that run; no point if there is none",
 			Help: "Store tasks that an outer tier works on.",
 		},
 		{
-			Row: 48, Name: nameL2Loads, Kind: Gauge, Meter: meterL2Prefetch, Attributes: adapter, Unpublished: true,
+			Row: 48, Name: nameL2Loads, Kind: Gauge, Meter: meterL2Prefetch, Attributes: adapter,
 			Source: "storage.Stats", Value: "loads that run, one per prefetch and tier; no point if there is none",
 			Help: "Loads that an outer tier works on, one per prefetch.",
 		},
 		{
-			Row: 49, Name: nameL2LoadBytes, Kind: Gauge, Meter: meterL2Prefetch, Attributes: adapter, Unpublished: true,
+			Row: 49, Name: nameL2LoadBytes, Kind: Gauge, Meter: meterL2Prefetch, Attributes: adapter,
 			Source: "storage.Stats", Value: "bytes reserved for loads that run; no point if there are none",
 			Help: "L1 bytes reserved for what an outer tier is loading. A byte belongs to one tier.",
 		},
 		{
-			Name: nameL2Usage, Kind: Gauge, Meter: meterExt, Attributes: tier, Unpublished: true,
+			Name: nameL2Usage, Kind: Gauge, Meter: meterExt, Attributes: tier,
 			Source: "storage.Stats", Value: "bytes stored in the tiers of the name",
 			Help: "Bytes held in outer tiers, as stored.",
 		},
 		{
-			Name: nameL2Capacity, Kind: Gauge, Meter: meterExt, Attributes: tier, Unpublished: true,
+			Name: nameL2Capacity, Kind: Gauge, Meter: meterExt, Attributes: tier,
 			Source: "storage.Stats", Value: "capacity of the tiers of the name; 0 if one of them has none or does not know it",
 			Help: "Bytes that outer tiers can hold; 0 is unknown or unlimited.",
 		},
 		{
-			Name: nameL2ReadWrite, Kind: Gauge, Float: true, Meter: meterExt, Unpublished: true,
+			Name: nameL2ReadWrite, Kind: Gauge, Float: true, Meter: meterExt,
 			Source: "storage.Stats", Value: "bytes read / bytes written since the start; 0 when nothing was written",
 			Help: "Bytes read from outer tiers over bytes written to them. Near 0, what is written is never read.",
 		},

@@ -201,7 +201,7 @@ func ownRows() []Metric {
 		{
 			Name: nameTimeouts, Meter: meterExt,
 			Attributes: []Attribute{{Key: "exception_type", Values: []string{timeoutDeadline, timeoutL2}}},
-			Source:     "l2.prefetch.deadline, l2.prefetch.failed", Value: "1; of l2.prefetch.failed if the reason is timeout", Unpublished: true,
+			Source:     "l2.prefetch.deadline, l2.prefetch.failed", Value: "1; of l2.prefetch.failed if the reason is timeout",
 			Help: "Prefetches that went on without what an outer tier did not deliver in time, and loads that an outer tier gave up.",
 		},
 	}
