@@ -175,6 +175,23 @@ func TestREQ_O2_events(t *testing.T) {
 			},
 		},
 		{
+			"breakers of two adapters of one name", func(b *eventbus.Bus) {
+				closed, open, halfOpen := storage.BreakerClosed, storage.BreakerOpen, storage.BreakerHalfOpen
+				publish(b, storage.L2AdapterState{L2Name: "fs", From: closed, To: open, Reason: "timeout"})
+				publish(b, storage.L2AdapterState{L2Name: "fs", AdapterIndex: 1, From: closed, To: open, Reason: "connection"})
+				publish(b, storage.L2AdapterState{L2Name: "fs", From: open, To: halfOpen})
+				publish(b, storage.L2AdapterState{L2Name: "fs", From: halfOpen, To: open, Reason: "timeout"})
+				publish(b, storage.L2AdapterState{L2Name: "fs", From: open, To: halfOpen})
+				publish(b, storage.L2AdapterState{L2Name: "fs", From: halfOpen, To: closed})
+			},
+			map[string]float64{
+				nameL2BreakerChanges + `{adapter_index="0",l2_name="fs",state="open"}`:      2,
+				nameL2BreakerChanges + `{adapter_index="0",l2_name="fs",state="half_open"}`: 2,
+				nameL2BreakerChanges + `{adapter_index="0",l2_name="fs",state="closed"}`:    1,
+				nameL2BreakerChanges + `{adapter_index="1",l2_name="fs",state="open"}`:      1,
+			},
+		},
+		{
 			"lookup", func(b *eventbus.Bus) {
 				publish(b, lmcache.LookupEnded{
 					Model: "m", Salt: "s", RequestedTokens: 1024, HitTokens: 768, L1HitTokens: 512, L2HitTokens: 256, FoundCount: 3,

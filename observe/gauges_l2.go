@@ -23,6 +23,19 @@ func tierGauges() []gauge {
 		busy(nameL2Stores, func(t *storage.TierStats) float64 { return float64(t.InflightStores) }),
 		busy(nameL2Loads, func(t *storage.TierStats) float64 { return float64(t.InflightLoads) }),
 		busy(nameL2LoadBytes, func(t *storage.TierStats) float64 { return float64(t.InflightLoadBytes) }),
+		{nameL2BreakerState, func(sn *snapshot, to emit) {
+			tiers := sn.Storage().Tiers
+			for i := range tiers {
+				t := &tiers[i]
+				for _, state := range breakerStates() {
+					is := 0.0
+					if t.Breaker == state {
+						is = 1
+					}
+					to(is, t.Name, strconv.Itoa(t.Index), string(state))
+				}
+			}
+		}},
 		{nameL2Usage, func(sn *snapshot, to emit) {
 			for _, s := range sums(sn.Storage().Tiers) {
 				to(float64(s.used), s.name)

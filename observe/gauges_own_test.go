@@ -73,6 +73,34 @@ func TestREQ_O12_tiers(t *testing.T) {
 	}
 }
 
+// Each adapter has its breaker's state, and all changes at 0 before the first, once.
+func TestBreakers(t *testing.T) {
+	const closed, open, halfOpen = storage.BreakerClosed, storage.BreakerOpen, storage.BreakerHalfOpen
+	rec, s := newRecorder(), &storage.Stats{Tiers: []storage.TierStats{{Name: "fs"}, {Index: 1, Name: "fs"}, {Index: 2, Name: "s3"}}}
+	watchFor(t, rec, Sources{Storage: pointed{s}})
+	adds := 0
+	for _, now := range [][]storage.BreakerState{{closed, open, halfOpen}, {open, halfOpen, closed}} {
+		want := map[string]float64{}
+		for i := range s.Tiers {
+			s.Tiers[i].Breaker = now[i]
+			for _, state := range []storage.BreakerState{closed, open, halfOpen} {
+				series := fmt.Sprintf(`{adapter_index="%d",l2_name=%q,state=%q}`, i, s.Tiers[i].Name, state)
+				want[nameL2BreakerChanges+series], want[nameL2BreakerState+series] = 0, 0
+				if state == now[i] {
+					want[nameL2BreakerState+series] = 1
+				}
+			}
+		}
+		if diff := cmp.Diff(want, only(rec.scrape(t), nameL2BreakerChanges, nameL2BreakerState)); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", now, diff)
+		}
+		if adds != 0 && rec.adds != adds {
+			t.Error("known adapters are shown again at every scrape")
+		}
+		adds = rec.adds
+	}
+}
+
 // pointed is a storage manager whose state a test changes.
 type pointed struct{ stats *storage.Stats }
 

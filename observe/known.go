@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"strconv"
 	"sync"
 
 	"go.opentelemetry.io/otel/metric"
@@ -15,16 +16,23 @@ import (
 type known struct {
 	labels            *Labels
 	byModel, byWorker []shown
-	byTier            []shown
+	byTier, byAdapter []shown
 	mu                struct {
 		sync.Mutex
-		models  map[string]struct{}
-		workers map[worker]struct{}
-		tiers   map[string]struct{}
+		models   map[string]struct{}
+		workers  map[worker]struct{}
+		tiers    map[string]struct{}
+		adapters map[adapter]struct{}
 	}
 }
 
 type worker struct{ id, model string }
+
+// adapter is one of possibly several outer tiers of a name.
+type adapter struct {
+	name  string
+	index int
+}
 
 // shown is a counter with series that are known beforehand.
 type shown struct {
@@ -36,6 +44,7 @@ func newKnown(in *instruments) *known {
 	k := &known{labels: in.labels}
 	given := map[string]string{keyModel: "", keySalt: ""}
 	tier := map[string]string{keyL2: ""}
+	one := map[string]string{keyL2: "", keyAdapter: ""}
 	for _, m := range table() {
 		if m.Kind != Counter || len(m.Attributes) == 0 {
 			continue
@@ -48,6 +57,8 @@ func newKnown(in *instruments) *known {
 		}
 		if _, ok := m.combinations(tier); ok {
 			k.byTier = append(k.byTier, shown{find(m.Name), in.int64Counter(find(m.Name))})
+		} else if _, ok := m.combinations(one); ok {
+			k.byAdapter = append(k.byAdapter, shown{find(m.Name), in.int64Counter(find(m.Name))})
 		}
 	}
 	loaded := find(nameChunksLoaded)
@@ -85,14 +96,18 @@ func (k *known) showTiers(tiers []storage.TierStats) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	names := make(map[string]struct{}, len(tiers))
+	adapters := make(map[adapter]struct{}, len(tiers))
 	for i := range tiers {
-		name := tiers[i].Name
-		names[name] = struct{}{}
-		if _, ok := k.mu.tiers[name]; !ok {
-			k.zero(k.byTier, map[string]string{keyL2: name})
+		a := adapter{tiers[i].Name, tiers[i].Index}
+		names[a.name], adapters[a] = struct{}{}, struct{}{}
+		if _, ok := k.mu.tiers[a.name]; !ok {
+			k.zero(k.byTier, map[string]string{keyL2: a.name})
+		}
+		if _, ok := k.mu.adapters[a]; !ok {
+			k.zero(k.byAdapter, map[string]string{keyL2: a.name, keyAdapter: strconv.Itoa(a.index)})
 		}
 	}
-	k.mu.tiers = names
+	k.mu.tiers, k.mu.adapters = names, adapters
 }
 
 func (k *known) zero(counters []shown, given map[string]string) {

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"strconv"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -10,8 +11,9 @@ import (
 )
 
 // L2FailureMetricsSubscriber counts keys that were found in an outer tier and not
-// loaded, by reason and model: row 33.
-type L2FailureMetricsSubscriber struct{ prefetch *family }
+// loaded, by reason and model: row 33. It also counts how the breakers of outer
+// tiers change.
+type L2FailureMetricsSubscriber struct{ prefetch, breakers *family }
 
 // NewL2FailureMetricsSubscriber makes its instruments on mp.
 func NewL2FailureMetricsSubscriber(mp metric.MeterProvider, o MetricOptions) (*L2FailureMetricsSubscriber, error) {
@@ -19,7 +21,7 @@ func NewL2FailureMetricsSubscriber(mp metric.MeterProvider, o MetricOptions) (*L
 	if err != nil {
 		return nil, err
 	}
-	return &L2FailureMetricsSubscriber{prefetch: in.family(nameL2PrefetchFailure)}, in.err()
+	return &L2FailureMetricsSubscriber{prefetch: in.family(nameL2PrefetchFailure), breakers: in.family(nameL2BreakerChanges)}, in.err()
 }
 
 // Name is the name of the type.
@@ -30,5 +32,13 @@ func (s *L2FailureMetricsSubscriber) Subscribe(sub *eventbus.Subscription) {
 	eventbus.On(sub, func(e storage.L2PrefetchFailed, _ time.Time) {
 		byModel(e.Keys, func(model string, n int) { s.prefetch.add(n, values{e.Reason, model}) })
 	})
-	sub.AfterBatch(s.prefetch.flush)
+	eventbus.On(sub, func(e storage.L2AdapterState, _ time.Time) {
+		s.breakers.add(1, values{e.L2Name, strconv.Itoa(e.AdapterIndex), string(e.To)})
+	})
+	sub.AfterBatch(s.flush)
+}
+
+func (s *L2FailureMetricsSubscriber) flush() {
+	s.prefetch.flush()
+	s.breakers.flush()
 }

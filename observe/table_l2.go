@@ -18,6 +18,8 @@ const (
 	nameL2NotLoaded       = "lmcache_mp.l2_prefetch_failed_keys"
 	nameL2LoadCompleted   = "lmcache_mp.l2_load_completed"
 	nameL2PrefetchFailure = "lmcache_mp.l2_prefetch_failure"
+	nameL2BreakerChanges  = "lmcache_mp.l2_breaker_changes"
+	nameL2BreakerState    = "lmcache_mp.l2_breaker_state"
 	nameL2StoreSpeed      = "lmcache_mp.l2_store_throughput_gbs"
 	nameL2LoadSpeed       = "lmcache_mp.l2_load_throughput_gbs"
 	nameL2Evicted         = "lmcache_mp.l2_evicted_objects"
@@ -30,7 +32,24 @@ const (
 	nameL2ReadWrite       = "lmcache_mp.l2_read_write_ratio"
 )
 
-const keyL2 = "l2_name"
+const (
+	keyL2      = "l2_name"
+	keyAdapter = "adapter_index"
+)
+
+// breakerStates are those that the breaker of an adapter can be in.
+func breakerStates() []storage.BreakerState {
+	return []storage.BreakerState{storage.BreakerClosed, storage.BreakerOpen, storage.BreakerHalfOpen}
+}
+
+// breaker are the attributes of an adapter and a state of its breaker.
+func breaker() []Attribute {
+	state := Attribute{Key: "state"}
+	for _, s := range breakerStates() {
+		state.Values = append(state.Values, string(s))
+	}
+	return []Attribute{{Key: keyL2}, {Key: keyAdapter, Int: true}, state}
+}
 
 func l2Rows() []Metric {
 	const (
@@ -68,6 +87,11 @@ func l2Rows() []Metric {
 			Help: "Keys that an outer tier had and that were not loaded. Those without L1 memory count in l1_allocation_failure too.",
 		},
 		{
+			Name: nameL2BreakerChanges, Meter: meterHealth, Attributes: breaker(),
+			Source: "l2.adapter.state", Value: "1, for the state that begins",
+			Help: "Changes of the breaker of an outer tier. Each opening is an outage, each half_open a try whether it is over.",
+		},
+		{
 			Row: 41, Name: nameL2StoreSpeed, Kind: Histogram, Float: true, Sampled: true, Unit: unitThroughput, Meter: meterPerf, Grid: ThroughputGrid,
 			Attributes: tier,
 			Source:     submitted + ", " + completed, Value: "bytes moved / (completion - submission)",
@@ -94,7 +118,7 @@ func l2Rows() []Metric {
 
 // tierRows are the gauges of outer tiers.
 func tierRows() []Metric {
-	adapter := []Attribute{{Key: keyL2}, {Key: "adapter_index", Int: true}}
+	adapter := []Attribute{{Key: keyL2}, {Key: keyAdapter, Int: true}}
 	tier := []Attribute{{Key: keyL2}}
 	return []Metric{
 		{
@@ -111,6 +135,11 @@ func tierRows() []Metric {
 			Row: 49, Name: nameL2LoadBytes, Kind: Gauge, Meter: meterL2Prefetch, Attributes: adapter,
 			Source: "storage.Stats", Value: "bytes reserved for loads that run; no point if there are none",
 			Help: "L1 bytes reserved for what an outer tier is loading. A byte belongs to one tier.",
+		},
+		{
+			Name: nameL2BreakerState, Kind: Gauge, Meter: meterHealth, Attributes: breaker(),
+			Source: "storage.Stats", Value: "1 for the state that the breaker is in, 0 for the others",
+			Help: "State of the breaker of an outer tier. While it is not closed, nothing is loaded from the tier or stored in it.",
 		},
 		{
 			Name: nameL2Usage, Kind: Gauge, Meter: meterExt, Attributes: tier,

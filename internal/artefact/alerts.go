@@ -110,6 +110,16 @@ func stallAlerts(q promql, o RulesOptions) []alert {
 			panel:    "Background loops",
 		},
 		{
+			name: "LMCacheL2TierDown", severity: severityTicket, hold: "5m",
+			value: q.closed(), when: "== 0",
+			summary:  "{{ $labels.instance }}: the outer tier {{ $labels.l2_name }} cannot be reached",
+			measured: "The breaker of {{ $labels.l2_name }} ({{ $labels.adapter_index }}) has not been closed for 5 minutes.",
+			means:    "Calls of the tier failed or timed out, one after the other, so it is left alone and asked again from time to time. The other tiers and L1 serve; what only this tier has is computed anew.",
+			look:     "The log for \"a tier of the cache is not asked for a while\", which has the cause and the time of the next try, then the server, disk or network of the tier. Panel \"L2 breakers\" shows whether it comes and goes.",
+			change:   "Repair the tier; it is used again by itself after the next try, which comes within its max_cooldown (5 minutes). If it is gone for good, take its --l2-adapter away.",
+			panel:    "L2 breakers",
+		},
+		{
 			name: "LMCacheL2LoadsGrowing", severity: severityTicket, hold: "10m",
 			value: "deriv(" + loads + "[5m])", when: "> 0",
 			guard:    "and min_over_time(" + loads + "[5m]) > 0",

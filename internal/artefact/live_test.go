@@ -55,7 +55,7 @@ type tiered struct {
 func (e tiered) Stats() lmcache.Stats {
 	s, n := e.Engine.Stats(), e.made.scrapes.Load()
 	s.Storage.Tiers = []storage.TierStats{{
-		Name: "fs", Healthy: true, InflightStores: 1, InflightLoads: int(1 + n), InflightLoadBytes: 1 << 20,
+		Name: "fs", Healthy: true, Breaker: storage.BreakerClosed, InflightStores: 1, InflightLoads: int(1 + n), InflightLoadBytes: 1 << 20,
 		UsedBytes: 1 << 30, CapacityBytes: 1 << 40, WrittenBytes: 1 << 20, ReadBytes: 1 << 10,
 	}}
 	return s
@@ -155,6 +155,7 @@ func (n *node) outerTier(i int) {
 	publish(n.bus, now, storage.L2LoadTaskCompleted{RequestID: id, L2Name: "fs", Success: true, SucceededCount: 2})
 	publish(n.bus, now, storage.L2LoadCompleted{RequestID: id, LoadedCount: 2})
 	publish(n.bus, now, storage.L2PrefetchFailed{Reason: storage.ReasonIOError, Keys: []kv.Key{{Model: "workload"}}})
+	publish(n.bus, now, storage.L2AdapterState{L2Name: "fs", From: storage.BreakerHalfOpen, To: storage.BreakerClosed})
 	publish(n.bus, now, storage.L2KeysEvicted{L2Name: "fs", KeyCount: 1, KeyCountPerSalt: map[string]int{"tenant": 1}})
 }
 

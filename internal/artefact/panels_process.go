@@ -27,20 +27,34 @@ func tierPanels(q promql) []panel {
 			},
 		},
 		{
-			title: "L2 read over written", unit: unitShort, width: 12,
+			title: "L2 breakers", unit: unitShort, width: 8,
+			text: "Outer tiers that are left alone because they cannot be reached: 1 as long as the breaker is not closed. Changes count the outages (open) and the tries (half_open).",
+			lines: []line{
+				{"{{instance}} {{l2_name}} {{adapter_index}} not closed", "1 - " + q.closed(), false},
+				{"{{instance}} {{l2_name}} {{adapter_index}} to {{state}}", q.increase("instance, l2_name, adapter_index, state", "l2_breaker_changes"), false},
+			},
+		},
+		{
+			title: "L2 read over written", unit: unitShort, width: 8,
 			text: "Bytes read from outer tiers over bytes written to them. Near 0, what is written is never read: the tier is waste.",
 			lines: []line{
 				{"{{instance}}", q.max("instance", "l2_read_write_ratio"), false},
 			},
 		},
 		{
-			title: "Timeouts", unit: unitRate, width: 12,
+			title: "Timeouts", unit: unitRate, width: 8,
 			text: "Prefetches that went on without what an outer tier did not deliver in time, and loads that a tier gave up.",
 			lines: []line{
 				{"{{instance}} {{exception_type}}", q.rate("instance, exception_type", "timeouts"), false},
 			},
 		},
 	}
+}
+
+// closed is 1 for each outer tier whose breaker is closed, else 0.
+func (q promql) closed() string {
+	const name, by = "l2_breaker_state", "instance, l2_name, adapter_index"
+	return "max" + q.by(by, name) + "(" + q.series(name, "", `state="closed"`) + ")"
 }
 
 // processPanels are what observing costs, and what does not get on.

@@ -100,6 +100,19 @@ func scenarios() []scenario {
 			description: "stores has had something to do for 2m 5s without getting on.",
 		},
 		{
+			alert: "LMCacheL2TierDown", at: "8m", // it is tried again meanwhile, in vain
+			fire: map[string]string{
+				`lmcache_mp_l2_breaker_state{` + at + `,l2_name="s3",adapter_index="1",state="closed"}`:    "1 1 0x10",
+				`lmcache_mp_l2_breaker_state{` + at + `,l2_name="s3",adapter_index="1",state="open"}`:      "0 0 1 1 0 1 1 1 1 1",
+				`lmcache_mp_l2_breaker_state{` + at + `,l2_name="s3",adapter_index="1",state="half_open"}`: "0 0 0 0 1 0 0 0 0 0",
+				`lmcache_mp_l2_breaker_state{` + at + `,l2_name="s3",adapter_index="0",state="closed"}`:    "1x10",
+			},
+			silent:      map[string]string{`lmcache_mp_l2_breaker_state{` + at + `,l2_name="s3",adapter_index="1",state="closed"}`: "1 0 0 0 0 1 0 0 0"},
+			labels:      map[string]string{"instance": "a:9090", "l2_name": "s3", "adapter_index": "1"},
+			summary:     "a:9090: the outer tier s3 cannot be reached",
+			description: "The breaker of s3 (1) has not been closed for 5 minutes.",
+		},
+		{
 			alert: "LMCacheL2LoadsGrowing", at: "20m", // one a minute
 			fire:        map[string]string{`lmcache_mp_num_inflight_l2_loads{` + at + `,l2_name="fs",adapter_index="0"}`: "1+1x30"},
 			silent:      map[string]string{`lmcache_mp_num_inflight_l2_loads{` + at + `,l2_name="fs",adapter_index="0"}`: "1+1x12 12x18"},

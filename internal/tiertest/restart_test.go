@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +23,8 @@ import (
 	"github.com/lmcache-go/lmcache/l2"
 	"github.com/lmcache-go/lmcache/l2/resp"
 	"github.com/lmcache-go/lmcache/l2/s3"
+	"github.com/lmcache-go/lmcache/observe"
+	"github.com/lmcache-go/lmcache/observe/export"
 	"github.com/lmcache-go/lmcache/storage"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
@@ -37,6 +43,18 @@ func (s *states) Subscribe(sub *eventbus.Subscription) {
 		defer s.mu.Unlock()
 		s.list = append(s.list, string(e.From)+" -> "+string(e.To))
 	})
+}
+
+// into is how often a state began.
+func (s *states) into(state storage.BreakerState) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, change := range s.list {
+		if strings.HasSuffix(change, " -> "+string(state)) {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *states) has(change string) bool {
@@ -64,7 +82,8 @@ func (b *buffer) String() string {
 }
 
 // REQ-S56: a server that is killed in the middle of a workload and started again costs
-// hits and nothing else. Event and log tell of it, and the tier comes back by itself.
+// hits and nothing else. Event, log and metric tell of it, and the tier comes back by
+// itself.
 func TestREQ_S56_ServersRestart(t *testing.T) {
 	t.Run(onRedis, func(t *testing.T) {
 		s := servertest.Redis(t)
@@ -107,6 +126,11 @@ func restart(t *testing.T, server *servertest.Server, a l2.Adapter) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	shown := breakerMetrics(t, bus, m)
+	for _, state := range []storage.BreakerState{storage.BreakerClosed, storage.BreakerOpen, storage.BreakerHalfOpen} {
+		shown("changes_total", state, seen.into(state))
+	}
+	shown("state", storage.BreakerClosed, 1)
 	s := &soak{t: t, tiers: 1, counts: map[string]int{}, layouts: []kv.Layout{rawLayout(t, 4096), rawLayout(t, 10_007)}}
 	ctx, stop := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
@@ -132,6 +156,7 @@ func restart(t *testing.T, server *servertest.Server, a l2.Adapter) {
 	for range 2 {
 		server.Kill()
 		servertest.Eventually(t, waiting("the breaker does not open", func() bool { return m.Stats().Tiers[0].Breaker != storage.BreakerClosed }))
+		shown("state", storage.BreakerClosed, 0) // and not before the server is back
 		server.Restart()
 		servertest.Eventually(t, waiting("the tier does not come back", func() bool { return m.Stats().Tiers[0].Breaker == storage.BreakerClosed }))
 		before := loaded()
@@ -148,11 +173,15 @@ func restart(t *testing.T, server *servertest.Server, a l2.Adapter) {
 	if st := m.Stats().Tiers[0]; !st.Healthy || len(st.FailuresByReason) == 0 {
 		t.Errorf("healthy %v, failures %v", st.Healthy, st.FailuresByReason)
 	}
+	shown("state", storage.BreakerClosed, 1)
 	if err := m.Close(context.WithoutCancel(t.Context())); err != nil {
 		t.Error(err)
 	}
 	if err := bus.Close(context.WithoutCancel(t.Context())); err != nil {
 		t.Error(err)
+	}
+	for _, state := range []storage.BreakerState{storage.BreakerClosed, storage.BreakerOpen, storage.BreakerHalfOpen} {
+		shown("changes_total", state, seen.into(state))
 	}
 	for _, change := range []string{"closed -> open", "open -> half_open", "half_open -> closed"} {
 		if !seen.has(change) {
@@ -165,6 +194,38 @@ func restart(t *testing.T, server *servertest.Server, a l2.Adapter) {
 		}
 	}
 	t.Logf("%d requests, %d objects from the server, %d reads verified", s.turns.Load(), loaded(), s.verified.Load())
+}
+
+// breakerMetrics observes a bus and a manager of one tier. What it returns scrapes,
+// and compares a value of l2_breaker_changes or l2_breaker_state.
+func breakerMetrics(t *testing.T, bus *eventbus.Bus, m *storage.Manager) (shown func(metric string, state storage.BreakerState, want int)) {
+	t.Helper()
+	metrics, err := export.NewMetrics(export.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ob, err := observe.Start(bus, metrics.MeterProvider(), observe.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ob.Watch(observe.Sources{Storage: m, Bus: bus}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(ob.Close(), metrics.Shutdown(context.WithoutCancel(t.Context()))); err != nil {
+			t.Error(err)
+		}
+	})
+	return func(metric string, state storage.BreakerState, want int) {
+		t.Helper()
+		page := httptest.NewRecorder()
+		metrics.Handler().ServeHTTP(page, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+		series := fmt.Sprintf("lmcache_mp_l2_breaker_%s{adapter_index=\"0\",l2_name=\"server\",state=%q} ", metric, state)
+		_, rest, ok := strings.Cut(page.Body.String(), "\n"+series)
+		if got, _, _ := strings.Cut(rest, "\n"); !ok || got != strconv.Itoa(want) {
+			t.Errorf("%s%q, want %d", series, got, want)
+		}
+	}
 }
 
 // waiting makes an error of what is not so yet.
