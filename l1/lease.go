@@ -299,3 +299,64 @@ func detailOf(l *lease, gen uint64, i int) Detail {
 	}
 	return l.items[i].detail
 }
+
+// pieces calls f under the mutex for parts of [lo, hi) of at most maxHold keys,
+// the last part first, so that the head of a prompt ends newest; then end, still
+// under the mutex. A lease that is settled afterwards is recycled.
+func pieces(l *lease, gen uint64, lo, hi int, f, end func(lo, hi int)) {
+	if l == nil {
+		return
+	}
+	m := l.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l.gen.Load() != gen || l.id == 0 {
+		return
+	}
+	lo, hi = max(lo, 0), min(hi, len(l.keys))
+	if lo >= hi {
+		return
+	}
+	l.busy++
+	m.eachHoldLocked(lo, hi, f)
+	if end != nil {
+		end(lo, hi)
+	}
+	m.doneLocked(l)
+}
+
+// eachHoldLocked calls f for parts of [lo, hi) of at most maxHold keys, the last
+// part first, each in a hold of its own.
+func (m *Manager) eachHoldLocked(lo, hi int, f func(lo, hi int)) {
+	for p := hi; p > lo; {
+		if p < hi {
+			m.mu.Unlock()
+			m.mu.Lock()
+		}
+		start := max(lo, p-maxHold)
+		f(start, p)
+		p = start
+	}
+}
+
+// doneLocked ends an operation on a lease; the last one of a settled lease recycles it.
+func (m *Manager) doneLocked(l *lease) {
+	if l.busy--; l.busy == 0 && l.open == 0 && l.id != 0 {
+		m.recycleLocked(l)
+	}
+}
+
+func renew(l *lease, gen uint64, at time.Time) bool {
+	if l == nil {
+		return false
+	}
+	m := l.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l.gen.Load() != gen || !l.listed || l.dead(at) {
+		return false
+	}
+	m.unlistLeaseLocked(l)
+	m.listLocked(l, at)
+	return true
+}
