@@ -4,7 +4,8 @@ import "github.com/lmcache-go/lmcache/l1/internal/slab"
 
 // ghosts remembers uses of entries that have left, for as long as the entry was last
 // used within the last ghostSpan uses per entry that there is room for. It is a table
-// of sets; the oldest of a set makes room. An entry is told from another by 24 bits
+// of sets; the oldest of a set makes room, be it the new one. So it is the same in whatever
+// order entries leave at one time, which no recording tells. An entry is told from another by 24 bits
 // beside its set: a mistake changes an order of eviction, nothing else.
 type ghosts struct {
 	sets  slab.Table[ghostSet]
@@ -55,11 +56,11 @@ func (g *ghosts) put(fp, seq uint64, uses uint32) {
 			oldest = i
 			break
 		}
-		if have>>(tagBits+useBits) < set[oldest]>>(tagBits+useBits) {
+		if have < set[oldest] {
 			oldest = i
 		}
 	}
-	set[oldest] = ghost
+	set[oldest] = max(set[oldest], ghost)
 }
 
 // take removes a ghost and returns the number of its last use, rounded, and the number
