@@ -18,7 +18,8 @@ type Owner struct {
 	read       map[kv.Key][]readHold
 	scopes     []scope // open ones, oldest first
 	prefetches []*Prefetch
-	open       int // holds
+	open       int       // holds
+	put        []release // parts of a release that goes on
 }
 
 // writeHold is a granted position of a reservation.
@@ -55,7 +56,7 @@ func (m *Manager) NewOwner() *Owner {
 }
 
 // Idle reports that the owner holds nothing.
-func (o *Owner) Idle() bool { return o.open == 0 && len(o.scopes) == 0 }
+func (o *Owner) Idle() bool { return o.open == 0 && len(o.scopes) == 0 && len(o.put) == 0 }
 
 // ReserveWrite is Manager.ReserveWrite. The lease is the owner's: it is for its
 // buffers and codes only.
@@ -238,9 +239,8 @@ func (o *Owner) FinishRead(keys []kv.Key, holders int, which Holders) (failed []
 	for _, run := range slices.Backward(runs) { // the head of a prompt ends newest, as in one lease
 		failed = append(failed, indexes(keys, run[0].l.finish(run[0].pos, run[len(run)-1].pos+1))...)
 	}
-	for _, r := range rest {
-		r.p.ReleaseRange(r.sel, r.holders)
-	}
+	o.put = append(o.put, rest...)
+	o.release()
 	slices.Sort(failed)
 	return failed
 }
@@ -257,50 +257,6 @@ func (o *Owner) takeRead(k kv.Key, n int, to *[]readHold) int {
 		n--
 	}
 	return n
-}
-
-// release is a number of holders of consecutive positions of a prefetch.
-type release struct {
-	p       *Prefetch
-	sel     Select
-	holders int
-}
-
-// takeUnread takes up to n unclaimed holders and returns how many are missing.
-func (o *Owner) takeUnread(k kv.Key, n int, to *[]release) int {
-	for n > 0 {
-		h := o.holder(k)
-		if h == nil {
-			break
-		}
-		take := min(n, h.left)
-		n -= take
-		if h.left -= take; h.left == 0 {
-			h.left = 1
-			o.claim(h) // takes it from the table
-			o.open--
-		}
-		list := *to
-		if i := len(list) - 1; i >= 0 && list[i].p == h.p && list[i].holders == take && extend(&list[i].sel, h.pos) {
-			continue
-		}
-		*to = append(list, release{h.p, selectOne(h.pos), take})
-	}
-	return n
-}
-
-// selectOne is the selection of one position.
-func selectOne(pos int) Select { return Select{Lo: pos, Hi: pos + 1} }
-
-// extend adds a position to a selection, whose last one is before Hi, if it is at
-// the distance that the others have.
-func extend(s *Select, pos int) bool {
-	step := pos - (s.Hi - 1)
-	if step <= 0 || s.Hi-s.Lo > 1 && step != s.Stride {
-		return false
-	}
-	s.Hi, s.Stride, s.Offset = pos+1, step, pos%step
-	return true
 }
 
 // Close aborts and releases everything that is left. It is idempotent.
@@ -326,5 +282,5 @@ func (o *Owner) Close() {
 	clear(o.writes)
 	clear(o.unread)
 	clear(o.read)
-	o.scopes, o.prefetches, o.open = nil, nil, 0
+	o.scopes, o.prefetches, o.put, o.open = nil, nil, nil, 0
 }

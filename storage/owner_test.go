@@ -85,7 +85,7 @@ func TestOwnersHoldByKey(t *testing.T) {
 		"submit_prefetch_task abcdef", "submit_prefetch_task abcdef",
 		"read_prefetched_results.__enter__ ace", "read_prefetched_results.__exit__ ace", "finish_read_prefetched ace",
 		"read_prefetched_results.__enter__ b", "read_prefetched_results.__exit__ b",
-		"finish_read_prefetched b", "finish_read_prefetched b", "finish_read_prefetched d", "finish_read_prefetched ace",
+		"finish_read_prefetched b", "finish_read_prefetched d", "finish_read_prefetched b", "finish_read_prefetched ace",
 	}
 	if diff := cmp.Diff(want, calls[:min(len(calls), len(want))]); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)

@@ -21,7 +21,7 @@ func (o *Owner) Cancel(keys []kv.Key) (failed []int) {
 		o.open -= len(list)
 	}
 	clear(o.unread)
-	o.prefetches = nil
+	o.prefetches, o.put = nil, nil
 	return failed
 }
 

@@ -326,8 +326,9 @@ func (p *Prefetch) release(s Select, holders int, end bool) {
 	}
 }
 
-// traceRelease records a release as one call per number of holders given back. The
-// last one says if the prefetch is given up, and if need be has no keys.
+// traceRelease records a release as one call per number of holders given back. All but
+// the last say that there are more; that one says if the prefetch is given up, and if need
+// be has no keys.
 func (p *Prefetch) traceRelease(s Select, holders int, at time.Time, cancel bool) (calls []Call) {
 	for i, h := range p.l.HoldersByPosition() {
 		if h = min(h, holders); h <= 0 || !s.Has(i, len(p.keys)) {
@@ -344,7 +345,8 @@ func (p *Prefetch) traceRelease(s Select, holders int, at time.Time, cancel bool
 		calls = append(calls, Call{Name: CallFinishRead, Readers: p.o.Readers, Unused: true, Owner: p.n})
 	}
 	for i := range calls {
-		calls[i].Cancelled = cancel && i == len(calls)-1
+		last := i == len(calls)-1
+		calls[i].Cancelled, calls[i].More = cancel && last, !last
 		calls[i].N = p.m.call(at, calls[i])
 	}
 	return calls

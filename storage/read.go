@@ -16,7 +16,7 @@ type ReadLease struct {
 	l l1.ReadLease
 	n int64 // number of the prefetch's call
 
-	entered bool // the beginning of the scope was recorded
+	enter int64 // number of the call that began the scope; 0: it was not recorded
 }
 
 // Read claims one holder of each selected key: all of them or none. If a lease
@@ -47,7 +47,7 @@ func (p *Prefetch) Read(ctx context.Context, s Select) (ReadLease, error) {
 		ok.SetPrefix(len(keys))
 		m.done(CallDone{Name: CallReadEnter, N: enter, OK: ok}, at)
 	}
-	return ReadLease{m: m, l: taken, n: p.n, entered: enter != NoCall}, nil
+	return ReadLease{m: m, l: taken, n: p.n, enter: max(enter, 0)}, nil
 }
 
 // All yields the buffers by index in the selection, until the lease has ended.
@@ -70,7 +70,7 @@ func (r ReadLease) EndScope() {
 
 // exit records the end of the scope, once, if its beginning was.
 func (r ReadLease) exit(at time.Time) {
-	if !r.entered || !r.l.Once() {
+	if r.enter == 0 || !r.l.Once() {
 		return
 	}
 	n := r.m.call(at, Call{Name: CallReadExit, Keys: r.l.Keys(), Owner: r.n})
@@ -94,7 +94,7 @@ func (r ReadLease) finish(lo, hi int) (failed []kv.Key) {
 	n, keys := NoCall, []kv.Key(nil)
 	if m.tracing() {
 		if keys = r.held(part); len(keys) > 0 {
-			n = m.call(at, Call{Name: CallFinishRead, Keys: keys, Readers: 1, Owner: r.n})
+			n = m.call(at, Call{Name: CallFinishRead, Keys: keys, Readers: 1, Owner: r.n, Scope: r.enter})
 		}
 	}
 	res := r.l.Release(at, part, 1, l1.CauseRead)
@@ -132,7 +132,7 @@ func (r ReadLease) traceAbort(at time.Time) (n int64, keys []kv.Key) {
 	if keys = r.held(l1.All(len(r.l.Keys()))); len(keys) == 0 {
 		return NoCall, nil
 	}
-	return r.m.call(at, Call{Name: CallFinishRead, Keys: keys, Readers: 1, Aborted: true, Owner: r.n}), keys
+	return r.m.call(at, Call{Name: CallFinishRead, Keys: keys, Readers: 1, Aborted: true, Owner: r.n, Scope: r.enter}), keys
 }
 
 // held is the keys of a selection that have not been given back.

@@ -51,9 +51,11 @@ type Call struct {
 	Unused    bool   // of finish_read_prefetched: nobody read the objects
 	Cancelled bool   // the same, and the prefetch, which was not resolved, was given up; perhaps without keys
 	Aborted   bool   // of finish_read_prefetched: the reader failed
+	More      bool   // the same, Unused: the next such call of the owner is a part of the same release
 	Salt      string // of quota
 	Bytes     int64  // of quota; NoQuota: it was deleted
 	Owner     int64  // number of the call whose lease is used, or NoCall
+	Scope     int64  // of finish_read_prefetched: number of the __enter__ that claimed the objects; 0: none
 }
 
 // EventName is the wire name.

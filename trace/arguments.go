@@ -308,6 +308,10 @@ func extraField(x *cursor, key string, c *Call) (err error) {
 		v, err = x.text()
 		c.Aborted, c.Cancelled = string(v) == causeAbort, string(v) == causeCancel
 		c.Unused = string(v) == causeUnused || c.Cancelled
+	case "scope":
+		c.Scope, err = x.within(0, math.MaxInt64)
+	case "more":
+		c.More, err = x.bool()
 	case "mode":
 		if v, err = x.text(); err == nil {
 			c.Mode, err = parseMode(string(v))

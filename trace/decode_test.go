@@ -488,6 +488,10 @@ func TestREQ_T5_KeysSurvive(t *testing.T) {
 			Name: storage.CallFinishRead, Keys: keys, Readers: 1 + rng.IntN(300), N: rng.Int64N(1 << 40), Owner: rng.Int64N(1000) - 1, Unused: rng.IntN(3) == 0,
 		}}
 		call.Aborted = !call.Unused && rng.IntN(2) == 0
+		call.More = call.Unused && rng.IntN(2) == 0
+		if !call.Unused {
+			call.Scope = rng.Int64N(1 << 40)
+		}
 		for _, args := range []trace.Args{trace.ArgsDocumented, trace.Args056} {
 			b, err := trace.NewEncoder(trace.Extended, args).AppendCall(nil, 1, 2, &call)
 			if err != nil {

@@ -208,7 +208,7 @@ func (e *encoder) appendExtra(b []byte, c *storage.Call, outcomes []byte, n int)
 	}
 	mode := c.Name == storage.CallReserveWrite && e.args == Args056 && c.Mode != storage.New
 	fields := uint32(1)
-	for _, given := range []bool{c.Owner != storage.NoCall, opts > 0, c.Unused || c.Aborted, mode, n > 0} {
+	for _, given := range []bool{c.Owner != storage.NoCall, opts > 0, c.Unused || c.Aborted, c.More, c.Scope > 0, mode, n > 0} {
 		if given {
 			fields++
 		}
@@ -237,6 +237,12 @@ func (e *encoder) appendExtra(b []byte, c *storage.Call, outcomes []byte, n int)
 		b = appendText(append(b, "\xa5cause"...), causeUnused)
 	case c.Aborted:
 		b = appendText(append(b, "\xa5cause"...), causeAbort)
+	}
+	if c.More {
+		b = msgp.AppendBool(append(b, "\xa4more"...), true)
+	}
+	if c.Scope > 0 {
+		b = appendInt(append(b, "\xa5scope"...), c.Scope)
 	}
 	if mode {
 		b = appendText(append(b, "\xa4mode"...), c.Mode.String())

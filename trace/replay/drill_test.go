@@ -411,6 +411,7 @@ func drillCount(t testing.TB) uint64 {
 func TestREQ_T22_EveryCallInVirtualTime(t *testing.T) {
 	for name, c := range drills(t) {
 		t.Run(name, func(t *testing.T) {
+			evicted := int64(0) // tiers that skip L1 may leave nothing to evict in one drill
 			for seed := range drillCount(t) {
 				so, models := c()
 				o := trace.Options{Args: trace.Args(seed % 2)}
@@ -425,12 +426,16 @@ func TestREQ_T22_EveryCallInVirtualTime(t *testing.T) {
 					t.Errorf("seed %d: %d of %d values differ, %d unmet, %d malformed, %d unmatched; %v",
 						seed, r.Diverged, r.Compared, r.Unmet, r.Malformed, r.Unmatched, r.First)
 				}
-				if r.Own == 0 || r.Aborts == 0 || r.Reads == 0 || r.Misses == 0 || r.Evicted == 0 || r.Compared < 500 {
+				if r.Own == 0 || r.Aborts == 0 || r.Reads == 0 || r.Misses == 0 || r.Compared < 500 {
 					t.Errorf("seed %d: the drill proves little: %+v", seed, r)
 				}
+				evicted += r.Evicted
 				if diff := firstDifferent(want, seen.lines()); diff != "" {
 					t.Errorf("seed %d: %s", seed, diff)
 				}
+			}
+			if evicted == 0 {
+				t.Error("nothing was evicted")
 			}
 		})
 	}

@@ -45,8 +45,9 @@ type waiting struct {
 // owner is a recorded owner while it holds anything.
 type owner struct {
 	*storage.Owner
-	keys   []kv.Key   // of its reservation
-	missed [][]kv.Key // scopes that could not be entered and have not ended
+	keys   []kv.Key                      // of its reservation
+	missed [][]kv.Key                    // scopes that could not be entered and have not ended
+	scopes map[int64][]storage.ReadLease // what was claimed, by the number of the call
 }
 
 func newPlayer(o *Options, r *Result) *player {
@@ -141,9 +142,13 @@ func (p *player) play(ctx context.Context, c *trace.Call) (took time.Duration, e
 	case storage.CallFinishRead:
 		begin = time.Now()
 		var failed []int
-		if c.Aborted {
+		w.Prefer(w.scopes[c.Scope])
+		switch {
+		case c.Aborted:
 			failed = w.AbortRead(c.Keys)
-		} else {
+		case c.Unused && c.More:
+			failed = w.FinishReadPart(c.Keys, c.Readers)
+		default:
 			failed = w.FinishRead(c.Keys, c.Readers, holders(c))
 		}
 		p.finished(c, failed, time.Since(begin))
@@ -400,6 +405,12 @@ func (p *player) enter(ctx context.Context, c *trace.Call) (time.Duration, error
 		return took, nil
 	}
 	p.r.Reads++
+	if c.N != storage.NoCall {
+		if w.scopes == nil {
+			w.scopes = make(map[int64][]storage.ReadLease)
+		}
+		w.scopes[c.N] = leases
+	}
 	p.decided(trace.Outcome{Took: took, Entered: true})
 	if !p.o.Verify {
 		return took, nil
@@ -450,67 +461,4 @@ func (w *owner) endMissed(keys []kv.Key) bool {
 	}
 	w.missed = slices.Delete(w.missed, i, i+1)
 	return true
-}
-
-// playOwn makes a call that only the extended format has.
-func (p *player) playOwn(ctx context.Context, c *trace.Call) error {
-	m := p.o.Manager
-	switch c.Name {
-	case storage.CallClear:
-		m.Clear(c.Force)
-	case storage.CallDelete:
-		if c.Outer {
-			return p.deleteOuter(ctx, c)
-		}
-		m.Delete(c.Keys, c.Force)
-	case storage.CallTouch:
-		m.Touch(c.Keys)
-	case storage.CallQuota:
-		if c.Bytes == storage.NoQuota {
-			m.DeleteQuota(c.Salt)
-			return nil
-		}
-		return m.SetQuota(c.Salt, c.Bytes)
-	}
-	return nil
-}
-
-// deleteOuter deletes from tiers. In one that the replay does not have there is
-// nothing. In virtual time it does not wait for the end.
-func (p *player) deleteOuter(ctx context.Context, c *trace.Call) error {
-	tiers := len(p.o.Manager.Stats().Tiers)
-	switch {
-	case tiers == 0 || c.Tier >= tiers:
-		return nil
-	case p.virtual != nil:
-		return p.o.Manager.StartDeleteL2(c.Keys, c.Tier, nil)
-	}
-	_, err := p.o.Manager.DeleteL2(ctx, c.Keys, c.Tier)
-	return err
-}
-
-// abort carries out what outcomes say was given up.
-func (p *player) abort(outcomes []trace.Outcome) {
-	for i := range outcomes {
-		o := &outcomes[i]
-		w := p.owners[o.N]
-		if o.Aborted == nil || w == nil {
-			continue
-		}
-		var keys []kv.Key
-		for j, k := range w.keys {
-			if j/8 < len(o.Aborted) && o.Aborted[j/8]&(1<<(j%8)) != 0 {
-				keys = append(keys, k)
-			}
-		}
-		if o.Expired {
-			w.ExpireWrite(keys)
-		} else {
-			w.AbortWrite(keys)
-		}
-		p.r.Aborts++
-		p.now = about{n: o.N, recorded: true, name: storage.CallReserveWrite}
-		p.decided(trace.Outcome{Aborted: o.Aborted})
-		p.settle(o.N)
-	}
 }

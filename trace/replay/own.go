@@ -1,0 +1,72 @@
+package replay
+
+import (
+	"context"
+
+	"github.com/lmcache-go/lmcache/storage"
+	"github.com/lmcache-go/lmcache/storage/kv"
+	"github.com/lmcache-go/lmcache/trace"
+)
+
+// playOwn makes a call that only the extended format has.
+func (p *player) playOwn(ctx context.Context, c *trace.Call) error {
+	m := p.o.Manager
+	switch c.Name {
+	case storage.CallClear:
+		m.Clear(c.Force)
+	case storage.CallDelete:
+		if c.Outer {
+			return p.deleteOuter(ctx, c)
+		}
+		m.Delete(c.Keys, c.Force)
+	case storage.CallTouch:
+		m.Touch(c.Keys)
+	case storage.CallQuota:
+		if c.Bytes == storage.NoQuota {
+			m.DeleteQuota(c.Salt)
+			return nil
+		}
+		return m.SetQuota(c.Salt, c.Bytes)
+	}
+	return nil
+}
+
+// deleteOuter deletes from tiers. In one that the replay does not have there is
+// nothing. In virtual time it does not wait for the end.
+func (p *player) deleteOuter(ctx context.Context, c *trace.Call) error {
+	tiers := len(p.o.Manager.Stats().Tiers)
+	switch {
+	case tiers == 0 || c.Tier >= tiers:
+		return nil
+	case p.virtual != nil:
+		return p.o.Manager.StartDeleteL2(c.Keys, c.Tier, nil)
+	}
+	_, err := p.o.Manager.DeleteL2(ctx, c.Keys, c.Tier)
+	return err
+}
+
+// abort carries out what outcomes say was given up.
+func (p *player) abort(outcomes []trace.Outcome) {
+	for i := range outcomes {
+		o := &outcomes[i]
+		w := p.owners[o.N]
+		if o.Aborted == nil || w == nil {
+			continue
+		}
+		var keys []kv.Key
+		for j, k := range w.keys {
+			if j/8 < len(o.Aborted) && o.Aborted[j/8]&(1<<(j%8)) != 0 {
+				keys = append(keys, k)
+			}
+		}
+		if o.Expired {
+			w.ExpireWrite(keys)
+		} else {
+			w.AbortWrite(keys)
+		}
+		p.r.Aborts++
+		p.now = about{n: o.N, recorded: true, name: storage.CallReserveWrite}
+		p.decided(trace.Outcome{Aborted: o.Aborted})
+		p.settle(o.N)
+	}
+}
