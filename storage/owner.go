@@ -20,6 +20,7 @@ type Owner struct {
 	prefetches []*Prefetch
 	open       int       // holds
 	put        []release // parts of a release that goes on
+	prefer     []ReadLease
 }
 
 // writeHold is a granted position of a reservation.
@@ -282,5 +283,5 @@ func (o *Owner) Close() {
 	clear(o.writes)
 	clear(o.unread)
 	clear(o.read)
-	o.scopes, o.prefetches, o.put, o.open = nil, nil, nil, 0
+	o.scopes, o.prefetches, o.put, o.prefer, o.open = nil, nil, nil, nil, 0
 }

@@ -48,12 +48,16 @@ func indexes(keys, some []kv.Key) (at []int) {
 	return at
 }
 
-// takeLease takes all that is claimed by one call, if these are exactly its keys.
+// takeLease takes all that is claimed by one call, if these are exactly its keys. Where
+// some are preferred it is one of them.
 func (o *Owner) takeLease(keys []kv.Key) []readHold {
 	if len(keys) == 0 {
 		return nil
 	}
 	for _, first := range o.read[keys[0]] {
+		if len(o.prefer) > 0 && !slices.Contains(o.prefer, first.l) {
+			continue
+		}
 		all := first.l.Keys()
 		var held []readHold
 		for pos, k := range all {

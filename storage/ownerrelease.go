@@ -25,8 +25,10 @@ func (o *Owner) FinishReadPart(keys []kv.Key, holders int) (failed []int) {
 	return failed
 }
 
-// Prefer makes the holds of these leases the first that are taken of their keys.
+// Prefer makes the holds of these leases the first that are taken of their keys, until it is
+// called again.
 func (o *Owner) Prefer(leases []ReadLease) {
+	o.prefer = leases
 	for _, l := range leases {
 		for pos, k := range l.Keys() {
 			list := o.read[k]

@@ -50,6 +50,32 @@ func TestOwnersReleaseInParts(t *testing.T) {
 	o.Close()
 }
 
+// A part of the preferred scope is not taken from one that has these keys alone.
+func TestOwnersPreferAPartOfAScope(t *testing.T) {
+	w := newWorld(t, 4)
+	w.put("ab")
+	o := w.m.NewOwner()
+	defer o.Close()
+	if _, err := o.SubmitPrefetch(t.Context(), keys("ab"), w.layout, storage.PrefetchOptions{Readers: 2}); err != nil {
+		t.Fatal(err)
+	}
+	small, err := o.Enter(t.Context(), keys("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	large, err := o.Enter(t.Context(), keys("ab"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Prefer(large)
+	if bad := o.FinishRead(keys("a"), 1, storage.Claimed); bad != nil || small[0].Keys() == nil || large[0].Keys() == nil {
+		t.Errorf("%v failed; left %v and %v", bad, small[0].Keys(), large[0].Keys())
+	}
+	if bad := o.FinishRead(keys("b"), 1, storage.Claimed); bad != nil || small[0].Keys() == nil || large[0].Keys() != nil {
+		t.Errorf("%v failed; left %v and %v", bad, small[0].Keys(), large[0].Keys())
+	}
+}
+
 // Of two scopes over the same keys the one is ended that is preferred.
 func TestOwnersPreferAScope(t *testing.T) {
 	for prefer := range 2 {
