@@ -98,7 +98,7 @@ func (c *fetchControl) concludeLocked(f *fetch, at time.Time, rest MissReason) {
 		close(f.planned)
 	}
 	c.mu.completed++
-	close(f.done)
+	c.later(func() { close(f.done) }) // who waits may delete what was pinned
 	c.mu.after = append(c.mu.after, f.then...)
 	f.then = nil
 }
