@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/lmcache-go/lmcache/eventbus"
@@ -177,13 +178,13 @@ func TestREQ_S77_DistinctKeysLeaveNothingInTiers(t *testing.T) {
 type closer struct {
 	l2.Adapter
 
-	closed *int
+	closed *atomic.Int32
 }
 
 func (c closer) Unwrap() l2.Adapter { return c.Adapter }
 
 func (c closer) Close() error {
-	*c.closed++
+	c.closed.Add(1)
 	return c.Adapter.Close()
 }
 
@@ -198,7 +199,7 @@ func TestREQ_S20_FailedStartLeavesNothing(t *testing.T) {
 			t.Run(fmt.Sprintf("tier %d %s", bad, how), func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				closed := 0
+				var closed atomic.Int32 // tiers close at once
 				var tiers []storage.Tier
 				for i := range n {
 					f := l2test.NewFaulty(smallTiers(t, true)[i%2].Adapter)
@@ -223,8 +224,8 @@ func TestREQ_S20_FailedStartLeavesNothing(t *testing.T) {
 				if how == "stops" && !errors.Is(err, context.Canceled) {
 					t.Errorf("error %v", err)
 				}
-				if closed != n {
-					t.Errorf("%d of %d adapters were closed: %v", closed, n, err)
+				if got := closed.Load(); got != n {
+					t.Errorf("%d of %d adapters were closed: %v", got, n, err)
 				}
 			})
 		}
