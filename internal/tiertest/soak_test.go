@@ -62,7 +62,7 @@ func TestREQ_S84_TierSoak(t *testing.T) {
 	leak.Check(t)
 	seed, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64)
 	if err != nil {
-		seed = 1
+		seed = 3
 	}
 	limit := 4 * time.Second
 	if text := os.Getenv("DURATION"); text != "" {
