@@ -24,7 +24,7 @@ type scratch struct {
 
 // prepareLocked finds the families of keys (0: none yet), and returns how many
 // keys have none or one without members.
-func (m *Manager) prepareLocked(keys []kv.Key, n *namer) (fresh int) {
+func (m *Manager) prepareLocked(keys []kv.Key, n *kv.Names) (fresh int) {
 	s := &m.mu.scratch
 	warm := uint32(0)
 	if a := &m.mu.absent; a.n >= max(minAbsent, m.mu.indexed) { // new families will push out old ones
@@ -36,7 +36,7 @@ func (m *Manager) prepareLocked(keys []kv.Key, n *namer) (fresh int) {
 		}
 	}
 	for i := range keys {
-		s.fp[i] = n.family(&keys[i])
+		s.fp[i] = n.Family(&keys[i])
 	}
 	for _, fp := range s.fp[:len(keys)] {
 		warm += m.mu.index.touch(fp)

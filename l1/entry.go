@@ -94,8 +94,8 @@ func (m *Manager) findLocked(k *kv.Key, family uint32) uint32 {
 }
 
 // seekLocked is findLocked for a key whose family is not known yet.
-func (m *Manager) seekLocked(k *kv.Key, n *namer) uint32 {
-	return m.findLocked(k, m.peekFamilyLocked(n.family(k)))
+func (m *Manager) seekLocked(k *kv.Key, n *kv.Names) uint32 {
+	return m.findLocked(k, m.peekFamilyLocked(n.Family(k)))
 }
 
 // newEntryLocked puts an entry for k into its family.

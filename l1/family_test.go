@@ -91,7 +91,7 @@ func TestDroppedPredecessor(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.mu.Lock()
-	id := m.seekLocked(&succ, new(namer))
+	id := m.seekLocked(&succ, new(kv.Names))
 	linked := m.predecessorLocked(m.mu.families.At(m.mu.entries.At(id).family))
 	m.mu.Unlock()
 	if linked != 0 {

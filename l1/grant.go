@@ -47,7 +47,7 @@ func (r *lookup) fill(at time.Time, positions []int) (n int) {
 			continue
 		}
 		k := &l.keys[i]
-		fam := m.peekFamilyLocked(r.namer.family(k))
+		fam := m.peekFamilyLocked(r.names.Family(k))
 		r.grant(i, m.findLocked(k, fam), fam)
 		if l.items[i].state == itemOpen {
 			n++

@@ -17,13 +17,13 @@ func (m *Manager) StoresEnded(at time.Time, keys []kv.Key) {
 func (m *Manager) StoresLate(at time.Time, keys []kv.Key) { m.unhold(at, keys, flagHeld) }
 
 func (m *Manager) unhold(at time.Time, keys []kv.Key, flags uint8) {
-	var n namer
+	var n kv.Names
 	for lo := 0; lo < len(keys); lo += maxHold {
 		m.unholdHold(at, keys[lo:min(lo+maxHold, len(keys))], flags, &n)
 	}
 }
 
-func (m *Manager) unholdHold(at time.Time, keys []kv.Key, flags uint8, n *namer) {
+func (m *Manager) unholdHold(at time.Time, keys []kv.Key, flags uint8, n *kv.Names) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.mu.closed {

@@ -1,6 +1,10 @@
 package l1
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
 
 // protection is the families that one reservation may not evict: those of its
 // keys and their ancestors, by fingerprint. It is made when the reservation first
@@ -116,10 +120,10 @@ func (m *Manager) newProtectionLocked() *protection {
 
 // protect puts the keys of the reservation in.
 func (w *reservation) protect(p *protection) {
-	var n namer
+	var n kv.Names
 	keys := w.l.keys
 	for i := range keys {
-		p.add(n.family(&keys[i]))
+		p.add(n.Family(&keys[i]))
 		if i == 0 || !sameChain(&keys[i], &keys[i-1]) {
 			p.strands = append(p.strands, strand{pos: i})
 		}
@@ -196,8 +200,8 @@ func (m *Manager) protectHoldLocked(w *reservation, p *protection) {
 func (m *Manager) climbLocked(w *reservation, p *protection, r *strand) {
 	id := r.top
 	if id == 0 || m.mu.families.At(id).gen != r.gen {
-		var n namer
-		if id = m.peekFamilyLocked(n.family(&w.l.keys[r.pos])); id == 0 {
+		var n kv.Names
+		if id = m.peekFamilyLocked(n.Family(&w.l.keys[r.pos])); id == 0 {
 			return
 		}
 	}

@@ -77,7 +77,7 @@ type lookup struct {
 	look    bool
 	blind   bool
 	fp      kv.Fingerprint
-	namer   namer
+	names   kv.Names
 	chain   chain
 }
 
@@ -85,7 +85,7 @@ func (r *lookup) hold(lo, hi int, at time.Time) {
 	m, l := r.m, r.l
 	m.mu.coverLocked(hi - lo)
 	r.chain.resume(m)
-	m.prepareLocked(l.keys[lo:hi], &r.namer)
+	m.prepareLocked(l.keys[lo:hi], &r.names)
 	s := &m.mu.scratch
 	for i := lo; i < hi; i++ {
 		k := &l.keys[i]

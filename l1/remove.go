@@ -79,13 +79,13 @@ func (k *keyLog) take() []kv.Key {
 // Touch refreshes the recency of resident keys, the first one last. Unknown keys
 // are ignored.
 func (m *Manager) Touch(at time.Time, keys []kv.Key) {
-	var n namer
+	var n kv.Names
 	for hi := len(keys); hi > 0; hi -= maxHold {
 		m.touchHold(at, keys, max(0, hi-maxHold), hi, &n)
 	}
 }
 
-func (m *Manager) touchHold(at time.Time, keys []kv.Key, lo, hi int, n *namer) {
+func (m *Manager) touchHold(at time.Time, keys []kv.Key, lo, hi int, n *kv.Names) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.mu.closed {
@@ -124,14 +124,14 @@ func (m *Manager) DropStored(at time.Time, keys []kv.Key) []Code {
 
 func (m *Manager) remove(at time.Time, keys []kv.Key, force bool, cause RemoveCause) []Code {
 	out := make([]Code, len(keys))
-	var n namer
+	var n kv.Names
 	for lo := 0; lo < len(keys); lo += maxHold {
 		m.deleteHold(at, keys, out, lo, min(lo+maxHold, len(keys)), force, cause, &n)
 	}
 	return out
 }
 
-func (m *Manager) deleteHold(at time.Time, keys []kv.Key, out []Code, lo, hi int, force bool, cause RemoveCause, n *namer) {
+func (m *Manager) deleteHold(at time.Time, keys []kv.Key, out []Code, lo, hi int, force bool, cause RemoveCause, n *kv.Names) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.mu.closed {

@@ -86,7 +86,7 @@ type taking struct {
 	m        *Manager
 	from, to *lease
 	s        Select
-	namer    namer
+	names    kv.Names
 }
 
 // position moves a holder of from's position i to position j of the new lease.
@@ -150,5 +150,5 @@ func (t *taking) repeat(to *item, pos int) {
 }
 
 func (t *taking) find(i int) uint32 {
-	return t.m.seekLocked(&t.from.keys[i], &t.namer)
+	return t.m.seekLocked(&t.from.keys[i], &t.names)
 }

@@ -94,7 +94,7 @@ type reservation struct {
 	after     kv.Key // predecessor of the first key
 	hasAfter  bool
 	at        time.Time
-	namer     namer
+	names     kv.Names
 	chain     chain
 	safe      *protection // made when it needs victims
 	layout    uint32
@@ -181,13 +181,13 @@ func (w *reservation) holdLocked(lo, hi int) {
 		w.settleResults(lo, hi)
 	}
 	w.chain.resume(m)
-	fresh := m.prepareLocked(w.l.keys[lo:hi], &w.namer)
+	fresh := m.prepareLocked(w.l.keys[lo:hi], &w.names)
 	if m.mu.arena.Used() < m.mu.arena.Capacity()-int64(fresh)*m.mu.layouts[w.layout].phys { // else: records that were freed just now
 		m.foreseeNewLocked(fresh)
 	}
 	s := &m.mu.scratch
 	if w.hasAfter && lo == 0 {
-		w.chain.start(m, &w.after, w.namer.family(&w.after))
+		w.chain.start(m, &w.after, w.names.Family(&w.after))
 	}
 	for i := lo; i < hi; i++ {
 		if w.classify(i) {

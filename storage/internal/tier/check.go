@@ -67,7 +67,7 @@ func (x *index) checkFamilies() (errs []error) {
 		var entries, active uint32
 		for id := f.head; id != 0 && entries <= f.entries; id = x.at(id).sibling {
 			e := x.at(id)
-			if !e.live || e.family != n || fingerprint(&e.key) != f.fp {
+			if !e.live || e.family != n || x.names.Family(&e.key) != f.fp {
 				errs = append(errs, fmt.Errorf("entry %d is none of family %d", id, n))
 			}
 			entries++

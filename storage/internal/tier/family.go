@@ -17,22 +17,10 @@ type family struct {
 	prev     pinned // the family before in the prompt, as far as is known
 }
 
-// fingerprint is that of the family of a key.
-func fingerprint(k *kv.Key) uint64 {
-	h := uint64(0xcbf29ce484222325) // FNV-1a
-	for _, s := range [...]string{k.Model, k.Salt} {
-		for i := range len(s) {
-			h = (h ^ uint64(s[i])) * 0x100000001b3
-		}
-		h = (h ^ 0xff) * 0x100000001b3
-	}
-	return kv.Mix64(k.Hash.Lead() ^ h ^ uint64(k.Group)<<48)
-}
-
 // join makes an entry, which must be active, a member of its family.
 func (x *index) join(id uint32) {
 	e := x.at(id)
-	fp := fingerprint(&e.key)
+	fp := x.names.Family(&e.key)
 	n, ok := x.families[fp]
 	if !ok {
 		if last := len(x.freeFamilies) - 1; last >= 0 {
@@ -145,7 +133,7 @@ func (t *Tier) linkLocked(prev, k kv.Key) {
 		return
 	}
 	x := &t.mu.index
-	p, n := x.families[fingerprint(&prev)], x.families[fingerprint(&k)]
+	p, n := x.families[x.names.Family(&prev)], x.families[x.names.Family(&k)]
 	if p == 0 || n == 0 || p == n {
 		return
 	}

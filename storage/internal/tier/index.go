@@ -14,6 +14,7 @@ type index struct {
 	entries      []entry // by id; 0 is not used
 	free         []uint32
 	families     map[uint64]uint32 // by fingerprint
+	names        kv.Names          // for that
 	kin          []family          // by id; 0 is not used
 	freeFamilies []uint32
 	salts        map[string]uint32
