@@ -19,7 +19,7 @@ type policyGuard struct {
 
 // failed notes a panic of a method of the policy.
 func (g *policyGuard) failed(method string, r any) {
-	if r == nil || g.told.Swap(true) {
+	if g.told.Swap(true) {
 		return
 	}
 	text, stack := fmt.Sprint(r), string(debug.Stack())
@@ -31,16 +31,13 @@ func (g *policyGuard) failed(method string, r any) {
 
 // decide is what a method of the policy says, or def if it panics.
 func decide[V any](g *policyGuard, method string, def V, say func() V) (v V) {
-	done := false
 	defer func() {
-		if !done {
+		if r := recover(); r != nil {
 			v = def
-			g.failed(method, recover())
+			g.failed(method, r)
 		}
 	}()
-	v = say()
-	done = true
-	return v
+	return say()
 }
 
 type storeGuard struct {

@@ -150,11 +150,13 @@ func (t *storeTask) done(j *tier.Job) {
 	var ended []*storeEntry
 	for n, e := range t.entries {
 		e.running &^= 1 << i
-		switch err := j.Objects[n].Err; {
+		err := j.Objects[n].Err
+		waits := err == tier.ErrOpen && !s.closing && !c.mu.closed //nolint:errorlint // it is returned as it is
+		switch {
 		case err == nil:
 			succeeded++
 			e.ok |= 1 << i
-		case err == tier.ErrOpen && !s.closing && !c.mu.closed && e.againLocked(i, j.Objects[n].Slow): //nolint:errorlint // it is returned as it is
+		case waits && e.againLocked(i, j.Objects[n].Slow):
 			if e.todo == 0 {
 				c.mu.waiting++
 			}
@@ -162,7 +164,7 @@ func (t *storeTask) done(j *tier.Job) {
 			s.queue = append(s.queue, e)
 		default:
 			why := dropReason(err)
-			if err == tier.ErrOpen && !s.closing && !c.mu.closed { //nolint:errorlint // as above
+			if waits {
 				why = "retries"
 			}
 			drops[why]++
