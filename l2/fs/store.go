@@ -128,23 +128,28 @@ func (s *Store) folders() error {
 
 // mkdirAll makes a folder and those above it.
 func (s *Store) mkdirAll(path string) error {
-	err := s.sys.Mkdir(path)
-	if err == nil {
-		s.keepName(path)
-	}
-	if err == nil || errors.Is(err, errExist) {
-		return nil
-	}
+	err := s.mkdir(path)
 	if parent := filepath.Dir(path); errors.Is(err, errNotExist) && parent != path {
 		if err := s.mkdirAll(parent); err != nil {
 			return err
 		}
-		if err = s.sys.Mkdir(path); err == nil || errors.Is(err, errExist) {
-			s.keepName(path)
-			return nil
-		}
+		err = s.mkdir(path)
 	}
-	return fmt.Errorf("mkdir %s: %w", path, bare(err))
+	if err != nil {
+		return fmt.Errorf("mkdir %s: %w", path, bare(err))
+	}
+	return nil
+}
+
+// mkdir makes a folder, unless it is there.
+func (s *Store) mkdir(path string) error {
+	err := s.sys.Mkdir(path)
+	if err == nil {
+		s.keepName(path)
+	} else if errors.Is(err, errExist) {
+		return nil
+	}
+	return err
 }
 
 // keepName forces the name of a new folder to the disk, as far as we may: the folder
