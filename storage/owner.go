@@ -23,11 +23,21 @@ type Owner struct {
 	prefer     []ReadLease
 }
 
-// writeHold is a granted position of a reservation.
-type writeHold struct {
-	l   WriteLease
+// hold is a position of a lease.
+type hold[L lease] struct {
+	l   L
 	pos int
 }
+
+type lease interface {
+	comparable
+	Keys() []kv.Key
+}
+
+type (
+	writeHold = hold[WriteLease] // a granted position of a reservation
+	readHold  = hold[ReadLease]  // a claimed position
+)
 
 // unreadHold is the holders of a position of a prefetch that nobody has claimed.
 type unreadHold struct {
@@ -35,12 +45,6 @@ type unreadHold struct {
 	pos  int
 	left int
 	want int // of these, planned to be claimed
-}
-
-// readHold is a claimed position.
-type readHold struct {
-	l   ReadLease
-	pos int
 }
 
 // scope is one successful Enter.
@@ -78,7 +82,7 @@ func (o *Owner) ReserveWrite(ctx context.Context, keys []kv.Key, layout kv.Layou
 func (o *Owner) FinishWrite(keys []kv.Key) (failed []int) {
 	holds, at, failed := o.takeWrites(keys)
 	for lo := 0; lo < len(holds); {
-		hi := o.runOfWrites(holds, lo)
+		hi := runOf(o.writes, holds, lo)
 		r := holds[lo].l.FinishRange(holds[lo].pos, holds[hi-1].pos+1)
 		for _, k := range r.Failed {
 			i := slices.IndexFunc(at[lo:hi], func(i int) bool { return keys[i] == k })
@@ -96,7 +100,7 @@ func (o *Owner) FinishWrite(keys []kv.Key) (failed []int) {
 func (o *Owner) AbortWrite(keys []kv.Key) (failed []int) {
 	holds, _, failed := o.takeWrites(keys)
 	for lo := 0; lo < len(holds); {
-		hi := o.runOfWrites(holds, lo)
+		hi := runOf(o.writes, holds, lo)
 		holds[lo].l.AbortRange(holds[lo].pos, holds[hi-1].pos+1)
 		lo = hi
 	}
@@ -125,12 +129,17 @@ func takeFirst[H any](table map[kv.Key][]H, k kv.Key) (h H, ok bool) {
 		return h, false
 	}
 	h = list[0]
-	if len(list) == 1 {
+	keep(table, k, slices.Delete(list, 0, 1))
+	return h, true
+}
+
+// keep makes list all holds of a key.
+func keep[H any](table map[kv.Key][]H, k kv.Key, list []H) {
+	if len(list) == 0 {
 		delete(table, k)
 	} else {
-		table[k] = slices.Delete(list, 0, 1)
+		table[k] = list
 	}
-	return h, true
 }
 
 // SubmitPrefetch is Manager.SubmitPrefetch. The handle is the owner's: it is for its
@@ -169,11 +178,7 @@ func (o *Owner) Resolved(p *Prefetch) {
 		list := o.unread[k]
 		kept := slices.DeleteFunc(list, func(h *unreadHold) bool { return h.p == p && h.pos == i })
 		o.open -= len(list) - len(kept)
-		if len(kept) == 0 {
-			delete(o.unread, k)
-		} else {
-			o.unread[k] = kept
-		}
+		keep(o.unread, k, kept)
 	}
 }
 
@@ -233,7 +238,7 @@ func (o *Owner) FinishRead(keys []kv.Key, holders int, which Holders) (failed []
 	}
 	var runs [][]readHold
 	for lo := 0; lo < len(claimed); {
-		hi := o.runOfReads(claimed, lo)
+		hi := runOf(o.read, claimed, lo)
 		runs = append(runs, claimed[lo:hi])
 		lo = hi
 	}

@@ -70,46 +70,25 @@ func (o *Owner) takeLease(keys []kv.Key) []readHold {
 		}
 		for i, h := range held {
 			o.open--
-			list := slices.DeleteFunc(o.read[keys[i]], func(x readHold) bool { return x == h })
-			if len(list) == 0 {
-				delete(o.read, keys[i])
-			} else {
-				o.read[keys[i]] = list
-			}
+			keep(o.read, keys[i], slices.DeleteFunc(o.read[keys[i]], func(x readHold) bool { return x == h }))
 		}
 		return held
 	}
 	return nil
 }
 
-// runOfWrites is the end of the run of positions of one lease that begins at lo: in
-// between is nothing that the owner still has, so that one call names them all.
-func (o *Owner) runOfWrites(holds []writeHold, lo int) int {
+// runOf is the end of the run of positions of one lease that begins at lo: in between
+// is nothing that is in the table, so that one call names them all.
+func runOf[L lease](table map[kv.Key][]hold[L], holds []hold[L], lo int) int {
 	l := holds[lo].l
 	keys := l.Keys()
 	hi := lo + 1
 	for ; hi < len(holds) && holds[hi].l == l && holds[hi].pos > holds[hi-1].pos; hi++ {
 		for pos := holds[hi-1].pos + 1; pos < min(holds[hi].pos, len(keys)); pos++ {
-			if slices.Contains(o.writes[keys[pos]], writeHold{l, pos}) {
+			if slices.Contains(table[keys[pos]], hold[L]{l, pos}) {
 				return hi
 			}
 		}
-	}
-	return hi
-}
-
-// runOfReads is the same of claimed positions.
-func (o *Owner) runOfReads(holds []readHold, lo int) int {
-	l := holds[lo].l
-	keys := l.Keys()
-	hi := lo + 1
-	for hi < len(holds) && holds[hi].l == l && holds[hi].pos > holds[hi-1].pos {
-		for pos := holds[hi-1].pos + 1; pos < min(holds[hi].pos, len(keys)); pos++ {
-			if slices.Contains(o.read[keys[pos]], readHold{l, pos}) {
-				return hi
-			}
-		}
-		hi++
 	}
 	return hi
 }

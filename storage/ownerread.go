@@ -138,7 +138,7 @@ func (o *Owner) holder(k kv.Key) *unreadHold {
 		h := list[i]
 		if r, known := h.p.Status(); known && !r.Found.Has(h.pos) {
 			list = slices.Delete(list, i, i+1)
-			o.unread[k] = list
+			keep(o.unread, k, list)
 			o.open--
 			continue
 		}
@@ -146,9 +146,6 @@ func (o *Owner) holder(k kv.Key) *unreadHold {
 			return h
 		}
 		i++
-	}
-	if len(list) == 0 {
-		delete(o.unread, k)
 	}
 	return nil
 }
@@ -170,12 +167,7 @@ func (o *Owner) claim(h *unreadHold) {
 		return
 	}
 	k := h.p.keys[h.pos]
-	list := slices.DeleteFunc(o.unread[k], func(x *unreadHold) bool { return x == h })
-	if len(list) == 0 {
-		delete(o.unread, k)
-	} else {
-		o.unread[k] = list
-	}
+	keep(o.unread, k, slices.DeleteFunc(o.unread[k], func(x *unreadHold) bool { return x == h }))
 }
 
 // Exit ends the oldest open scope over exactly these keys; false: there is none.
