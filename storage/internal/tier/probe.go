@@ -88,9 +88,6 @@ func (t *Tier) tryObject(ctx context.Context, key kv.Key) (err error) {
 	o := &Object{Key: key, Layout: layout, Data: data}
 	x := &transfer{t: t, j: &Job{Objects: []Object{*o}}, list: []int{0}, items: make([]l2.Item, 1)}
 	keys, freed := []kv.Key{key}, make([]int64, 1)
-	if err := t.adapter.Delete(ctx, keys, freed); err != nil {
-		return fmt.Errorf("delete: %w", err)
-	}
 	defer func() {
 		if err != nil {
 			_ = t.adapter.Delete(ctx, keys, freed) // nobody comes back to it
