@@ -201,6 +201,21 @@ func canShare(t *testing.T) bool {
 	return true
 }
 
+// seedAndDuration are those of the environment: which list of operations is the first,
+// and how long to go on; 1 and 0 without.
+func seedAndDuration(t *testing.T) (seed uint64, limit time.Duration) {
+	t.Helper()
+	seed, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64)
+	if err != nil {
+		seed = 1
+	}
+	limit, err = time.ParseDuration(os.Getenv("DURATION"))
+	if err != nil && os.Getenv("DURATION") != "" {
+		t.Fatal(err)
+	}
+	return seed, limit
+}
+
 // TestREQ_S40_Metamorphic runs lists of random operations under many sets of options.
 // What must not matter does not: results and events are equal, one by one. What does
 // matter still keeps to the map: never wrong bytes, never more than the capacity or a
@@ -209,14 +224,7 @@ func canShare(t *testing.T) bool {
 //
 // SEED is the first list; with DURATION it goes on for so long. See make metamorphic.
 func TestREQ_S40_Metamorphic(t *testing.T) {
-	seed, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64)
-	if err != nil {
-		seed = 1
-	}
-	limit, err := time.ParseDuration(os.Getenv("DURATION"))
-	if err != nil && os.Getenv("DURATION") != "" {
-		t.Fatal(err)
-	}
+	seed, limit := seedAndDuration(t)
 	began := time.Now()
 	r := metaRun{shm: canShare(t)}
 	for n := range uint64(1) << 40 {

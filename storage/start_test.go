@@ -50,23 +50,11 @@ func TestFailedStartLeavesHangingStore(t *testing.T) {
 	}
 }
 
-// lateShelf hangs in Close.
-type lateShelf struct {
-	*shelf
-	released chan struct{}
-}
-
-// Close implements l2.Adapter.
-func (s lateShelf) Close() error {
-	<-s.released
-	return s.shelf.Close()
-}
-
 // The end of a manager is bounded by its context also where it is the end of an adapter
 // that hangs: it may wait for a disk that is gone.
 func TestCloseLeavesHangingAdapter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := lateShelf{newShelf(), make(chan struct{})}
+		s := slowShelf{newShelf(), make(chan struct{})}
 		m, err := storage.Open(t.Context(), storage.Options{
 			L1: l1.Options{Bytes: 16 * objectBytes}, Tiers: []storage.Tier{{Name: "shelf", Adapter: s}},
 		})
@@ -78,7 +66,7 @@ func TestCloseLeavesHangingAdapter(t *testing.T) {
 		if err := m.Close(ctx); !errors.Is(err, storage.ErrTierBusy) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Close: %v", err)
 		}
-		close(s.released)
+		close(s.hold)
 		synctest.Wait()
 		if !s.closed {
 			t.Error("the adapter is not closed after all")

@@ -3,9 +3,7 @@ package storage_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -173,14 +171,7 @@ func (s *tierSet) look(t *testing.T, w *world, part string, o storage.PrefetchOp
 //
 // SEED is the first list; with DURATION it goes on for so long. See make metamorphic.
 func TestREQ_S40_MetamorphicTiers(t *testing.T) {
-	seed, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64)
-	if err != nil {
-		seed = 1
-	}
-	limit, err := time.ParseDuration(os.Getenv("DURATION"))
-	if err != nil && os.Getenv("DURATION") != "" {
-		t.Fatal(err)
-	}
+	seed, limit := seedAndDuration(t)
 	began := time.Now()
 	lists, runs, results, found := uint64(0), 0, 0, 0
 	for ; lists < 4 || time.Since(began) < limit; lists++ {
