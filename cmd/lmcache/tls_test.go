@@ -1,52 +1,21 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
-)
 
-// certify writes a certificate of its own for this machine, with its key.
-func certify(t *testing.T, cert, key string, serial int64) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "lmcache"}, DNSNames: []string{"localhost"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, cert, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	write(t, key, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: text})))
-}
+	"github.com/lmcache-go/lmcache/internal/servertest"
+)
 
 // A server with a certificate speaks https to all clients, tells those apart that do not
 // believe it, and takes a new certificate while it runs.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	cert, key, other := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "other.pem")
-	certify(t, other, filepath.Join(dir, "otherkey.pem"), 1)
-	certify(t, cert, key, 2)
+	servertest.Certificate(t, other, filepath.Join(dir, "otherkey.pem"), 1)
+	servertest.Certificate(t, cert, key, 2)
 	p := startProcess(t, "--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--http-port", "0", "--prometheus-port", "0",
 		"--tls-cert", cert, "--tls-key", key)
 	if !strings.HasPrefix(p.url, "https://127.0.0.1:") {
@@ -74,7 +43,7 @@ func TestTLS(t *testing.T) {
 		check(args+url, "--insecure --ca-file "+cert, 2, "--insecure: excludes --ca-file")
 	}
 	check("ping kvcache --url "+strings.Replace(p.url, "https", "http", 1), "", 1, "does it speak TLS? Then the URL begins with https://")
-	certify(t, cert, key, 3)
+	servertest.Certificate(t, cert, key, 3)
 	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil || !p.stderr.wait("SIGHUP: the certificate has been read again") {
 		t.Fatalf("%v: %s", err, p.stderr)
 	}

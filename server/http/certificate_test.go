@@ -2,52 +2,24 @@ package httpserver
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"log/slog"
-	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-)
 
-// certify writes a certificate with its key.
-func certify(t *testing.T, cert, key string, serial int64) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = errors.Join(os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600),
-		os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: text}), 0o600))
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+	"github.com/lmcache-go/lmcache/internal/servertest"
+)
 
 // A certificate is read again when its files have changed, without a signal; one that is
 // none is told once and changes nothing. Nothing older than TLS 1.2 is spoken.
 func TestCertificateChanges(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	certify(t, cert, key, 1)
+	servertest.Certificate(t, cert, key, 1)
 	var log bytes.Buffer
 	out := &lockedWriter{w: &log}
 	s := open(t, Options{TLSCert: cert, TLSKey: key, Logger: slog.New(slog.NewTextHandler(out, nil))})
@@ -77,7 +49,7 @@ func TestCertificateChanges(t *testing.T) {
 	if n := serial(); n != 1 {
 		t.Errorf("certificate %d, want 1", n)
 	}
-	certify(t, cert, key, 2)
+	servertest.Certificate(t, cert, key, 2)
 	if n := serial(); n != 2 {
 		t.Errorf("certificate %d, want 2", n)
 	}
