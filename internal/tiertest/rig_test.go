@@ -183,19 +183,35 @@ func (t *tier) inject(rng *rand.Rand) error {
 	}
 	t.Settings.NoStartProbe = true // its object may be met, too
 	for {
-		a, err := fault.New(t.faulty, o)
+		ok, err := spared(o)
 		if err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-		err = a.Lookup(ctx, []kv.Key{canary}, make([]l2.Found, 1))
-		cancel()
-		if err == nil {
-			t.Adapter = a
-			return nil
+		if ok {
+			break
 		}
 		o.Seed++ // else a tier that was not asked for a while would never be asked again
 	}
+	var err error
+	t.Adapter, err = fault.New(t.faulty, o)
+	return err
+}
+
+// spared reports whether lookups of the canary go on under o. It is asked of a tier of its
+// own, whose end is that of lookups which hang, whether they mind their context or not.
+func spared(o fault.Options) (bool, error) {
+	inner, err := mem.Open(mem.Options{Capacity: 1})
+	if err != nil {
+		return false, err
+	}
+	a, err := fault.New(inner, o)
+	if err != nil {
+		return false, err
+	}
+	hangs := time.AfterFunc(50*time.Millisecond, func() { _ = a.Close() })
+	defer hangs.Stop()
+	err = a.Lookup(context.Background(), []kv.Key{canary}, make([]l2.Found, 1))
+	return err == nil, a.Close()
 }
 
 // canary is the key that a tier is tried with.
