@@ -101,13 +101,20 @@ func (f *form) raw(name string, null bool) (value json.RawMessage, given bool) {
 // optional is a text that may be null or absent.
 func (f *form) optional(name string) string { return f.text(name, "", true) }
 
-// required is a text that must be there.
-func (f *form) required(name string) string {
-	if _, given := f.raw(name, false); !given {
+// needed is raw of a value that must be there.
+func (f *form) needed(name string) (value json.RawMessage, given bool) {
+	if value, given = f.raw(name, false); !given {
 		f.refuse("missing", name, "is required")
-		return ""
 	}
-	return f.text(name, "", false)
+	return value, given
+}
+
+// required is a text that must be there.
+func (f *form) required(name string) (v string) {
+	if _, given := f.needed(name); given {
+		v = f.text(name, "", false)
+	}
+	return v
 }
 
 // choice is one of several texts.
@@ -175,14 +182,40 @@ func (f *form) within(name string, v, least, most int) {
 
 // list is a list that must be there.
 func (f *form) list(name string, most int) (v []json.RawMessage) {
-	raw, given := f.raw(name, false)
+	raw, given := f.needed(name)
 	switch {
 	case !given:
-		f.refuse("missing", name, "is required")
 	case !isKind(raw, '[') || json.Unmarshal(raw, &v) != nil:
 		f.refuse("list_type", name, "must be a list")
 	case len(v) > most:
 		f.refuse("too_long", name, fmt.Sprintf("must have at most %d elements, got %d", most, len(v)))
+	}
+	return v
+}
+
+// tokens is a list of token ids that must be there.
+func (f *form) tokens(name string) (v []int32) {
+	const must = "must be a list of whole numbers from 0 to 2147483647"
+	raw, given := f.needed(name)
+	switch {
+	case !given:
+	case !isKind(raw, '[') || json.Unmarshal(raw, &v) != nil:
+		f.refuse("list_type", name, must)
+	case slices.ContainsFunc(v, func(t int32) bool { return t < 0 }):
+		f.refuse("greater_than_equal", name, must)
+	}
+	return v
+}
+
+// whole is a whole number that must be there.
+func (f *form) whole(name string, least, most int) (v int) {
+	raw, given := f.needed(name)
+	switch {
+	case !given:
+	case string(raw) == "null" || json.Unmarshal(raw, &v) != nil:
+		f.refuse("int_type", name, "must be a whole number")
+	default:
+		f.within(name, v, least, most)
 	}
 	return v
 }

@@ -1,7 +1,6 @@
 package httpserver
 
 import (
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -56,6 +55,12 @@ func (s *Server) submitPrefetch(w http.ResponseWriter, r *http.Request) {
 	answer(w, r, http.StatusAccepted, submitted)
 }
 
+// prefetchState is how far a prefetch is.
+type prefetchState struct {
+	ID     string `json:"request_id"`
+	Status string `json:"status"`
+}
+
 // prefetchStatus answers GET /cache/prefetches/{id}.
 func (s *Server) prefetchStatus(w http.ResponseWriter, r *http.Request) {
 	st, ok := s.o.Cache.Warming(r.PathValue("id"))
@@ -63,19 +68,15 @@ func (s *Server) prefetchStatus(w http.ResponseWriter, r *http.Request) {
 		s.noPrefetch(w, r)
 		return
 	}
-	type pending struct {
-		ID     string `json:"request_id"`
-		Status string `json:"status"`
-	}
 	if !st.Done {
-		answer(w, r, http.StatusOK, pending{st.ID, "pending"})
+		answer(w, r, http.StatusOK, prefetchState{st.ID, "pending"})
 		return
 	}
 	answer(w, r, http.StatusOK, struct {
-		pending
+		prefetchState
 		Found int `json:"found_keys"`
 		Total int `json:"total_keys"`
-	}{pending{st.ID, "completed"}, st.Found, st.Total})
+	}{prefetchState{st.ID, "completed"}, st.Found, st.Total})
 }
 
 // cancelPrefetch answers DELETE /cache/prefetches/{id}.
@@ -86,45 +87,9 @@ func (s *Server) cancelPrefetch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.o.Logger.InfoContext(r.Context(), "HTTP: a prefetch was cancelled", slog.String("request_id", id), slog.String("peer", r.RemoteAddr))
-	answer(w, r, http.StatusOK, struct {
-		ID     string `json:"request_id"`
-		Status string `json:"status"`
-	}{id, "cancelled"})
+	answer(w, r, http.StatusOK, prefetchState{id, "cancelled"})
 }
 
 func (s *Server) noPrefetch(w http.ResponseWriter, r *http.Request) {
 	answer(w, r, http.StatusNotFound, detail{"there is no prefetch of that request_id, or its result is no longer kept"})
-}
-
-// tokens is a list of token ids that must be there.
-func (f *form) tokens(name string) (v []int32) {
-	raw, given := f.raw(name, false)
-	switch {
-	case !given:
-		f.refuse("missing", name, "is required")
-	case !isKind(raw, '[') || json.Unmarshal(raw, &v) != nil:
-		f.refuse("list_type", name, "must be a list of whole numbers from 0 to 2147483647")
-		return nil
-	}
-	for _, t := range v {
-		if t < 0 {
-			f.refuse("greater_than_equal", name, "must be a list of whole numbers from 0 to 2147483647")
-			return nil
-		}
-	}
-	return v
-}
-
-// whole is a whole number that must be there.
-func (f *form) whole(name string, least, most int) (v int) {
-	raw, given := f.raw(name, false)
-	switch {
-	case !given:
-		f.refuse("missing", name, "is required")
-	case string(raw) == "null" || json.Unmarshal(raw, &v) != nil:
-		f.refuse("int_type", name, "must be a whole number")
-	default:
-		f.within(name, v, least, most)
-	}
-	return v
 }
