@@ -53,8 +53,7 @@ func tierPanels(q promql) []panel {
 
 // closed is 1 for each outer tier whose breaker is closed, else 0.
 func (q promql) closed() string {
-	const name, by = "l2_breaker_state", "instance, l2_name, adapter_index"
-	return "max" + q.by(by, name) + "(" + q.series(name, "", `state="closed"`) + ")"
+	return q.max("instance, l2_name, adapter_index", "l2_breaker_state", `state="closed"`)
 }
 
 // processPanels are what observing costs, and what does not get on.

@@ -113,8 +113,8 @@ func (q promql) sum(by, name string) string {
 }
 
 // max is the greatest value of a gauge.
-func (q promql) max(by, name string) string {
-	return "max" + q.by(by, name) + "(" + q.series(name, "") + ")"
+func (q promql) max(by, name string, match ...string) string {
+	return "max" + q.by(by, name) + "(" + q.series(name, "", match...) + ")"
 }
 
 // rate is the increase of a counter per second.
