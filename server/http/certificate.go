@@ -34,11 +34,7 @@ type stamps [2]struct {
 // openCertificate reads both files.
 func openCertificate(cert, key string, log *slog.Logger) (*certificate, error) {
 	c := &certificate{cert: cert, key: key, log: log}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.mu.looked = time.Now()
-	c.mu.seen, _ = c.stamps() // what cannot be read is told now
-	if err := c.readLocked(); err != nil {
+	if err := c.reload(); err != nil {
 		return nil, err
 	}
 	return c, nil
