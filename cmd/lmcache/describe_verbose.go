@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,10 +23,10 @@ func describeMore(r *cli.Report, s *admin.Status) {
 	for _, name := range slices.Sorted(maps.Keys(s.Listeners)) {
 		r.Line("listener_"+name, "Listener "+name, s.Listeners[name])
 	}
-	tenantSections(r, s.Storage)
-	if s.Storage != nil {
-		for i := range s.Storage.Adapters {
-			breakerSection(r, &s.Storage.Adapters[i], i)
+	if m := s.Storage; m != nil {
+		tenantSections(r, m)
+		for i := range m.Adapters {
+			breakerSection(r, &m.Adapters[i], i)
 		}
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(s.Instances), compareIDs) {
@@ -35,41 +36,31 @@ func describeMore(r *cli.Report, s *admin.Status) {
 
 // tenantSections shows what each salt has in each tier.
 func tenantSections(r *cli.Report, m *admin.Storage) {
-	if m == nil {
-		return
-	}
-	salts := make(map[string]bool)
-	bytes := make([]map[string]int64, 0, 1+len(m.Adapters))
+	var l1 map[string]int64
 	if m.L1 != nil {
-		bytes = append(bytes, m.L1.BySalt)
-	} else {
-		bytes = append(bytes, nil)
+		l1 = m.L1.BySalt
 	}
+	salts := slices.Collect(maps.Keys(l1))
 	for i := range m.Adapters {
-		bytes = append(bytes, m.Adapters[i].BySalt)
+		salts = slices.AppendSeq(salts, maps.Keys(m.Adapters[i].BySalt))
 	}
-	for _, b := range bytes {
-		for salt := range b {
-			salts[salt] = true
-		}
-	}
-	for _, salt := range slices.Sorted(maps.Keys(salts)) {
-		shown := salt
-		if shown == "" {
-			shown = "_default"
-		}
+	slices.Sort(salts)
+	for _, salt := range slices.Compact(salts) {
+		shown := cmp.Or(salt, "_default")
 		r.ListSection("tenants", "Tenant: "+shown)
 		r.Line("cache_salt", "Cache salt", shown)
-		r.Line("l1_bytes", "L1 (bytes)", bytes[0][salt])
+		r.Line("l1_bytes", "L1 (bytes)", l1[salt])
 		for i := range m.Adapters {
-			r.Line(fmt.Sprintf("l2_%d_bytes", i), fmt.Sprintf("%s#%d (bytes)", m.Adapters[i].Type, i), bytes[i+1][salt])
+			a := &m.Adapters[i]
+			r.Line(fmt.Sprintf("l2_%d_bytes", i), fmt.Sprintf("%s#%d (bytes)", a.Type, i), a.BySalt[salt])
 		}
 	}
 }
 
 func breakerSection(r *cli.Report, a *admin.Adapter, i int) {
-	r.ListSection("breakers", fmt.Sprintf("Calls of %s#%d", a.Type, i))
-	r.Line("adapter", "Adapter", fmt.Sprintf("%s#%d", a.Type, i))
+	name := fmt.Sprintf("%s#%d", a.Type, i)
+	r.ListSection("breakers", "Calls of "+name)
+	r.Line("adapter", "Adapter", name)
 	r.Line("breaker_state", "Breaker", a.Breaker)
 	r.Line("breaker_retry_in_seconds", "Tried again in (s)", known(a.RetryIn))
 	r.Line("in_flight_calls", "Calls in flight", known(a.InFlight))
