@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/lmcache-go/lmcache"
 	"github.com/lmcache-go/lmcache/internal/cli"
@@ -93,10 +92,7 @@ func (c *workloadCommand) verdict(ctx context.Context, r *workload.Result) error
 		return interrupted(ctx)
 	}
 	if linger := c.Linger.Duration(); linger > 0 {
-		select {
-		case <-time.After(linger):
-		case <-ctx.Done():
-		}
+		wait(ctx, linger)
 	}
 	if r.OK() {
 		return nil

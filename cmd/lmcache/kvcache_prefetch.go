@@ -76,7 +76,7 @@ func (c *prefetchCommand) Run(ctx context.Context, std *cli.IO) error {
 			if job, err = a.PrefetchStatus(ctx, job.ID); err != nil {
 				return err
 			}
-			if job.Runs() && !pause(ctx, again, end) {
+			if job.Runs() && !pause(ctx, end) {
 				break
 			}
 		}
@@ -134,9 +134,4 @@ func tokenIDs(text string) ([]int32, error) {
 		ids[i] = int32(n)
 	}
 	return ids, nil
-}
-
-// pause waits before another try, unless that would begin after end or ctx ends: false.
-func pause(ctx context.Context, d time.Duration, end time.Time) bool {
-	return ctx.Err() == nil && !time.Now().Add(d).After(end) && wait(ctx, d)
 }

@@ -30,9 +30,6 @@ type ping struct {
 	Interval cli.Seconds `name:"interval" group:"Client" default:"1" min:"0" help:"Time between two questions of --count"`
 }
 
-// again is the time between two tries.
-const again = 200 * time.Millisecond
-
 // Examples implements cli.Helper.
 func (*pingKVCacheCommand) Examples() []string {
 	return []string{"lmcache ping kvcache", "lmcache ping kvcache --wait 30s --json", "lmcache ping kvcache --count 3 --interval 0.1"}
@@ -70,7 +67,7 @@ func (p *ping) run(ctx context.Context, std *cli.IO, f *flags.Client, title, pat
 	err := p.with(ctx, f, func(c *admin.Client) error {
 		for end := time.Now().Add(p.Wait.Duration()); ; {
 			took, err := trip(ctx, c, path)
-			if err == nil || !pause(ctx, again, end) {
+			if err == nil || !pause(ctx, end) {
 				t.add(took, err)
 				break
 			}
@@ -132,13 +129,3 @@ func (t *trips) add(took time.Duration, err error) {
 }
 
 func (t *trips) mean() time.Duration { return t.sum / time.Duration(max(t.n, 1)) }
-
-// wait lets some time pass; false: ctx has ended.
-func wait(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
-}
