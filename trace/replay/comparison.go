@@ -21,12 +21,11 @@ type Comparison struct {
 	RecordedChunks, ReplayedChunks int64
 }
 
-// outcome is what a call came to, as far as a side knows it. -1: not known.
+// outcome is what a call came to, as far as a side knows it.
 type outcome struct {
-	of      about
-	named   bool   // of is known
+	of      about  // of the second side only
 	granted []byte // reserve_write: bitmap
-	values  [numValues]int64
+	values  values
 	evicted [2]*eviction // of a lookup: of the first key that is not in L1, and that is not anywhere
 }
 
@@ -51,6 +50,43 @@ const (
 )
 
 var valueNames = [numValues]string{"granted", "failed", "l1_hits", "hits", "l2_hits", "readable"}
+
+// values are those of an outcome; -1: not known.
+type values [numValues]int64
+
+func noValues() (v values) {
+	for i := range v {
+		v[i] = -1
+	}
+	return v
+}
+
+// valuesOf are the values that an outcome of a call of this name has.
+func valuesOf(name string, o *trace.Outcome) values {
+	v := noValues()
+	switch name {
+	case storage.CallReserveWrite:
+		v[valGranted] = ones(o.OK)
+	case storage.CallFinishWrite, storage.CallFinishRead:
+		v[valFailed] = o.Bad
+	case storage.CallSubmitPrefetch:
+		if o.Resolved {
+			v[valHits], v[valL2] = o.Hits, o.L2
+		} else {
+			v[valL1] = o.L1
+		}
+	case storage.CallReadEnter:
+		v[valReadable] = readable(o)
+	}
+	return v
+}
+
+func readable(o *trace.Outcome) int64 {
+	if o.Entered {
+		return 1
+	}
+	return 0
+}
 
 // eviction is when and why a key left L1.
 type eviction struct {
@@ -101,10 +137,7 @@ func (s *side) find(n int64) *outcome {
 				}
 			}
 		}
-		o = &outcome{}
-		for i := range o.values {
-			o.values[i] = -1
-		}
+		o = &outcome{values: noValues()}
 		s.open[n] = o
 	}
 	return o
@@ -127,10 +160,7 @@ func (c *comparison) took(o *trace.Outcome) {
 		x.values[valGranted] = ones(o.OK)
 		x.values[valFailed] = o.Bad
 		x.values[valL1] = o.L1
-		x.values[valReadable] = 0
-		if o.Entered {
-			x.values[valReadable] = 1
-		}
+		x.values[valReadable] = readable(o)
 	}
 	c.compare(o.N)
 }
@@ -141,8 +171,15 @@ func (c *comparison) made(of about, o *trace.Outcome) {
 		return
 	}
 	x := c.second.find(o.N)
-	x.of, x.named = of, true
-	x.take(o)
+	x.of = of
+	if of.name == storage.CallReserveWrite {
+		x.granted = o.OK
+	}
+	for what, n := range valuesOf(of.name, o) {
+		if n >= 0 {
+			x.values[what] = n
+		}
+	}
 	if of.name == storage.CallSubmitPrefetch {
 		for i, n := range [2]int64{x.values[valL1], x.values[valHits]} {
 			if n >= 0 && n < int64(len(of.keys)) {
@@ -151,27 +188,6 @@ func (c *comparison) made(of about, o *trace.Outcome) {
 		}
 	}
 	c.compare(o.N)
-}
-
-// take takes the values that this call has.
-func (x *outcome) take(o *trace.Outcome) {
-	switch x.of.name {
-	case storage.CallReserveWrite:
-		x.granted, x.values[valGranted] = o.OK, ones(o.OK)
-	case storage.CallFinishWrite, storage.CallFinishRead:
-		x.values[valFailed] = o.Bad
-	case storage.CallSubmitPrefetch:
-		if o.Resolved {
-			x.values[valHits], x.values[valL2] = o.Hits, o.L2
-		} else {
-			x.values[valL1] = o.L1
-		}
-	case storage.CallReadEnter:
-		x.values[valReadable] = 0
-		if o.Entered {
-			x.values[valReadable] = 1
-		}
-	}
 }
 
 func ones(b []byte) (n int64) {

@@ -55,7 +55,7 @@ func (p *player) abort(outcomes []trace.Outcome) {
 		}
 		var keys []kv.Key
 		for j, k := range w.keys {
-			if j/8 < len(o.Aborted) && o.Aborted[j/8]&(1<<(j%8)) != 0 {
+			if hasBit(o.Aborted, j) {
 				keys = append(keys, k)
 			}
 		}

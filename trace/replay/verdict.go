@@ -126,26 +126,16 @@ func (v *verdict) digest() string {
 func (v *verdict) made(of about, o *trace.Outcome) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	number := func(what int, n int64) {
-		v.buf = append(v.buf, byte(what))
-		v.buf = binary.LittleEndian.AppendUint64(v.buf, uint64(n))
-	}
-	switch {
-	case o.Aborted != nil: // follows from the recording
-	case of.name == storage.CallReserveWrite:
-		number(valGranted, ones(o.OK))
-		v.buf = append(v.buf, o.OK...)
-	case of.name == storage.CallFinishWrite, of.name == storage.CallFinishRead:
-		number(valFailed, o.Bad)
-	case of.name == storage.CallSubmitPrefetch && !o.Resolved:
-		number(valL1, o.L1)
-	case of.name == storage.CallSubmitPrefetch:
-		number(valHits, o.Hits)
-		number(valL2, o.L2)
-	case of.name == storage.CallReadEnter && o.Entered:
-		number(valReadable, 1)
-	case of.name == storage.CallReadEnter:
-		number(valReadable, 0)
+	if o.Aborted == nil { // what is given up follows from the recording
+		for what, n := range valuesOf(of.name, o) {
+			if n >= 0 {
+				v.buf = append(v.buf, byte(what))
+				v.buf = binary.LittleEndian.AppendUint64(v.buf, uint64(n))
+			}
+		}
+		if of.name == storage.CallReserveWrite {
+			v.buf = append(v.buf, o.OK...)
+		}
 	}
 	v.flush()
 	if v.against != nil && of.recorded {
