@@ -13,14 +13,8 @@ import (
 
 // job is a record on its way to a worker.
 type job struct {
-	name   string // qualified
-	call   *trace.Call
-	err    error // why there is no call
-	own    bool  // only the extended format has it
-	mono   float64
-	number int64 // of the call
-	index  int64
-	line   *heldLine
+	entry
+	line *heldLine // nil: it is of the extended format
 
 	before []*job        // that must be over first
 	over   chan struct{} // closed when it is; nil with one worker

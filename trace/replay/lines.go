@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lmcache-go/lmcache/storage"
 	"github.com/lmcache-go/lmcache/storage/kv"
 	"github.com/lmcache-go/lmcache/trace"
 )
@@ -59,19 +60,23 @@ func newLines(tell func(Line), compares bool) *lines {
 	return &lines{tell: tell, compares: compares, byCall: make(map[int64]*heldLine)}
 }
 
-// begin adds the line of a record, before its call is made. recorded says that its number
-// was.
-func (l *lines) begin(line Line, recorded bool) *heldLine {
-	h := &heldLine{Line: line}
+// begin adds the line of a record, before its call is made.
+func (l *lines) begin(index int64, e *entry) *heldLine {
+	h := &heldLine{Line: Line{Index: index, Name: e.name, Mono: e.mono, N: e.number}}
+	if e.call == nil {
+		h.Failed, h.Skipped = true, true
+	} else {
+		h.Keys = e.call.Keys
+	}
 	if l == nil {
 		return h
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.held = append(l.held, h)
-	if l.compares && recorded && !line.Skipped {
+	if l.compares && e.call != nil && e.call.N != storage.NoCall {
 		h.waits = true
-		l.byCall[line.N] = h
+		l.byCall[e.number] = h
 	}
 	return h
 }

@@ -8,7 +8,25 @@ import (
 	"github.com/lmcache-go/lmcache/trace"
 )
 
-// playOwn makes a call that only the extended format has.
+// makeOwn makes a call that only the extended format has. An error says why it was not
+// carried out; it is counted.
+func (p *player) makeOwn(ctx context.Context, e *entry) error {
+	err := e.err
+	if err == nil {
+		p.calling(e)
+		err = p.playOwn(ctx, e.call)
+	}
+	if err != nil {
+		p.r.Malformed++
+		p.o.Logger.Warn("trace replay: "+e.name+" was not carried out", "error", err)
+		return err
+	}
+	p.r.Own++
+	p.decided(trace.Outcome{})
+	return nil
+}
+
+// playOwn is the call of makeOwn.
 func (p *player) playOwn(ctx context.Context, c *trace.Call) error {
 	m := p.o.Manager
 	switch c.Name {

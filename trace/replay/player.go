@@ -66,11 +66,23 @@ func (p *player) skip(name string, err error) {
 	}
 }
 
-// calling says which call is made next. index is its number if none was recorded.
-func (p *player) calling(c *trace.Call, mono float64, index int64) {
-	p.now = about{n: c.N, recorded: c.N != storage.NoCall, name: c.Name, mono: mono, keys: c.Keys}
-	if !p.now.recorded {
-		p.now.n = index
+// calling says which call is made next.
+func (p *player) calling(e *entry) {
+	c := e.call
+	p.now = about{n: e.number, recorded: c.N != storage.NoCall, name: c.Name, mono: e.mono, keys: c.Keys}
+	if p.verdict != nil {
+		p.verdict.calling(e.mono)
+	}
+}
+
+// make makes a call of the plain format, and notes in its line how it went.
+func (p *player) make(ctx context.Context, e *entry, line *heldLine) {
+	p.calling(e)
+	took, err := p.play(ctx, e.call)
+	p.r.count(e.name, took, err)
+	line.Latency, line.Failed = took, err != nil
+	if err != nil {
+		p.o.Logger.Warn("trace replay: handler for "+e.name+" raised", "error", err)
 	}
 }
 

@@ -178,30 +178,23 @@ func (u *run) record(ctx context.Context, rec *trace.Record) error {
 		u.verdict.recorded(outcomes)
 	}
 	u.crew.abort(outcomes)
-	j := &job{name: rec.Name, mono: rec.Mono, own: rec.Own(), number: rec.Number()}
-	call, err := rec.Call()
-	if j.own {
-		if errors.Is(err, trace.ErrUnknownCall) { // a gap, the end, or what a later version adds
-			return nil
-		}
-		if j.err = err; err == nil {
-			j.call = &call
-		}
-		u.crew.take(ctx, j)
-		return nil
-	}
-	if j.number == storage.NoCall {
-		j.number = u.position
-	}
-	u.position++
-	u.index++
-	j.index = u.index
-	if err != nil {
+	j := &job{entry: entry{name: rec.Name, mono: rec.Mono, own: rec.Own(), number: rec.Number()}}
+	if call, err := rec.Call(); err != nil {
 		j.err = err
 	} else {
 		j.call = &call
 	}
-	j.line = u.lines.begin(Line{Index: j.index, Name: j.name, Mono: j.mono, N: j.number, Failed: err != nil, Skipped: err != nil, Keys: call.Keys}, call.N != storage.NoCall)
+	if j.own && errors.Is(j.err, trace.ErrUnknownCall) { // a gap, the end, or what a later version adds
+		return nil
+	}
+	if !j.own {
+		if j.number == storage.NoCall {
+			j.number = u.position
+		}
+		u.position++
+		u.index++
+		j.line = u.lines.begin(u.index, &j.entry)
+	}
 	u.crew.take(ctx, j)
 	return nil
 }
@@ -210,31 +203,28 @@ func (u *run) record(ctx context.Context, rec *trace.Record) error {
 func (u *run) make(ctx context.Context, p *player, j *job) {
 	switch {
 	case j.own:
-		u.own(ctx, p, j)
+		if err := p.makeOwn(ctx, &j.entry); err != nil {
+			u.strict("%s was not carried out: %v", j.name, err)
+			return
+		}
+		u.settle(ctx)
 		return
 	case j.err != nil:
 		p.skip(j.name, j.err)
-		u.strict("record %d (%s) was skipped: %v", j.index, j.name, j.err)
+		u.strict("record %d (%s) was skipped: %v", j.line.Index, j.name, j.err)
 		u.told(p, j)
 		return
 	}
-	if u.verdict != nil {
-		u.verdict.calling(j.mono)
-	}
 	unmatched := p.r.Unmatched
-	p.calling(j.call, j.mono, j.number)
-	took, err := p.play(ctx, j.call)
-	p.r.count(j.name, took, err)
-	j.line.Latency, j.line.Failed = took, err != nil
+	p.make(ctx, &j.entry, j.line)
 	verdict := "OK"
-	if err != nil {
+	if j.line.Failed {
 		verdict = "FAIL"
-		u.o.Logger.Warn("trace replay: handler for "+j.name+" raised", "error", err)
 	}
 	if p.r.Unmatched > unmatched {
 		u.strict("an end of a read scope without a beginning at %.3f s", j.mono)
 	}
-	u.o.Logger.Info(fmt.Sprintf("[%d/%d] %s %s (%.3fms)", j.index, u.o.Total, verdict, j.name, ms(took)))
+	u.o.Logger.Info(fmt.Sprintf("[%d/%d] %s %s (%.3fms)", j.line.Index, u.o.Total, verdict, j.name, ms(j.line.Latency)))
 	u.settle(ctx)
 	u.told(p, j)
 }
@@ -251,27 +241,6 @@ func (u *run) told(p *player, j *job) {
 		evicted = u.verdict.takeVictims()
 	}
 	u.lines.end(j.line, p.takeDone(), evicted)
-}
-
-// own makes a call that only the extended format has.
-func (u *run) own(ctx context.Context, p *player, j *job) {
-	err := j.err
-	if err == nil {
-		if u.verdict != nil {
-			u.verdict.calling(j.mono)
-		}
-		p.calling(j.call, j.mono, j.number)
-		err = p.playOwn(ctx, j.call)
-	}
-	if err != nil {
-		p.r.Malformed++
-		u.o.Logger.Warn("trace replay: "+j.name+" was not carried out", "error", err)
-		u.strict("%s was not carried out: %v", j.name, err)
-		return
-	}
-	p.r.Own++
-	p.decided(trace.Outcome{})
-	u.settle(ctx)
 }
 
 // settle waits until the victims of a call are known.

@@ -25,18 +25,18 @@ type Tape struct {
 	early map[int64][]int   // calls on prefetches that have not resolved, by prefetch
 }
 
-// entry is one record of a Tape.
+// entry is one record that is replayed.
 type entry struct {
-	mono     float64 // seconds; never less than that of the entry before
-	name     string
-	call     *trace.Call // nil: it cannot be made, for the reason of err
-	err      error
-	own      bool  // a call that only the extended format has
-	number   int64 // of the call; of a plain recording its position
-	outcomes []trace.Outcome
+	mono   float64     // seconds; of a Tape never less than that of the entry before
+	name   string      // qualified
+	call   *trace.Call // nil: it cannot be made, for the reason of err
+	err    error
+	own    bool  // a call that only the extended format has
+	number int64 // of the call; of a plain recording its position
 
-	// early says that it was made before the prefetch that it uses had resolved.
-	early bool
+	// Of a Tape. early says that it was made before the prefetch that it uses had resolved.
+	outcomes []trace.Outcome
+	early    bool
 }
 
 // ReadTape decodes records. Damage and gaps are counted; an error is one of reading.

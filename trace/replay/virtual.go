@@ -190,39 +190,24 @@ func (u *virtualRun) arrive(e *entry) {
 	u.verdict.recorded(e.outcomes)
 	u.p.abort(e.outcomes)
 	if e.own {
-		u.own(e)
+		if e.call != nil { // else there are outcomes alone
+			_ = u.p.makeOwn(context.Background(), e) //nolint:forbidigo // nothing waits in virtual time
+		}
 		return
 	}
 	u.index++
-	a := arrival{e, u.lines.begin(Line{Index: u.index, Name: e.name, Mono: e.mono, N: e.number}, e.call != nil && e.call.N != storage.NoCall)}
+	a := arrival{e, u.lines.begin(u.index, e)}
 	if e.call == nil {
-		a.line.Failed, a.line.Skipped = true, true
 		u.p.skip(e.name, e.err)
 		u.told(a)
 		return
 	}
-	a.line.Keys = e.call.Keys
 	n := ownerOf(e.call)
 	if queue, waits := u.pending[n]; waits && (!e.early || len(queue) > 0) {
 		u.pending[n] = append(queue, a)
 		return
 	}
 	u.play(n, a)
-}
-
-// own makes a call that only the extended format has.
-func (u *virtualRun) own(e *entry) {
-	if e.call == nil {
-		return // outcomes alone
-	}
-	u.p.calling(e.call, e.mono, e.number)
-	if err := u.p.playOwn(context.Background(), e.call); err != nil { //nolint:forbidigo // nothing waits in virtual time
-		u.r.Malformed++
-		u.o.Logger.Warn("trace replay: "+e.name+" was not carried out", "error", err)
-		return
-	}
-	u.r.Own++
-	u.p.decided(trace.Outcome{})
 }
 
 // told tells of a record.
@@ -238,13 +223,7 @@ func (u *virtualRun) told(a arrival) {
 
 // play makes a call of an owner that waits for nothing.
 func (u *virtualRun) play(n int64, a arrival) {
-	u.p.calling(a.call, a.mono, a.number)
-	took, err := u.p.play(context.Background(), a.call) //nolint:forbidigo // nothing waits in virtual time
-	u.r.count(a.name, took, err)
-	if err != nil {
-		u.o.Logger.Warn("trace replay: handler for "+a.name+" raised", "error", err)
-	}
-	a.line.Latency, a.line.Failed = took, err != nil
+	u.p.make(context.Background(), a.entry, a.line) //nolint:forbidigo // nothing waits in virtual time
 	u.told(a)
 	if left := len(u.p.unresolved); left > 0 {
 		u.pending[n] = nil // from now on its calls wait
