@@ -50,11 +50,13 @@ func Run(ctx context.Context, records iter.Seq2[trace.Record, error], o Options)
 	o = o.withDefaults()
 	r := &Result{Ops: make(map[string]*Op)}
 	u := &run{o: &o, r: r, begin: time.Now()}
+	compares := o.Bus != nil && !o.NoCompare
+	u.lines = newLines(o.Complete, compares)
 	if o.Bus != nil {
 		var against *comparison
-		if !o.NoCompare {
+		if compares {
 			against = newComparison(&r.Comparison)
-			against.diverged, against.compared = o.Diverged, func(n int64, equal bool) { u.lines.compared(n, equal) }
+			against.diverged, against.compared = o.Diverged, u.lines.compared
 		}
 		u.verdict = newVerdict(r, against, nil)
 		u.verdict.keep, u.verdict.live = o.Complete != nil, true
@@ -64,7 +66,6 @@ func Run(ctx context.Context, records iter.Seq2[trace.Record, error], o Options)
 		}
 		defer sub.Close()
 	}
-	u.lines = newLines(o.Complete, u.verdict != nil && !o.NoCompare)
 	u.crew = newCrew(ctx, u)
 	err := u.all(ctx, records)
 	u.crew.end()
@@ -83,10 +84,8 @@ func (u *run) finish(ctx context.Context) {
 	}
 	slices.Sort(u.late)
 	u.r.Late = Late{Max: rank(u.late, 100), P99: rank(u.late, 99)}
-	var evicted []Eviction
+	u.settle(ctx)
 	if v := u.verdict; v != nil {
-		u.settle(ctx)
-		evicted = v.takeVictims()
 		if u.crew.single() {
 			u.r.OutcomeDigest = v.digest()
 		}
@@ -94,7 +93,7 @@ func (u *run) finish(ctx context.Context) {
 			u.r.Unmet = v.against.first.without(&v.against.second)
 		}
 	}
-	u.lines.close(outcomes, evicted)
+	u.lines.close(outcomes, u.verdict.takeVictims())
 }
 
 func (u *run) all(ctx context.Context, records iter.Seq2[trace.Record, error]) error {
@@ -236,11 +235,7 @@ func (u *run) told(p *player, j *job) {
 		u.o.Line(j.line.Line)
 		u.mu.Unlock()
 	}
-	var evicted []Eviction
-	if u.verdict != nil {
-		evicted = u.verdict.takeVictims()
-	}
-	u.lines.end(j.line, p.takeDone(), evicted)
+	u.lines.end(j.line, p.takeDone(), u.verdict.takeVictims())
 }
 
 // settle waits until the victims of a call are known.

@@ -155,9 +155,9 @@ func (v *verdict) recorded(list []trace.Outcome) {
 	}
 }
 
-// takeVictims are those that were not taken yet.
+// takeVictims are those that were not taken yet; a nil verdict has none.
 func (v *verdict) takeVictims() []Eviction {
-	if !v.keep {
+	if v == nil || !v.keep {
 		return nil
 	}
 	v.mu.Lock()

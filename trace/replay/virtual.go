@@ -166,11 +166,11 @@ func (u *virtualRun) step(ctx context.Context) {
 
 // waits reports whether an entry has to wait for a prefetch of its owner.
 func (u *virtualRun) waits(e *entry) bool {
-	if e.call == nil || e.early {
+	if e.call == nil || e.early || e.own {
 		return false
 	}
 	_, waits := u.pending[ownerOf(e.call)]
-	return waits && !e.own
+	return waits
 }
 
 // ownerOf is whose leases a call uses; storage.NoCall of calls that use none, and where
