@@ -146,7 +146,7 @@ func (c *traceConvertCommand) toRequests(w io.Writer, r io.Reader, std *cli.IO) 
 type countedReader struct {
 	ctx context.Context //nolint:containedctx // it ends the reading, as of a file that is interrupted
 	r   io.Reader
-	bar *cli.Progress
+	bar *cli.Progress // nil: it is not shown
 	n   int64
 }
 

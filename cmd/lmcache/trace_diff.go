@@ -69,26 +69,13 @@ func (c *traceDiffCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 // openLines opens one of the inputs.
 func openLines(ctx context.Context, std *cli.IO, path string) (r io.Reader, end func() error, err error) {
 	if path == "-" {
-		return &interruptedReader{ctx, std.Stdin}, func() error { return nil }, nil
+		return &countedReader{ctx: ctx, r: std.Stdin}, func() error { return nil }, nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	return &interruptedReader{ctx, f}, f.Close, nil
-}
-
-// interruptedReader fails when its context has ended.
-type interruptedReader struct {
-	ctx context.Context //nolint:containedctx // it ends the reading, as of a file that is interrupted
-	r   io.Reader
-}
-
-func (r *interruptedReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, context.Cause(r.ctx)
-	}
-	return r.r.Read(p)
+	return &countedReader{ctx: ctx, r: f}, f.Close, nil
 }
 
 // diffSide is one of the two as JSON.

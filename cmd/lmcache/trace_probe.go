@@ -34,8 +34,8 @@ func (c *traceReplayCommand) probe(ctx context.Context, std *cli.IO, log *slog.L
 			continue
 		}
 		m, err := measure(ctx, log, config)
-		if signal, ok := errors.AsType[*cli.InterruptedError](context.Cause(ctx)); ok {
-			return signal
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		if err != nil {
 			return fmt.Errorf("--l2-model %s=%s: %w", config.Type, probeModel, err)

@@ -114,7 +114,12 @@ func TestCurveRefuses(t *testing.T) {
 	cancel(&cli.InterruptedError{Signal: syscall.SIGINT})
 	out := filepath.Join(t.TempDir(), "out")
 	for _, args := range [][]string{
-		{"trace", "mrc", sample, "--no-csv"}, {"trace", "cut", sample, "--output", out}, {"trace", "convert", "--output", out}, {"trace", "convert", sample, "--output", out},
+		{"trace", "mrc", sample, "--no-csv"},
+		{"trace", "cut", sample, "--output", out},
+		{"trace", "convert", "--output", out},
+		{"trace", "convert", sample, "--output", out},
+		{"trace", "diff", sample, sample},
+		{"trace", "replay", sample, "--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--pacing", "virtual", "--no-csv", "--l2-model", "fs=probe", "--l2-adapter", `{"type": "fs", "base_path": "` + t.TempDir() + `"}`},
 	} {
 		if code := r.app.Run(ctx, args); code != cli.ExitInterrupt {
 			t.Errorf("%v: exit code %d, %s", args, code, r.stderr.String())
