@@ -53,7 +53,7 @@ func (c *traceMRCCommand) Run(ctx context.Context, std *cli.IO) error {
 	if err := replay.CheckHeader(&h, f.Paths[0]); err != nil {
 		return err
 	}
-	if err := c.prepareOutputs(); err != nil {
+	if err := writableOutputs(c.Dir, !c.NoCSV, c.HTML); err != nil {
 		return err
 	}
 	w, err := curve.Load(&h, until(ctx, f.Records()), curve.LoadOptions{Sample: c.Sample, Warn: warnDamage(std.Stderr)})
@@ -102,15 +102,16 @@ func (c *traceMRCCommand) base(w *curve.Workload) int64 {
 	return w.Config.Bytes
 }
 
-// prepareOutputs makes what can be made before the run, so that a run is not in vain.
-func (c *traceMRCCommand) prepareOutputs() error {
-	if !c.NoCSV {
-		if err := writableDir(c.Dir); err != nil {
+// writableOutputs makes the directories of --output-dir, if anything goes there, and of
+// --html before the run, so that a run is not in vain.
+func writableOutputs(dir string, used bool, html string) error {
+	if used {
+		if err := writableDir(dir); err != nil {
 			return fmt.Errorf("--output-dir: %w", err)
 		}
 	}
-	if c.HTML != "" {
-		if err := writableDir(filepath.Dir(c.HTML)); err != nil {
+	if html != "" {
+		if err := writableDir(filepath.Dir(html)); err != nil {
 			return fmt.Errorf("--html: %w", err)
 		}
 	}

@@ -253,7 +253,7 @@ func (c *traceReplayCommand) replay(
 	if n := m.Stats().Prefetches; n > 0 {
 		return nil, fmt.Errorf("internal error: %d leases are left after the replay", n)
 	}
-	return r, out.err
+	return r, out.jsonl.err
 }
 
 // openTiers opens the adapters of the flags, which the manager closes.

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -25,75 +22,40 @@ import (
 
 // replayFiles are the files that a replay writes. They are there before it begins.
 type replayFiles struct {
-	dir   string
-	jsonl *os.File // nil: none
-	keys  bool     // lines have them
-	w     *bufio.Writer
-	buf   []byte
-	err   error // first one of a line
-
-	diverged *divergences
+	dir      string
+	keys     bool // lines have them
+	jsonl    *lineFile
+	diverged divergences
 }
 
 // openReplayFiles makes what can be made before the run, so that a run is not in
 // vain.
 func openReplayFiles(f *flags.Replay) (*replayFiles, error) {
 	out := &replayFiles{dir: f.Dir, keys: f.Keys}
-	if !f.NoCSV || f.JSON {
-		if err := writableDir(f.Dir); err != nil {
-			return nil, fmt.Errorf("--output-dir: %w", err)
-		}
-	}
-	if f.HTML != "" {
-		if err := writableDir(filepath.Dir(f.HTML)); err != nil {
-			return nil, fmt.Errorf("--html: %w", err)
-		}
+	if err := writableOutputs(f.Dir, !f.NoCSV || f.JSON, f.HTML); err != nil {
+		return nil, err
 	}
 	var err error
 	if out.diverged, err = openDivergences(f.DivergenceOut); err != nil {
 		return nil, err
 	}
-	if f.JSONL != "" {
-		if out.jsonl, err = os.Create(f.JSONL); err != nil {
-			return nil, errors.Join(fmt.Errorf("--jsonl-out: %w", err), out.diverged.close())
-		}
-		out.w = bufio.NewWriter(out.jsonl)
+	if out.jsonl, err = createLines("--jsonl-out", f.JSONL); err != nil {
+		return nil, errors.Join(err, out.diverged.close())
 	}
 	return out, nil
 }
 
 // told is what hears of lines that are complete; nil if nobody reads them.
 func (o *replayFiles) told() func(replay.Line) {
-	if o.w == nil {
+	if o.jsonl.f == nil {
 		return nil
 	}
-	return o.line
-}
-
-// line writes one record.
-func (o *replayFiles) line(l replay.Line) {
-	if o.err != nil {
-		return
-	}
-	var err error
-	if o.buf, err = replay.AppendLine(o.buf[:0], &l, o.keys); err == nil {
-		_, err = o.w.Write(append(o.buf, '\n'))
-	}
-	if err != nil {
-		o.err = fmt.Errorf("--jsonl-out: %w", err)
+	return func(l replay.Line) {
+		o.jsonl.write(func(b []byte) ([]byte, error) { return replay.AppendLine(b, &l, o.keys) })
 	}
 }
 
-func (o *replayFiles) close() error {
-	err := o.diverged.close()
-	if o.jsonl == nil {
-		return err
-	}
-	if e := errors.Join(o.w.Flush(), o.jsonl.Close()); e != nil {
-		err = errors.Join(err, fmt.Errorf("--jsonl-out: %w", e))
-	}
-	return err
-}
+func (o *replayFiles) close() error { return errors.Join(o.diverged.close(), o.jsonl.close()) }
 
 // results writes the files of a run and prints its table.
 func (c *traceReplayCommand) results(std *cli.IO, log *slog.Logger, out *replayFiles, r *replay.Result, d configDigest) error {

@@ -141,7 +141,7 @@ func (c *traceReplayCommand) virtual(
 	if c.Strict && r.Strict == "" && (r.Gaps > 0 || r.Skipped > 0 || r.Malformed > 0 || r.Unmatched > 0) {
 		r.Strict = fmt.Sprintf("%d gaps, %d skipped and %d malformed records, %d ends of reads without a beginning", r.Gaps, r.Skipped, r.Malformed, r.Unmatched)
 	}
-	return r, out.err
+	return r, out.jsonl.err
 }
 
 // readTape decodes a recording into memory.
