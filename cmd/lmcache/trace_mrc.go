@@ -169,8 +169,8 @@ func (c *traceMRCCommand) results(std *cli.IO, r *curveResult) error {
 		}
 	}
 	if c.HTML != "" {
-		if err := r.writeHTML(c.HTML); err != nil {
-			return fmt.Errorf("--html: %w", err)
+		if err := writePage(c.HTML, r.page()); err != nil {
+			return err
 		}
 	}
 	if c.Quiet {
@@ -221,7 +221,7 @@ func (c *curveResult) recordedText() string {
 	if c.w.Config.Bytes == 0 {
 		return "not in the recording"
 	}
-	text := fmt.Sprintf("%v, %s", cli.Bytes(c.w.Config.Bytes), c.w.Config.Policy)
+	text := configText(&c.w.Config)
 	switch ratio, measured, ok := c.recorded(); {
 	case measured:
 		text += ": " + ratioText(ratio) + " measured"

@@ -9,17 +9,34 @@ import (
 
 	"github.com/lmcache-go/lmcache/internal/cli"
 	"github.com/lmcache-go/lmcache/internal/page"
+	"github.com/lmcache-go/lmcache/trace"
 	"github.com/lmcache-go/lmcache/trace/curve"
 )
 
-// writeHTML writes the result as a page.
-func (c *curveResult) writeHTML(path string) error {
+// writePage writes a page to the file of --html.
+func writePage(path string, p *page.Page) error {
 	var b bytes.Buffer
-	if err := c.page().WriteHTML(&b); err != nil {
-		return err
+	err := p.WriteHTML(&b)
+	if err == nil {
+		err = cli.WriteFile(path, b.Bytes())
 	}
-	return cli.WriteFile(path, b.Bytes())
+	if err != nil {
+		return fmt.Errorf("--html: %w", err)
+	}
+	return nil
 }
+
+// recordingFacts say which recording a page is about.
+func recordingFacts(paths []string, h *trace.Header) []page.Fact {
+	digest := h.Digest
+	if digest == "" {
+		digest = "none: the recording does not say"
+	}
+	return []page.Fact{{Name: "Recording", Value: traceName(paths)}, {Name: "Digest of its configuration", Value: digest}}
+}
+
+// configText is a recorded configuration.
+func configText(c *curve.Config) string { return fmt.Sprintf("%v, %s", cli.Bytes(c.Bytes), c.Policy) }
 
 // facts are what the result comes from.
 func (c *curveResult) facts() []page.Fact {
@@ -46,15 +63,11 @@ func (c *curveResult) facts() []page.Fact {
 // page is the result as a page.
 func (c *curveResult) page() *page.Page {
 	hits, byteHits := c.tables()
-	digest := c.header.Digest
-	if digest == "" {
-		digest = "none: the recording does not say"
-	}
 	p := &page.Page{
 		Title: "Hit ratio by size of L1",
 		Lead:  fmt.Sprintf("What L1 of other sizes would have found of the %d keys that %s looks up.", c.w.Keys, filepath.Base(c.paths[0])),
 		Plot:  c.plot(),
-		Facts: append([]page.Fact{{Name: "Recording", Value: traceName(c.paths)}, {Name: "Digest of its configuration", Value: digest}}, c.facts()...),
+		Facts: append(recordingFacts(c.paths, &c.header), c.facts()...),
 		Notes: []string{
 			"A hit is a chunk of a lookup that is in L1 together with all chunks before it. LRU-ideal is exact LRU by stack distances. The policies are the cache itself, " +
 				"run over the recording in virtual time. Belady knows the future: it keeps what is asked for next. No policy is better if all objects have one size.",

@@ -156,8 +156,12 @@ func (c *traceReplayCommand) sweep(ctx context.Context, std *cli.IO, log *slog.L
 		log.Info("CSV written to " + path)
 	}
 	if c.HTML != "" {
-		if err := c.writeSweepHTML(ctx, f, tape); err != nil {
+		s, err := c.sweepPage(ctx, f, tape)
+		if err != nil {
 			return fmt.Errorf("--html: %w", err)
+		}
+		if err := writePage(c.HTML, s.page()); err != nil {
+			return err
 		}
 		log.Info("HTML written to " + c.HTML)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -10,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/lmcache-go/lmcache/internal/cli"
 	"github.com/lmcache-go/lmcache/internal/page"
 	"github.com/lmcache-go/lmcache/trace"
 	"github.com/lmcache-go/lmcache/trace/curve"
@@ -31,25 +29,17 @@ const sizeFlag = "l1-size-gb"
 type sweepPage struct {
 	c               *traceReplayCommand
 	f               *trace.File
-	tape            *replay.Tape
 	bound           *curve.Result // nil: none
 	requested, hits int64         // as recorded
 	recorded        curve.Config
 }
 
-// writeSweepHTML writes the result of a sweep as a page.
-func (c *traceReplayCommand) writeSweepHTML(ctx context.Context, f *trace.File, tape *replay.Tape) error {
+// sweepPage gathers what the page of a sweep shows besides its points.
+func (c *traceReplayCommand) sweepPage(ctx context.Context, f *trace.File, tape *replay.Tape) (*sweepPage, error) {
 	h := f.Header()
-	s := &sweepPage{c: c, f: f, tape: tape, recorded: curve.ParseConfig(h.Config)}
+	s := &sweepPage{c: c, f: f, recorded: curve.ParseConfig(h.Config)}
 	s.requested, s.hits = tape.Recorded()
-	if err := s.computeBound(ctx, &h); err != nil {
-		return err
-	}
-	var b bytes.Buffer
-	if err := s.page().WriteHTML(&b); err != nil {
-		return err
-	}
-	return cli.WriteFile(c.HTML, b.Bytes())
+	return s, s.computeBound(ctx, &h)
 }
 
 // sizes are the different sizes that were swept, ascending; nil if there are not two.
@@ -83,10 +73,6 @@ func (s *sweepPage) computeBound(ctx context.Context, h *trace.Header) error {
 func (s *sweepPage) page() *page.Page {
 	c := s.c
 	h := s.f.Header()
-	digest := h.Digest
-	if digest == "" {
-		digest = "none: the recording does not say"
-	}
 	requested := int64(0)
 	if len(c.points) > 0 {
 		requested = c.points[0].result.Requested
@@ -94,11 +80,7 @@ func (s *sweepPage) page() *page.Page {
 	p := &page.Page{
 		Title: "Hit ratio by configuration",
 		Lead:  fmt.Sprintf("%d configurations, replayed over the %d keys that %s looks up.", len(c.points), requested, filepath.Base(s.f.Paths[0])),
-		Facts: []page.Fact{
-			{Name: "Recording", Value: traceName(s.f.Paths)},
-			{Name: "Digest of its configuration", Value: digest},
-			{Name: "Recorded L1", Value: s.recordedText()},
-		},
+		Facts: append(recordingFacts(s.f.Paths, &h), page.Fact{Name: "Recorded L1", Value: s.recordedText()}),
 		Notes: []string{
 			"Each configuration is the cache itself, run over the recording in virtual time. A hit is a key of a lookup that is retained: it is there together with all keys before it. " +
 				"A replay makes the recorded calls: a request that would have found more stores no less, since what is there is not stored again.",
@@ -158,15 +140,11 @@ func (s *sweepPage) recordedText() string {
 	if s.recorded.Bytes == 0 {
 		return "not in the recording"
 	}
-	text := s.recordedName()
+	text := configText(&s.recorded)
 	if ratio, ok := s.measured(); ok {
 		text += ": " + ratioText(ratio) + " measured"
 	}
 	return text
-}
-
-func (s *sweepPage) recordedName() string {
-	return fmt.Sprintf("%v, %s", cli.Bytes(s.recorded.Bytes), s.recorded.Policy)
 }
 
 // called names a point by its axes, with or without the size.
@@ -237,7 +215,7 @@ func (s *sweepPage) plot(p *page.Page) *page.Plot {
 	}
 	if ratio, ok := s.measured(); ok {
 		plot.Marks = []page.Mark{{
-			Name:  fmt.Sprintf("as recorded (%s), measured", s.recordedName()),
+			Name:  fmt.Sprintf("as recorded (%s), measured", configText(&s.recorded)),
 			Point: page.Point{X: float64(s.recorded.Bytes), Y: ratio, Value: ratioText(ratio)},
 		}}
 	}
@@ -256,7 +234,7 @@ func (s *sweepPage) bars(p *page.Page) *page.Bars {
 		p.Notes = append(p.Notes, fmt.Sprintf("The best %d configurations have a bar; the other %d are in the table only.", maxBars, n))
 	}
 	if ratio, ok := s.measured(); ok {
-		b.List = append(b.List, page.Bar{Name: fmt.Sprintf("as recorded (%s), measured", s.recordedName()), Value: ratio, Text: ratioText(ratio), Marked: true})
+		b.List = append(b.List, page.Bar{Name: fmt.Sprintf("as recorded (%s), measured", configText(&s.recorded)), Value: ratio, Text: ratioText(ratio), Marked: true})
 	}
 	return b
 }
