@@ -159,10 +159,13 @@ func (c *traceReplayCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 	if err := c.results(std, log, out, r, digest); err != nil {
 		return err
 	}
-	if c.FailOnDivergence && r.Diverged > 0 && replayVerdict(ctx, r) == nil {
+	if err := replayVerdict(ctx, r); err != nil {
+		return err
+	}
+	if c.FailOnDivergence && r.Diverged > 0 {
 		return fmt.Errorf("--fail-on-divergence: %d of %d recorded outcomes are not the replayed ones", r.Diverged, r.Compared)
 	}
-	return replayVerdict(ctx, r)
+	return nil
 }
 
 func (*traceReplayCommand) banner(std *cli.IO) {

@@ -79,7 +79,7 @@ func (r *Replay) Check(p *cli.Problems) {
 	if len(r.Sweep) > 0 && r.Pacing != "virtual" {
 		p.Flag("sweep", "needs --pacing virtual, got %s", r.Pacing)
 	}
-	curve := p.IsSet("mrc")
+	curve := r.Curve(p)
 	if len(r.Sweep) == 0 && !curve {
 		if p.IsSet("parallel") {
 			p.Flag("parallel", "has no effect without --sweep or --mrc")
