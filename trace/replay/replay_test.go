@@ -62,12 +62,18 @@ func newWorld(t testing.TB, objects int) *world {
 
 func openWorld(t testing.TB, o l1.Options) *world {
 	t.Helper()
+	return openWorldOf(t, storage.Options{L1: o})
+}
+
+func openWorldOf(t testing.TB, o storage.Options) *world {
+	t.Helper()
 	w := &world{t: t, bus: eventbus.New(eventbus.Options{})}
+	o.Bus = w.bus
 	if _, err := w.bus.Subscribe(w); err != nil {
 		t.Fatal(err)
 	}
 	var err error
-	if w.m, err = storage.Open(t.Context(), storage.Options{Bus: w.bus, L1: o}); err != nil {
+	if w.m, err = storage.Open(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 	if w.layout, err = kv.RawLayout(objectBytes); err != nil {
@@ -196,12 +202,18 @@ func (w *world) traffic(seed uint64, requests int) {
 // record runs traffic and returns the file of it.
 func (w *world) record(seed uint64, requests int, o trace.Options) *trace.File {
 	w.t.Helper()
+	return w.recorded(o, func() { w.traffic(seed, requests) })
+}
+
+// recorded returns the file of what drive does.
+func (w *world) recorded(o trace.Options, drive func()) *trace.File {
+	w.t.Helper()
 	o.Path = filepath.Join(w.t.TempDir(), "run.lct")
 	r, err := trace.Open(w.bus, o)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.traffic(seed, requests)
+	drive()
 	if err := r.Close(); err != nil {
 		w.t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -64,24 +63,13 @@ func (o *callOrder) add(c *storage.Call) {
 // that others have too.
 func (w *world) several(o trace.Options, requests int) *trace.File {
 	w.t.Helper()
-	o.Path = filepath.Join(w.t.TempDir(), "run.lct")
-	r, err := trace.Open(w.bus, o)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	for i := range 4 {
-		wg.Go(func() { w.traffic(uint64(i), requests) })
-	}
-	wg.Wait()
-	if err := r.Close(); err != nil {
-		w.t.Fatal(err)
-	}
-	f, err := trace.OpenFile(o.Path)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return f
+	return w.recorded(o, func() {
+		var wg sync.WaitGroup
+		for i := range 4 {
+			wg.Go(func() { w.traffic(uint64(i), requests) })
+		}
+		wg.Wait()
+	})
 }
 
 // TestREQ_T25_WorkersKeepCausalOrder: with eight workers the calls of a key and of a
@@ -159,17 +147,9 @@ func TestREQ_T25_LoadsOverlap(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := &world{t: t, bus: eventbus.New(eventbus.Options{})}
-			w.m, err = storage.Open(t.Context(), storage.Options{
-				Bus: w.bus, L1: l1.Options{Bytes: 100 * objectBytes}, Tiers: []storage.Tier{{Adapter: a, Settings: l2.Settings{Type: "mem", Workers: 8}}},
+			return openWorldOf(t, storage.Options{
+				L1: l1.Options{Bytes: 100 * objectBytes}, Tiers: []storage.Tier{{Adapter: a, Settings: l2.Settings{Type: "mem", Workers: 8}}},
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if w.layout, err = kv.RawLayout(objectBytes); err != nil {
-				t.Fatal(err)
-			}
-			return w
 		}
 		a := open()
 		for i := range prompts {
@@ -181,34 +161,24 @@ func TestREQ_T25_LoadsOverlap(t *testing.T) {
 		}
 		time.Sleep(time.Minute) // everything is stored
 		a.m.Clear(false)
-		path := filepath.Join(t.TempDir(), "run.lct")
-		rec, err := trace.Open(a.bus, trace.Options{Path: path})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range prompts {
-			p, err := a.m.SubmitPrefetch(t.Context(), []kv.Key{chunk("", i, 0), chunk("", i, 1)}, a.layout, storage.PrefetchOptions{})
-			if err != nil {
-				t.Fatal(err)
+		f := a.recorded(trace.Options{}, func() {
+			for i := range prompts {
+				p, err := a.m.SubmitPrefetch(t.Context(), []kv.Key{chunk("", i, 0), chunk("", i, 1)}, a.layout, storage.PrefetchOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if res, err := p.Wait(t.Context()); err != nil || res.Prefix != 2 {
+					t.Fatalf("%v, %d keys are found", err, res.Prefix)
+				}
+				l, err := p.Read(t.Context(), storage.Select{Hi: 2})
+				if err != nil {
+					t.Fatal(err)
+				}
+				l.Finish()
+				p.Release()
 			}
-			if res, err := p.Wait(t.Context()); err != nil || res.Prefix != 2 {
-				t.Fatalf("%v, %d keys are found", err, res.Prefix)
-			}
-			l, err := p.Read(t.Context(), storage.Select{Hi: 2})
-			if err != nil {
-				t.Fatal(err)
-			}
-			l.Finish()
-			p.Release()
-		}
-		if err := rec.Close(); err != nil {
-			t.Fatal(err)
-		}
+		})
 		a.close()
-		f, err := trace.OpenFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
 		took := make(map[int]time.Duration)
 		for _, workers := range []int{1, 8} {
 			w := open()
