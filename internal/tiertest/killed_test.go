@@ -76,7 +76,8 @@ func storeUntilKilled(dir string) error {
 	rng := rand.New(rand.NewPCG(seed, 9))
 	part := rng.IntN(1 << 16)
 	var calls atomic.Int64
-	m, err := openKilled(context.Background(), dir, seed%2 == 0, fstest.Wrap(l2fs.OS(), func(c fstest.Call) fstest.Fault {
+	ctx := context.Background()
+	m, err := openKilled(ctx, dir, seed%2 == 0, fstest.Wrap(l2fs.OS(), func(c fstest.Call) fstest.Fault {
 		switch n := calls.Add(1); {
 		case n < at:
 			return fstest.Fault{}
@@ -91,41 +92,22 @@ func storeUntilKilled(dir string) error {
 	}
 	var scratch []byte
 	for {
-		if err := useKilled(m, rng.Uint64N(killedObjects), &scratch); err != nil {
+		if err := useKilled(ctx, m, rng.Uint64N(killedObjects), &scratch); err != nil {
 			return err
 		}
 	}
 }
 
 // useKilled looks an object up and compares it, or stores it.
-func useKilled(m *storage.Manager, n uint64, scratch *[]byte) error {
-	ctx := context.Background()
+func useKilled(ctx context.Context, m *storage.Manager, n uint64, scratch *[]byte) error {
+	if there, err := readKilled(ctx, m, n, scratch); err != nil || there {
+		return err
+	}
 	layout, err := killedLayout(n)
 	if err != nil {
 		return err
 	}
 	keys := []kv.Key{numbered("m", "", n)}
-	p, err := m.SubmitPrefetch(ctx, keys, layout, storage.PrefetchOptions{})
-	if err != nil {
-		return err
-	}
-	defer p.Release()
-	if r, err := p.Wait(ctx); err != nil || r.Prefix == 1 {
-		if err != nil {
-			return err
-		}
-		l, err := p.Read(ctx, storage.Select{Hi: 1})
-		if err != nil {
-			return err
-		}
-		defer l.Finish()
-		for _, b := range l.All() {
-			if d := differs(b, keys[0], layout, scratch); d != "" {
-				return fmt.Errorf("wrong bytes: %s", d)
-			}
-		}
-		return nil
-	}
 	w, err := m.ReserveWrite(ctx, keys, layout, storage.New, storage.WriteOptions{})
 	if err != nil {
 		return err
@@ -135,6 +117,33 @@ func useKilled(m *storage.Manager, n uint64, scratch *[]byte) error {
 	}
 	w.Finish()
 	return nil
+}
+
+// readKilled reads an object, which must be right or not there.
+func readKilled(ctx context.Context, m *storage.Manager, n uint64, scratch *[]byte) (there bool, err error) {
+	layout, err := killedLayout(n)
+	if err != nil {
+		return false, err
+	}
+	p, err := m.SubmitPrefetch(ctx, []kv.Key{numbered("m", "", n)}, layout, storage.PrefetchOptions{Deadline: 20 * time.Second})
+	if err != nil {
+		return false, err
+	}
+	defer p.Release()
+	if r, err := p.Wait(ctx); err != nil || r.Prefix == 0 {
+		return false, err
+	}
+	l, err := p.Read(ctx, storage.Select{Hi: 1})
+	if err != nil {
+		return false, err
+	}
+	defer l.Finish()
+	for _, b := range l.All() {
+		if d := differs(b, p.Keys()[0], layout, scratch); d != "" {
+			return false, fmt.Errorf("wrong bytes: %s", d)
+		}
+	}
+	return true, nil
 }
 
 // REQ-S48, REQ-S53: a process is killed in the middle of stores through its manager,
@@ -179,7 +188,13 @@ func TestREQ_S53_KilledManagers(t *testing.T) {
 			t.Errorf("%s: %d objects of %d bytes, files have %d", name, st.Objects, st.UsedBytes, sum)
 		}
 		for n := range uint64(killedObjects) {
-			found += readKilled(t, m, n, &scratch)
+			there, err := readKilled(t.Context(), m, n, &scratch)
+			if err != nil {
+				t.Errorf("%s: object %d: %v", name, n, err)
+			}
+			if there {
+				found++
+			}
 		}
 		if st := m.Stats().Tiers[0]; st.Corrupt != 0 {
 			t.Errorf("%s: %d objects are damaged", name, st.Corrupt)
@@ -192,36 +207,4 @@ func TestREQ_S53_KilledManagers(t *testing.T) {
 		t.Error("nothing was ever found")
 	}
 	t.Logf("seed %d: %d processes killed, %d objects read after them", seed, points, found)
-}
-
-// readKilled reads an object, which is right or not there.
-func readKilled(t *testing.T, m *storage.Manager, n uint64, scratch *[]byte) int {
-	t.Helper()
-	layout, err := killedLayout(n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := m.SubmitPrefetch(t.Context(), []kv.Key{numbered("m", "", n)}, layout, storage.PrefetchOptions{Deadline: 20 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Release()
-	r, err := p.Wait(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.Prefix == 0 {
-		return 0
-	}
-	l, err := p.Read(t.Context(), storage.Select{Hi: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Finish()
-	for _, b := range l.All() {
-		if d := differs(b, p.Keys()[0], layout, scratch); d != "" {
-			t.Errorf("wrong bytes: %s", d)
-		}
-	}
-	return 1
 }
