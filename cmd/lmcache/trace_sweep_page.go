@@ -39,7 +39,10 @@ func (c *traceReplayCommand) sweepPage(ctx context.Context, f *trace.File, tape 
 	h := f.Header()
 	s := &sweepPage{c: c, f: f, recorded: curve.ParseConfig(h.Config)}
 	s.requested, s.hits = tape.Recorded()
-	return s, s.computeBound(ctx, &h)
+	if err := s.computeBound(ctx, &h); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // sizes are the different sizes that were swept, ascending; nil if there are not two.
