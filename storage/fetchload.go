@@ -103,7 +103,7 @@ func (c *fetchControl) admitLocked(l *load, at time.Time, early bool) {
 	f := l.f
 	outcome := make([]bool, len(l.pos)) // has one
 	if early {
-		for _, n := range l.job.Finished() {
+		for _, n := range c.m.tiers[l.tier].Finished(&l.job) {
 			outcome[n] = true
 		}
 	} else {

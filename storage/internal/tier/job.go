@@ -47,7 +47,6 @@ type Job struct {
 	Attempts int       // most calls that one object took
 	Moved    int64     // bytes of payload that were moved, in all
 
-	t      *Tier
 	store  bool
 	todo   []int // objects that wait, in order
 	queued bool
@@ -56,13 +55,11 @@ type Job struct {
 	closed bool
 }
 
-// Finished lists the objects of a job that are loaded and verified so far.
-func (j *Job) Finished() (list []int) {
-	if j.t == nil {
-		return nil
-	}
-	j.t.mu.Lock()
-	defer j.t.mu.Unlock()
+// Finished lists the objects of a job that are loaded and verified so far. The job may
+// be on its way to the tier: then there are none.
+func (t *Tier) Finished(j *Job) (list []int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for i := range j.Objects {
 		if o := &j.Objects[i]; o.state == objectDone && o.Err == nil {
 			list = append(list, i)

@@ -143,7 +143,7 @@ func (t *Tier) serdeName() string {
 func (t *Tier) submit(j *Job, store bool) {
 	t.lock()
 	defer t.unlock()
-	j.t, j.store, j.open = t, store, len(j.Objects)
+	j.store, j.open = store, len(j.Objects)
 	err := error(nil)
 	switch {
 	case t.mu.stopped:

@@ -1,0 +1,82 @@
+package tier
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/lmcache-go/lmcache/internal/leak"
+	"github.com/lmcache-go/lmcache/internal/runtime"
+	"github.com/lmcache-go/lmcache/l2/mem"
+	"github.com/lmcache-go/lmcache/storage/kv"
+)
+
+// deafSink hears nothing.
+type deafSink struct{}
+
+func (deafSink) StateChanged(State, State, string, time.Time) {}
+func (deafSink) Evicted([]kv.Key, int64, time.Time)           {}
+func (deafSink) Stored([]kv.Key, []int64, time.Time)          {}
+func (deafSink) Deleted([]kv.Key, []int64, Cause, time.Time)  {}
+func (deafSink) Corrupt([]kv.Key, string, time.Time)          {}
+func (deafSink) Room()                                        {}
+
+// Who waits for a load may ask what is finished at any time: at the deadline of a prefetch
+// its load may just be on the way to the tier.
+func TestFinishedWhileJobBegins(t *testing.T) {
+	leak.Check(t)
+	a, err := mem.Open(mem.Options{Capacity: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rt := runtime.NewLive()
+	tier := New(Options{Name: "mem", Adapter: a, Runtime: rt, Logger: slog.New(slog.DiscardHandler), PinTTL: time.Minute, Sink: deafSink{}})
+	layout, err := kv.RawLayout(100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := func() []Object {
+		list := make([]Object, 3)
+		for i := range list {
+			key := kv.Key{Hash: kv.Hash32([32]byte{byte(i + 1)}), Model: "m"}
+			list[i] = Object{Key: key, Layout: layout, Data: make([]byte, 100, 4096)}
+		}
+		return list
+	}
+	do := func(begin func(*Job)) {
+		done := make(chan struct{})
+		j := &Job{Objects: objects(), Done: func(*Job) { close(done) }}
+		begun := make(chan struct{})
+		go func() {
+			defer close(begun)
+			begin(j)
+		}()
+		last := 0
+		for over := false; !over; { // before it is with the tier, and after it
+			n := len(tier.Finished(j))
+			select {
+			case <-done:
+				over = true
+			default:
+			}
+			if n < last {
+				t.Errorf("%d objects are finished, %d were before", n, last)
+			}
+			last = n
+		}
+		<-begun
+		if n := len(tier.Finished(j)); n != len(j.Objects) {
+			t.Errorf("%d of %d objects are finished when the job is done: %v", n, len(j.Objects), j.Objects[0].Err)
+		}
+	}
+	do(tier.Store)
+	for range 50 {
+		do(tier.Load)
+	}
+	tier.Stop(false)
+	if err := tier.Close(context.WithoutCancel(t.Context())); err != nil {
+		t.Error(err)
+	}
+	rt.Close()
+}
