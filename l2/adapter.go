@@ -26,7 +26,7 @@ type Adapter interface {
 	Load(ctx context.Context, items []Item) error
 
 	// Lookup sets found[i] for keys[i]; presence only, nothing is transferred. A key
-	// whose own check failed is not found.
+	// whose own check failed has Err: that is not to be taken for one that is not there.
 	Lookup(ctx context.Context, keys []kv.Key, found []Found) error
 
 	// Delete removes keys; one that is not there counts as removed. freed[i] is what
@@ -65,6 +65,7 @@ type Item struct {
 type Found struct {
 	OK   bool
 	Size int64 // stored bytes, if the store told them without being asked; else 0
+	Err  error // why the store did not say whether it has the object; OK is false then
 }
 
 // Format says how a store keeps objects. The zero value is the default of stores

@@ -33,7 +33,7 @@ func TestTierFaultMatrix(t *testing.T) {
 		on     map[l2test.Op]want
 	}{
 		{"fail", l2test.Fail, l2.ErrTooLarge, map[l2test.Op]want{
-			l2test.Store: {reason: l2.ReasonTooLarge, gone: true}, l2test.Load: {reason: l2.ReasonTooLarge}, l2test.Lookup: {},
+			l2test.Store: {reason: l2.ReasonTooLarge, gone: true}, l2test.Load: {reason: l2.ReasonTooLarge}, l2test.Lookup: {reason: l2.ReasonTooLarge},
 		}},
 		{"input/output", l2test.FailCall, l2.ErrIO, map[l2test.Op]want{
 			l2test.Store: {reason: l2.ReasonIO, gone: true}, l2test.Load: {reason: l2.ReasonIO}, l2test.Lookup: {reason: l2.ReasonIO},

@@ -196,7 +196,7 @@ func (a *Adapter) Lookup(ctx context.Context, keys []kv.Key, found []l2.Found) e
 	}
 	for i, k := range keys {
 		if a.o.chosen(k, a.o.LookupErrorRate, lookupName) {
-			found[i] = l2.Found{}
+			found[i] = l2.Found{Err: fmt.Errorf("fault: injected: %w", l2.ErrIO)}
 		}
 	}
 	return nil

@@ -15,7 +15,7 @@ type Options struct {
 	GapTailRatios []float64 // r misses at position (1-r) × (n-1) of n, rounded half to even
 
 	StoreErrorRate    float64       // stores that fail
-	LookupErrorRate   float64       // lookups that do not find
+	LookupErrorRate   float64       // lookups of keys that fail
 	CorruptRate       float64       // loads with one bit flipped
 	ShortReadRate     float64       // loads that give half of the payload
 	HangRate          float64       // stores, loads and lookups that wait until their context ends

@@ -235,6 +235,7 @@ func (s *Store) Lookup(ctx context.Context, keys []kv.Key, found []l2.Found) err
 		info, err := s.sys.Stat(path)
 		if err != nil && !errors.Is(err, errNotExist) {
 			lost = failed("stat", path, err)
+			found[i].Err = lost
 			continue
 		}
 		answered = true

@@ -81,15 +81,15 @@ func lookup(s *suite) {
 	}
 	found := make([]l2.Found, len(all))
 	for i := range found {
-		found[i] = l2.Found{OK: i%2 == 1, Size: 12345} // of an earlier call
+		found[i] = l2.Found{OK: i%2 == 1, Size: 12345, Err: l2.ErrIO} // of an earlier call
 	}
 	if err := s.a.Lookup(s.t.Context(), keysOf(all), found); err != nil {
 		s.t.Fatal(err)
 	}
 	for i, f := range found {
 		switch {
-		case f.OK != (i%2 == 0):
-			s.t.Errorf("key %d: found %v", i, f.OK)
+		case f.OK != (i%2 == 0) || f.Err != nil:
+			s.t.Errorf("key %d: found %v, %v", i, f.OK, f.Err)
 		case f.OK && f.Size != 0 && f.Size != s.stored(all[i]):
 			s.t.Errorf("key %d: size %d, want %d, or 0 for unknown", i, f.Size, s.stored(all[i]))
 		}

@@ -311,7 +311,7 @@ func (f *Faulty) Lookup(ctx context.Context, keys []kv.Key, found []l2.Found) er
 	}
 	for i := range keys {
 		if p.effect(i) == Fail {
-			found[i] = l2.Found{}
+			found[i] = l2.Found{Err: p.err(i)}
 		}
 	}
 	return nil

@@ -150,7 +150,8 @@ func (a *Adapter) Lookup(ctx context.Context, keys []kv.Key, found []l2.Found) e
 	}
 	defer a.gate.Leave()
 	for i, k := range keys {
-		found[i].Size, found[i].OK = a.store.has(k)
+		size, ok := a.store.has(k)
+		found[i] = l2.Found{OK: ok, Size: size}
 	}
 	return nil
 }

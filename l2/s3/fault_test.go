@@ -96,6 +96,10 @@ func TestWrongKeys(t *testing.T) {
 	if err == nil || l2.Unreachable(err) || strings.Contains(err.Error(), "another-secret") {
 		t.Errorf("wrong keys: %v", err)
 	}
+	found := make([]l2.Found, 1)
+	if err := a.Lookup(t.Context(), []kv.Key{l2test.Key(t, 1)}, found); err != nil || found[0].OK || l2.ReasonOf(found[0].Err) != l2.ReasonIO {
+		t.Errorf("a lookup with wrong keys: %v, %+v: it is no miss", err, found[0])
+	}
 	o = options(s.Addr)
 	o.Bucket = "nobody"
 	b := open(t, o)
@@ -233,6 +237,14 @@ func TestServiceAsksForTime(t *testing.T) {
 	b.left.Store(1000)
 	if _, err := store(t, a, l2test.Item(t, 2, "payload")); l2.ReasonOf(err) != l2.ReasonThrottled {
 		t.Errorf("a service that is always busy: %v", err)
+	}
+	found := make([]l2.Found, 1)
+	if err := a.Lookup(t.Context(), []kv.Key{l2test.Key(t, 2)}, found); err != nil || found[0].OK || l2.ReasonOf(found[0].Err) != l2.ReasonThrottled {
+		t.Errorf("a lookup in a service that is always busy: %v, %+v: it is no miss", err, found[0])
+	}
+	b.left.Store(0)
+	if err := a.Lookup(t.Context(), []kv.Key{l2test.Key(t, 2)}, found); err != nil || found[0] != (l2.Found{}) {
+		t.Errorf("an object that is not there: %v, %+v", err, found[0])
 	}
 }
 

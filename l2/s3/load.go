@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -67,7 +68,10 @@ func (a *Adapter) Lookup(ctx context.Context, keys []kv.Key, found []l2.Found) e
 		if !ok {
 			var err error
 			if size, err = a.stat(ctx, keys[i]); err != nil {
-				_, lost := outcome(ctx, err)
+				key, lost := outcome(ctx, err)
+				if !errors.Is(key, l2.ErrNotFound) {
+					found[i].Err = key
+				}
 				return lost
 			}
 			if size == 0 {

@@ -1,6 +1,7 @@
 package tier
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -143,7 +144,9 @@ func (t *Tier) probe() {
 	}
 	t.startLocked(&call{
 		op: opLookup, keys: 1, deadline: now.Add(t.s.Timeouts.Lookup),
-		do: func(ctx context.Context) error { return t.adapter.Lookup(ctx, []kv.Key{canaryKey}, found) },
+		do: func(ctx context.Context) error {
+			return cmp.Or(t.adapter.Lookup(ctx, []kv.Key{canaryKey}, found), found[0].Err)
+		},
 		done: func(err error) {
 			if err != nil {
 				fail(err)

@@ -12,7 +12,7 @@ import (
 type Answer struct {
 	Found []bool // by key; nil: nothing
 	Pins  *Pins  // on what was found; to be given back
-	Err   error
+	Err   error  // why the store did not say of all keys, or of any, whether it has them
 }
 
 // lookupJob is one lookup.
@@ -87,7 +87,7 @@ func (t *Tier) nextLookupLocked() {
 func (t *Tier) answeredLocked(c *call, l *lookupJob, err error, began time.Time) {
 	now := t.rt.Now()
 	if err != nil {
-		t.failedLocked(l2.ReasonOf(err), 1)
+		t.unansweredLocked(err, now)
 		t.mu.breaker.outcome(t, c.round, err, nil, now)
 		t.later(func() { l.done(Answer{Err: err}) })
 		return
@@ -97,6 +97,11 @@ func (t *Tier) answeredLocked(c *call, l *lookupJob, err error, began time.Time)
 	ids := make([]uint32, 0, len(l.keys))
 	for i := len(l.keys) - 1; i >= 0; i-- {
 		id := t.mu.index.find(l.keys[i])
+		if err := l.found[i].Err; err != nil { // it may be there
+			t.unansweredLocked(err, now)
+			a.Err = err
+			continue
+		}
 		if !l.found[i].OK {
 			asked = true
 			if id != 0 && !t.mu.index.at(id).since.After(began) {
@@ -129,4 +134,13 @@ func (t *Tier) answeredLocked(c *call, l *lookupJob, err error, began time.Time)
 	}
 	a.Pins = t.pinLocked(ids, now)
 	t.later(func() { l.done(a) })
+}
+
+// unansweredLocked counts a question that the store did not answer.
+func (t *Tier) unansweredLocked(err error, now time.Time) {
+	why := l2.ReasonOf(err)
+	t.failedLocked(why, 1)
+	if why.Transient() {
+		t.mu.counts.lastFailure = now
+	}
 }

@@ -2,6 +2,7 @@ package tier
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -97,7 +98,7 @@ func (t *Tier) tryObject(ctx context.Context, key kv.Key) (err error) {
 		return fmt.Errorf("store: %w", err)
 	}
 	found := make([]l2.Found, 1)
-	if err := t.adapter.Lookup(ctx, keys, found); err != nil {
+	if err := cmp.Or(t.adapter.Lookup(ctx, keys, found), found[0].Err); err != nil {
 		return fmt.Errorf("lookup: %w", err)
 	}
 	if !found[0].OK {
