@@ -52,8 +52,8 @@ func (a *Adapter) enter(ctx context.Context) (_ context.Context, leave func(), e
 	return ctx, leave, nil
 }
 
-// do runs f with a client for a batch of n keys. What f returns says that the server
-// could not be talked to: then other addresses are tried next time.
+// do runs f with a client for a batch of n keys. What f returns condemns the batch; if it
+// says that the server could not be talked to, other addresses are tried next time.
 func (a *Adapter) do(ctx context.Context, n int, f func(context.Context, rueidis.Client) error) error {
 	ctx, leave, err := a.enter(ctx)
 	if err != nil {
@@ -67,8 +67,7 @@ func (a *Adapter) do(ctx context.Context, n int, f func(context.Context, rueidis
 	if err != nil {
 		return err
 	}
-	if err = f(ctx, c); err != nil {
-		err = outside(ctx, err)
+	if err = failure(ctx, f(ctx, c)); err != nil {
 		a.conn.failed(c, err)
 	}
 	return err
@@ -97,45 +96,54 @@ func (a *Adapter) parse(name string) (kv.Key, error) {
 func (a *Adapter) Lookup(ctx context.Context, keys []kv.Key, found []l2.Found) error {
 	clear(found)
 	return a.do(ctx, len(keys), func(ctx context.Context, c rueidis.Client) error {
-		sizes, err := a.sizes(ctx, c, keys)
-		for i, n := range sizes {
-			found[i] = l2.Found{OK: n > 0, Size: max(n, 0)}
+		values, err := a.sizes(ctx, c, keys)
+		for i, v := range values {
+			found[i] = l2.Found{OK: v.size > 0, Size: v.size, Err: v.err}
 		}
 		return err
 	})
 }
 
-// sizes asks for the length of each key's value: 0 for none, and -1 if the server did
-// not say. An error means that it did not for any.
-func (a *Adapter) sizes(ctx context.Context, c rueidis.Client, keys []kv.Key) ([]int64, error) {
+// value is what a server says of one key.
+type value struct {
+	size int64 // of the string; 0: there is none
+	err  error // why the server did not say
+}
+
+// sizes asks for the length of each key's value. An error means that the server could
+// not be talked to about any.
+func (a *Adapter) sizes(ctx context.Context, c rueidis.Client, keys []kv.Key) ([]value, error) {
 	cmds := make(rueidis.Commands, len(keys))
 	for i, k := range keys {
 		cmds[i] = c.B().Strlen().Key(a.name(k)).Build()
 	}
-	sizes := make([]int64, len(keys))
+	values := make([]value, len(keys))
 	var lost error
 	answered := false
 	for i, r := range c.DoMulti(ctx, cmds...) {
 		n, err := r.AsInt64()
 		switch {
 		case err == nil:
-			sizes[i], answered = n, true
-		case said(err):
-			sizes[i], answered = 0, true // another type: not ours
+			values[i].size, answered = n, true
+		case foreign(err):
+			answered = true // another type: not ours
 		default:
-			sizes[i], lost = -1, err
+			if answered = answered || said(err); !said(err) {
+				lost = err
+			}
+			values[i].err = failure(ctx, err)
 		}
 	}
 	if answered {
-		return sizes, nil
+		return values, nil
 	}
-	return sizes, lost
+	return values, lost
 }
 
-// Delete implements [l2.Adapter].
+// Delete implements [l2.Adapter]. If the server refuses all, that is an error.
 func (a *Adapter) Delete(ctx context.Context, keys []kv.Key, freed []int64) error {
 	return a.do(ctx, len(keys), func(ctx context.Context, c rueidis.Client) error {
-		sizes, err := a.sizes(ctx, c, keys)
+		values, err := a.sizes(ctx, c, keys)
 		if err != nil {
 			return err
 		}
@@ -144,22 +152,21 @@ func (a *Adapter) Delete(ctx context.Context, keys []kv.Key, freed []int64) erro
 			cmds[i] = c.B().Unlink().Key(a.name(k)).Build()
 		}
 		var lost error
-		answered := false
+		removed := false
 		for i, r := range c.DoMulti(ctx, cmds...) {
 			n, err := r.AsInt64()
 			switch {
 			case err != nil:
 				freed[i], lost = -1, err
-				answered = answered || said(err)
 				continue
 			case n == 0:
 				freed[i] = 0
 			default:
-				freed[i] = max(sizes[i], 0)
+				freed[i] = values[i].size
 			}
-			answered = true
+			removed = true
 		}
-		if answered {
+		if removed {
 			return nil
 		}
 		return lost

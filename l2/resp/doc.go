@@ -17,6 +17,12 @@
 // address that answers. Every call is bounded by its context and by
 // [Options].RequestTimeout. What fails is told and not tried again: that is the tier's.
 //
+// # Refusals
+//
+// A server that loads its data, is busy with a script, has lost its master or is the
+// wrong one for a key says so in place of an answer. That is an error of the key with the
+// server's words, and never taken for "not there".
+//
 // # Eviction by the server
 //
 // A server with a maxmemory policy other than noeviction removes objects by itself.

@@ -20,16 +20,38 @@ func said(err error) bool {
 	return ok
 }
 
+// foreign reports whether the server says that a value is no string.
+func foreign(err error) bool { return said(err) && word(err) == "WRONGTYPE" }
+
+// word is the first one of an error that the server answered: its kind.
+func word(err error) string {
+	w, _, _ := strings.Cut(err.Error(), " ")
+	return w
+}
+
+// failure gives whatever kept a command from its result its cause; nil stays nil.
+func failure(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case said(err):
+		return answer(err)
+	default:
+		return outside(ctx, err)
+	}
+}
+
 // answer gives an error that the server answered its cause.
 func answer(err error) error {
 	text := err.Error()
 	cause := l2.ErrIO
-	word, _, _ := strings.Cut(text, " ")
-	switch word {
+	switch word(err) {
 	case "OOM":
 		cause = l2.ErrNoSpace
-	case "LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN":
+	case "LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN": // it will, a little later
 		cause = l2.ErrThrottled
+	case "MOVED", "ASK":
+		text += " (the server is a node of a cluster: cluster_mode)"
 	}
 	return fmt.Errorf("resp: %w: %s", cause, text)
 }

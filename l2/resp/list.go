@@ -98,13 +98,16 @@ func (a *Adapter) page(ctx context.Context, c rueidis.Client, model string, size
 		if len(keys) == 0 {
 			continue
 		}
-		sizes, err := a.sizes(ctx, n, keys)
+		values, err := a.sizes(ctx, n, keys)
 		if err != nil {
 			return l2.Page{}, err
 		}
 		for i, k := range keys {
-			if sizes[i] > 0 {
-				page.Entries = append(page.Entries, l2.Entry{Key: k, Size: sizes[i]})
+			switch v := values[i]; {
+			case v.err != nil:
+				return l2.Page{}, v.err
+			case v.size > 0:
+				page.Entries = append(page.Entries, l2.Entry{Key: k, Size: v.size})
 			}
 		}
 	}

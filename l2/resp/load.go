@@ -19,14 +19,17 @@ func (a *Adapter) Load(ctx context.Context, items []l2.Item) error {
 		for i := range items {
 			keys[i], items[i].N, items[i].Err = items[i].Key, 0, nil
 		}
-		sizes, err := a.sizes(ctx, c, keys)
+		values, err := a.sizes(ctx, c, keys)
 		if err != nil {
 			return err
 		}
 		var wanted []*l2.Item
 		for i := range items {
 			it := &items[i]
-			if it.Err = fits(it, sizes[i]); it.Err == nil {
+			if it.Err = values[i].err; it.Err == nil {
+				it.Err = fits(it, values[i].size)
+			}
+			if it.Err == nil {
 				wanted = append(wanted, it)
 			}
 		}
@@ -38,8 +41,6 @@ func (a *Adapter) Load(ctx context.Context, items []l2.Item) error {
 func fits(it *l2.Item, n int64) error {
 	room := int64(len(it.Head) + len(it.Data))
 	switch {
-	case n < 0:
-		return fmt.Errorf("resp: %w: no answer about the key", l2.ErrIO)
 	case n == 0:
 		return l2.ErrNotFound
 	case n > room:

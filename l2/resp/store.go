@@ -34,12 +34,12 @@ func (b *storing) run(ctx context.Context) error {
 	for i := range b.items {
 		keys[i], b.items[i].N, b.items[i].Err = b.items[i].Key, 0, nil
 	}
-	sizes, err := b.a.sizes(ctx, b.c, keys)
+	values, err := b.a.sizes(ctx, b.c, keys)
 	if err != nil {
 		return err
 	}
 	for i := range b.items {
-		if err := b.add(i, sizes[i]); err != nil {
+		if err := b.add(i, values[i]); err != nil {
 			b.items[i].Err = err
 		}
 	}
@@ -72,22 +72,22 @@ func (b *storing) run(ctx context.Context) error {
 }
 
 // add puts the value of an item among the commands, unless it is there already.
-func (b *storing) add(i int, there int64) error {
+func (b *storing) add(i int, there value) error {
 	it := &b.items[i]
 	size := len(it.Head) + len(it.Data)
 	switch {
 	case size > MaxValue:
 		return fmt.Errorf("resp: %w: %d bytes, the limit is %d", l2.ErrTooLarge, size, MaxValue)
-	case there < 0:
-		return fmt.Errorf("resp: %w: no answer about the key", l2.ErrIO)
-	case there == int64(size):
+	case there.err != nil:
+		return there.err
+	case there.size == int64(size):
 		return nil
 	}
 	v := b.a.free.get(size)
 	copy(v[copy(v, it.Head):], it.Data)
 	// As a blocking command it has a connection of its own.
 	cmd := b.c.B().Arbitrary("SET").Keys(b.a.name(it.Key)).Args(rueidis.BinaryString(v))
-	if there == 0 {
+	if there.size == 0 {
 		cmd = cmd.Args("NX")
 	}
 	b.cmds = append(b.cmds, cmd.Blocking())
