@@ -97,9 +97,9 @@ type eviction struct {
 
 // side is one of two sequences of outcomes.
 type side struct {
-	name    string             // in Divergence.EvictedIn
-	open    map[int64]*outcome // by call, until the other side has it too
-	evicted map[kv.Key]eviction
+	name string             // in Divergence.EvictedIn
+	open map[int64]*outcome // by call, until the other side has it too
+	left departures
 }
 
 // A call whose outcome was lost would stay open for ever. When more than maxOpen are,
@@ -123,7 +123,7 @@ func newComparison(to *Comparison) *comparison {
 }
 
 func newSide() side {
-	return side{open: make(map[int64]*outcome), evicted: make(map[kv.Key]eviction)}
+	return side{open: make(map[int64]*outcome)}
 }
 
 // find is the open outcome of a call, a new one if there is none.
@@ -142,9 +142,6 @@ func (s *side) find(n int64) *outcome {
 	}
 	return o
 }
-
-// left notes that a key has left L1.
-func (s *side) left(k kv.Key, e eviction) { s.evicted[k] = e }
 
 // took takes an outcome of a call of the first side, of which the name need not be
 // known: which of its fields mean something follows from the second side's.
@@ -183,7 +180,7 @@ func (c *comparison) made(of about, o *trace.Outcome) {
 	if of.name == storage.CallSubmitPrefetch {
 		for i, n := range [2]int64{x.values[valL1], x.values[valHits]} {
 			if n >= 0 && n < int64(len(of.keys)) {
-				x.evicted[i] = c.second.lastEviction(of.keys[n])
+				x.evicted[i] = c.second.left.of(&of.keys[n])
 			}
 		}
 	}
@@ -290,30 +287,23 @@ func (c *comparison) differ(n int64, first, second *outcome, what int) {
 // eviction is why the key of the first difference is missing on one of the sides, and
 // which one that is.
 func (c *comparison) eviction(at int, first, second *outcome, what int) (e *eviction, in string) {
-	k := second.of.keys[at]
+	k := &second.of.keys[at]
 	decides := what
 	switch {
 	case what == valGranted:
 		if hasBit(second.granted, at) { // it was not there
-			return c.second.lastEviction(k), c.second.name
+			return c.second.left.of(k), c.second.name
 		}
-		return c.first.lastEviction(k), c.first.name
+		return c.first.left.of(k), c.first.name
 	case what == valL2 && first.values[valL1] != second.values[valL1]:
 		decides = valL1
 	case what == valL2:
 		decides = valHits
 	}
 	if second.values[decides] > first.values[decides] {
-		return c.first.lastEviction(k), c.first.name
+		return c.first.left.of(k), c.first.name
 	}
 	return second.evicted[decides-valL1], c.second.name
-}
-
-func (s *side) lastEviction(k kv.Key) *eviction {
-	if e, ok := s.evicted[k]; ok {
-		return &e
-	}
-	return nil
 }
 
 // firstDifference is the position of the first key that the two differ about; -1: not

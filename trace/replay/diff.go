@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/lmcache-go/lmcache/storage"
+	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
 // Difference is how far the outcomes of two replays of one recording, A and B, are equal.
@@ -95,7 +96,7 @@ func shortName(qualname string) string { return strings.TrimPrefix(qualname, sto
 func (x *differ) take(moreA, moreB bool) {
 	if moreA {
 		for _, e := range x.a.line.Evicted {
-			x.c.first.left(e.Key, eviction{e.At, e.Cause, e.Owner})
+			x.c.first.left.add([]kv.Key{e.Key}, eviction{e.At, e.Cause, e.Owner})
 		}
 		for i := range x.a.line.Outcomes {
 			o := &x.a.line.Outcomes[i].Outcome
@@ -111,7 +112,7 @@ func (x *differ) take(moreA, moreB bool) {
 		x.calls[l.N] = about{n: l.N, recorded: true, name: shortName(l.Name), mono: l.Mono, keys: l.Keys}
 	}
 	for _, e := range l.Evicted {
-		x.c.second.left(e.Key, eviction{e.At, e.Cause, e.Owner})
+		x.c.second.left.add([]kv.Key{e.Key}, eviction{e.At, e.Cause, e.Owner})
 	}
 	for i := range l.Outcomes {
 		o := &l.Outcomes[i].Outcome

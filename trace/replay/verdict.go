@@ -72,6 +72,9 @@ func (v *verdict) left(e l1.KeysEvicted, at time.Time) {
 		v.buf, v.later = v.later, v.buf
 		defer func() { v.buf, v.later = v.later, v.buf }()
 	}
+	if v.against != nil {
+		v.against.second.left.add(e.Keys, eviction{seconds, string(e.Cause), e.Owner})
+	}
 	v.text(string(e.Cause))
 	for i := range e.Keys {
 		k := &e.Keys[i]
@@ -80,9 +83,6 @@ func (v *verdict) left(e l1.KeysEvicted, at time.Time) {
 		v.buf = binary.LittleEndian.AppendUint16(v.buf, k.Group)
 		v.text(k.Model)
 		v.text(k.Salt)
-		if v.against != nil {
-			v.against.second.left(*k, eviction{seconds, string(e.Cause), e.Owner})
-		}
 		if v.keep {
 			v.victims = append(v.victims, Eviction{Key: *k, At: seconds, Cause: string(e.Cause), Owner: e.Owner})
 		}
