@@ -55,9 +55,7 @@ type scope struct {
 
 // NewOwner returns an owner without leases. Close it when it is no longer needed.
 func (m *Manager) NewOwner() *Owner {
-	return &Owner{
-		m: m, writes: make(map[kv.Key][]writeHold), unread: make(map[kv.Key][]*unreadHold), read: make(map[kv.Key][]readHold),
-	}
+	return &Owner{m: m}
 }
 
 // Idle reports that the owner holds nothing.
@@ -70,8 +68,10 @@ func (o *Owner) ReserveWrite(ctx context.Context, keys []kv.Key, layout kv.Layou
 	if err != nil {
 		return l, err
 	}
+	var room room[writeHold]
+	o.writes, room = roomFor(o.writes, len(keys))
 	for i := range l.All() {
-		o.writes[keys[i]] = append(o.writes[keys[i]], writeHold{l, i})
+		room.add(o.writes, keys[i], writeHold{l, i})
 		o.open++
 	}
 	return l, nil
@@ -122,6 +122,26 @@ func (o *Owner) takeWrites(keys []kv.Key) (holds []writeHold, at, failed []int) 
 	return holds, at, failed
 }
 
+// room is memory for one hold of each of some keys: most keys have no more.
+type room[H any] []H
+
+// roomFor makes room for so many keys, and the table if there is none.
+func roomFor[H any](table map[kv.Key][]H, n int) (map[kv.Key][]H, room[H]) {
+	if table == nil {
+		table = make(map[kv.Key][]H, n)
+	}
+	return table, make(room[H], n)
+}
+
+// add adds a hold to a key's.
+func (r *room[H]) add(table map[kv.Key][]H, k kv.Key, h H) {
+	list := table[k]
+	if len(list) == 0 && len(*r) > 0 {
+		list, *r = (*r)[:0:1], (*r)[1:]
+	}
+	table[k] = append(list, h)
+}
+
 // takeFirst takes the first of a key's holds.
 func takeFirst[H any](table map[kv.Key][]H, k kv.Key) (h H, ok bool) {
 	list := table[k]
@@ -154,11 +174,21 @@ func (o *Owner) SubmitPrefetch(ctx context.Context, keys []kv.Key, layout kv.Lay
 		return p, nil // it leases nothing
 	}
 	r, known := p.Status()
+	n := len(keys)
+	if known {
+		n = r.Found.Count()
+	}
+	var room room[*unreadHold]
+	o.unread, room = roomFor(o.unread, n)
+	holds := make([]unreadHold, n)
 	for i, k := range p.Keys() {
 		if known && !r.Found.Has(i) || slices.ContainsFunc(o.unread[k], func(h *unreadHold) bool { return h.p == p }) {
 			continue // what stands there again has no holders of its own
 		}
-		o.unread[k] = append(o.unread[k], &unreadHold{p: p, pos: i, left: p.o.Readers})
+		h := &holds[0]
+		holds = holds[1:]
+		*h = unreadHold{p: p, pos: i, left: p.o.Readers}
+		room.add(o.unread, k, h)
 		o.open++
 	}
 	return p, nil

@@ -35,10 +35,12 @@ func (o *Owner) Enter(ctx context.Context, keys []kv.Key) ([]ReadLease, error) {
 		}
 		s.leases = append(s.leases, l)
 	}
+	var room room[readHold]
+	o.read, room = roomFor(o.read, len(keys))
 	for i := range parts {
 		for j, h := range parts[i].holds {
 			o.claim(h)
-			o.read[h.p.keys[h.pos]] = append(o.read[h.p.keys[h.pos]], readHold{s.leases[i], j})
+			room.add(o.read, h.p.keys[h.pos], readHold{s.leases[i], j})
 		}
 	}
 	o.scopes = append(o.scopes, s)

@@ -99,6 +99,7 @@ type eviction struct {
 type side struct {
 	name string             // in Divergence.EvictedIn
 	open map[int64]*outcome // by call, until the other side has it too
+	free []*outcome
 	left departures
 }
 
@@ -137,10 +138,21 @@ func (s *side) find(n int64) *outcome {
 				}
 			}
 		}
-		o = &outcome{values: noValues()}
+		if last := len(s.free) - 1; last >= 0 {
+			o, s.free = s.free[last], s.free[:last]
+		} else {
+			o = new(outcome)
+		}
+		*o = outcome{values: noValues()}
 		s.open[n] = o
 	}
 	return o
+}
+
+// forget ends a call.
+func (s *side) forget(n int64) {
+	s.free = append(s.free, s.open[n])
+	delete(s.open, n)
 }
 
 // took takes an outcome of a call of the first side, of which the name need not be
@@ -219,8 +231,8 @@ func (c *comparison) compare(n int64) {
 			c.differ(n, first, second, what)
 		}
 	}
-	delete(c.second.open, n)
-	delete(c.first.open, n)
+	c.second.forget(n)
+	c.first.forget(n)
 	if c.compared != nil {
 		c.compared(n, equal)
 	}
