@@ -289,7 +289,7 @@ func (p *Prefetch) Wait(ctx context.Context) (PrefetchResult, error) {
 }
 
 // Renew starts the time of the unclaimed holders anew; false: they are no longer live.
-func (p *Prefetch) Renew() bool { return p.l.Renew(p.m.rt.Now()) }
+func (p *Prefetch) Renew() bool { return renew(p.m, p.l, p.n, 0) }
 
 // ReleaseRange gives back up to holders unclaimed holders of each selected key.
 func (p *Prefetch) ReleaseRange(s Select, holders int) {

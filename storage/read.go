@@ -58,7 +58,15 @@ func (r ReadLease) All() iter.Seq2[int, []byte] { return r.l.All() }
 func (r ReadLease) Keys() []kv.Key { return r.l.Keys() }
 
 // Renew starts the lease's time anew; false: it is no longer live.
-func (r ReadLease) Renew() bool { return r.m != nil && r.l.Renew(r.m.rt.Now()) }
+func (r ReadLease) Renew() bool {
+	switch {
+	case r.m == nil:
+		return false
+	case r.enter == 0: // without a record of the scope, none could tell which lease it is
+		return renew(r.m, r.l, NoCall, 0)
+	}
+	return renew(r.m, r.l, r.n, r.enter)
+}
 
 // EndScope records that the reader has left the scope in which it takes the
 // bytes, for traces. It is optional and changes nothing else.

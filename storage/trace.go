@@ -22,6 +22,7 @@ const (
 	CallDelete         = "lmcache.trace.delete"
 	CallTouch          = "lmcache.trace.touch"
 	CallQuota          = "lmcache.trace.quota"
+	CallRenew          = "lmcache.trace.renew"
 )
 
 // NoCall is the number of a call that was not traced.
@@ -55,7 +56,7 @@ type Call struct {
 	Salt      string // of quota
 	Bytes     int64  // of quota; NoQuota: it was deleted
 	Owner     int64  // number of the call whose lease is used, or NoCall
-	Scope     int64  // of finish_read_prefetched: number of the __enter__ that claimed the objects; 0: none
+	Scope     int64  // of finish_read_prefetched and renew: number of the __enter__ that claimed the objects; 0: none
 }
 
 // EventName is the wire name.
@@ -75,7 +76,7 @@ type CallDone struct {
 	Took        time.Duration // since the entry of the call
 	OK          Bitmap        // keys that succeeded, by position; aborted ones, if Aborted
 	OutOfMemory Bitmap        // reserve_write: keys without memory
-	Bad         int           // keys that failed
+	Bad         int           // keys that failed; renew: 1 if the lease was no longer live
 	Missing     int           // __enter__: those of the failed keys that are not resident
 	L1Hits      int           // submit_prefetch_task: keys leased in L1, as Prefetch.L1Hits
 	Hits        int           // the same, Resolved: keys retained
@@ -116,6 +117,23 @@ func (m *Manager) done(d CallDone, at time.Time) {
 	now := m.rt.Now()
 	d.Took = now.Sub(at)
 	m.topics.callDone.PublishAt(d, now)
+}
+
+// renew starts the time of a lease anew, which is recorded if it is known whose lease it
+// is: that of a call and, of a reader, of the scope in which it was claimed. False: it is
+// no longer live.
+func renew[L interface{ Renew(at time.Time) bool }](m *Manager, l L, owner, scope int64) bool {
+	at := m.rt.Now()
+	if owner == NoCall || !m.tracing() {
+		return l.Renew(at)
+	}
+	d := CallDone{Name: CallRenew, N: m.call(at, Call{Name: CallRenew, Owner: owner, Scope: scope})}
+	live := l.Renew(at)
+	if !live {
+		d.Bad = 1
+	}
+	m.done(d, at)
+	return live
 }
 
 // positions is the bitmap of keys, of which some is a part in the same order.

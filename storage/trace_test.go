@@ -37,6 +37,10 @@ func (r *recorder) Subscribe(s *eventbus.Subscription) {
 			if c.Aborted {
 				args += " aborted"
 			}
+		case storage.CallRenew:
+			if c.Scope > 0 {
+				args = fmt.Sprintf(" scope=%d", c.Scope)
+			}
 		case storage.CallQuota:
 			args = fmt.Sprintf(" %q %d", c.Salt, c.Bytes)
 		case storage.CallClear, storage.CallDelete:
@@ -222,6 +226,7 @@ func TestTraceOfExpiredReservations(t *testing.T) {
 		"0 reserve_write abac "+layout+" new owner=-1", "0 done 1101 bad=1",
 		"1 finish_write a owner=0", "1 done 1",
 		"2 reserve_write d "+layout+" new owner=-1", "2 done 1",
+		"3 lmcache.trace.renew - owner=2", "3 done -",
 		"0 done 0101 aborted expired")
 	l.Abort() // there is nothing left but memory
 	w.after(l1.DefaultWriteTTL)
@@ -246,9 +251,47 @@ func TestTraceOfExpiredReservations(t *testing.T) {
 	all.Abort()
 	renewed.Abort()
 	last := rec.lines[len(rec.lines)-1]
-	if aborted != 300 || last != "4 done -" {
+	if aborted != 300 || last != "5 done -" {
 		t.Errorf("%d keys were given up, the last line is %q", aborted, last)
 	}
+}
+
+// A lease that is given more time is recorded with whose it is: of a reader also by the
+// scope in which it was claimed.
+func TestTraceOfRenewals(t *testing.T) {
+	w := newWorld(t, 40)
+	w.put("ab")
+	unknown := w.reserve("x", storage.New)
+	rec := w.record()
+	unknown.Renew() // no recording knows it
+	l := w.reserve("c", storage.New)
+	l.Renew()
+	l.Finish()
+	l.Renew() // it has ended
+	p := w.prefetch("ab", storage.PrefetchOptions{})
+	p.Renew()
+	r, err := p.Read(t.Context(), storage.Select{Hi: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Renew()
+	w.after(l1.DefaultReadTTL)
+	r.Renew() // it is over
+	const layout = "torch.uint8[4096]"
+	w.recorded(rec,
+		"0 reserve_write c "+layout+" new owner=-1", "0 done 1",
+		"1 lmcache.trace.renew - owner=0", "1 done -",
+		"2 finish_write c owner=0", "2 done 1",
+		"3 lmcache.trace.renew - owner=0", "3 done - bad=1",
+		"4 submit_prefetch_task ab "+layout+` readers=1 "" PREFIX skip=false warm=false 0s owner=-1`, "4 done 11 l1=2", "4 done 11 l1=2 hits=2 resolved",
+		"5 lmcache.trace.renew - owner=4", "5 done -",
+		"6 read_prefetched_results.__enter__ ab owner=4", "6 done 11",
+		"7 lmcache.trace.renew - scope=6 owner=4", "7 done -",
+		"8 lmcache.trace.renew - scope=6 owner=4", "8 done - bad=1",
+	)
+	r.Abort()
+	p.Release()
+	unknown.Abort()
 }
 
 // onDone hears outcomes.

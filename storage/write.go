@@ -206,4 +206,4 @@ func (w WriteLease) abort(lo, hi int) {
 }
 
 // Renew starts the lease's time anew; false: it is no longer live.
-func (w WriteLease) Renew() bool { return w.m != nil && w.l.Renew(w.m.rt.Now()) }
+func (w WriteLease) Renew() bool { return w.m != nil && renew(w.m, w.l, w.n, 0) }

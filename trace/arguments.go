@@ -260,9 +260,7 @@ func (a *arguments) complete() error {
 		return err
 	}
 	switch call.Name {
-	case storage.CallClear:
-		return nil
-	case storage.CallQuota:
+	case storage.CallClear, storage.CallQuota, storage.CallRenew:
 		return nil
 	}
 	if !a.keys {

@@ -172,6 +172,7 @@ func TestREQ_T6_AllNamesOfParameters(t *testing.T) {
 		"reserve, payload first":    {storage.CallReserveWrite, m{"keys", []any{m{"v", keyValue(1)[3], "__t__", "ObjectKey"}, keyValue(2)}, "layout_desc", layoutValue()}, reserve},
 		"reserve, further fields":   {storage.CallReserveWrite, m{"keys", []any{keyValue(1, "later", m{"x", nil}), keyValue(2)}, "layout_desc", layoutValue(), 7, "no text"}, reserve},
 		"finish write":              {storage.CallFinishWrite, m{"keys", keys}, storage.Call{Name: storage.CallFinishWrite, Keys: []kv.Key{a, b}}},
+		"renew":                     {storage.CallRenew, m{"later", 1}, storage.Call{Name: storage.CallRenew}},
 		"clear":                     {storage.CallClear, m{"force", true}, storage.Call{Name: storage.CallClear, Force: true}},
 		"quota":                     {storage.CallQuota, m{"cache_salt", "s", "bytes", 1 << 40}, storage.Call{Name: storage.CallQuota, Salt: "s", Bytes: 1 << 40}},
 		"quota deleted":             {storage.CallQuota, m{"cache_salt", "s", "bytes", rawValue{0xc0}}, storage.Call{Name: storage.CallQuota, Salt: "s", Bytes: storage.NoQuota}},
@@ -524,6 +525,7 @@ func TestExtendedRecords(t *testing.T) {
 		Policy: storage.Sparse, Deadline: 1500 * time.Millisecond, RequestID: "r",
 	}
 	reserve := storage.Call{Name: storage.CallReserveWrite, N: 0, Owner: storage.NoCall, Keys: keys, Layout: l, Mode: storage.All}
+	renew := storage.Call{Name: storage.CallRenew, N: 9, Owner: 3, Scope: 4}
 	outer := storage.Call{Name: storage.CallDelete, N: 7, Owner: storage.NoCall, Keys: keys, Outer: true, Tier: storage.AllTiers}
 	done := []storage.CallDone{
 		{Name: storage.CallReserveWrite, N: 1, Took: 7, OK: bits(10, 0, 9), OutOfMemory: bits(10, 1), Bad: 8},
@@ -535,6 +537,8 @@ func TestExtendedRecords(t *testing.T) {
 		{Name: storage.CallReadEnter, N: 4, OK: bits(2), Bad: 2, Missing: 1},
 		{Name: storage.CallReadEnter, N: 5, OK: bits(1, 0)},
 		{Name: storage.CallTouch, N: 6, Took: -1},
+		{Name: storage.CallRenew, N: 7},
+		{Name: storage.CallRenew, N: 8, Bad: 1},
 	}
 	want := []trace.Outcome{
 		{N: 1, Took: 7, OK: []byte{1, 2}, OutOfMemory: []byte{2, 0}, Busy: []byte{0xfc, 1}},
@@ -546,6 +550,8 @@ func TestExtendedRecords(t *testing.T) {
 		{N: 4, Missing: 1, Locked: 1},
 		{N: 5, Entered: true},
 		{N: 6},
+		{N: 7, Entered: true},
+		{N: 8},
 	}
 	for _, args := range []trace.Args{trace.ArgsDocumented, trace.Args056} {
 		e := trace.NewEncoder(trace.Extended, args)
@@ -554,6 +560,7 @@ func TestExtendedRecords(t *testing.T) {
 			func() (err error) { stream, err = e.AppendCallWith(stream, 0, 0, &prefetch, done...); return err },
 			func() (err error) { stream, err = e.AppendCallWith(stream, 0, 0, &reserve); return err },
 			func() (err error) { stream, err = e.AppendCallWith(stream, 0, 0, &outer); return err },
+			func() (err error) { stream, err = e.AppendCallWith(stream, 0, 0, &renew); return err },
 			func() (err error) {
 				stream, err = e.AppendGap(stream, 1, 2, &trace.Gap{Count: 300, ByCall: map[string]int64{"b": 299, "a": 1}})
 				return err
@@ -577,12 +584,12 @@ func TestExtendedRecords(t *testing.T) {
 				t.Fatal(err)
 			}
 			switch i++; i {
-			case 1, 2, 3:
+			case 1, 2, 3, 4:
 				c, err := r.Call()
 				if err != nil {
 					t.Fatal(err)
 				}
-				if diff := cmp.Diff([]storage.Call{prefetch, reserve, outer}[i-1], c.Call, cmpCalls); diff != "" {
+				if diff := cmp.Diff([]storage.Call{prefetch, reserve, outer, renew}[i-1], c.Call, cmpCalls); diff != "" {
 					t.Errorf("call %d (-want +got):\n%s", i, diff)
 				}
 				o, err := r.Outcomes()
@@ -596,20 +603,20 @@ func TestExtendedRecords(t *testing.T) {
 				} else if len(o) > 0 {
 					t.Errorf("outcomes of nobody: %v", o)
 				}
-			case 4:
+			case 5:
 				g, ok, err := r.Gap()
 				if err != nil || !ok || !r.Own() || g.Count != 300 || !cmp.Equal(g.ByCall, map[string]int64{"a": 1, "b": 299}) {
 					t.Errorf("gap %+v %v %v", g, ok, err)
 				}
-			case 5:
+			case 6:
 				end, ok, err := r.End()
 				if err != nil || !ok || end != (trace.End{Records: 2, Dropped: 300}) {
 					t.Errorf("end %+v %v %v", end, ok, err)
 				}
 			}
 		}
-		if i != 5 {
-			t.Errorf("%d records, want 5", i)
+		if i != 6 {
+			t.Errorf("%d records, want 6", i)
 		}
 	}
 }

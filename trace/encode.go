@@ -100,6 +100,8 @@ func (e *encoder) appendArgs(b []byte, c *storage.Call, rows []Row) ([]byte, err
 			return appendInt(appendText(b, "read_locks"), int64(c.Readers)), nil
 		}
 		return appendInt(appendText(b, "extra_count"), int64(c.Readers)-1), nil
+	case storage.CallRenew: // its lease is that of the owner and the scope
+		return msgp.AppendMapHeader(b, 0), nil
 	case storage.CallClear:
 		return msgp.AppendBool(appendText(msgp.AppendMapHeader(b, 1), "force"), c.Force), nil
 	case storage.CallDelete:

@@ -29,7 +29,7 @@ type Outcome struct {
 	L2       int64         // of these, loaded from outer tiers
 	Wait     time.Duration // from submission to the result
 
-	Entered bool  // __enter__: all keys could be read
+	Entered bool  // __enter__: all keys could be read; renew: the lease was live
 	Missing int64 // __enter__: keys that were not resident
 	Locked  int64 // __enter__: keys that could not be read although resident
 }
@@ -68,6 +68,8 @@ func appendOutcome(b []byte, d *storage.CallDone) []byte {
 		return b
 	case storage.CallSubmitPrefetch:
 		return appendInt(append(beginOutcome(b, 1, d), "\xa2l1"...), int64(d.L1Hits))
+	case storage.CallRenew:
+		return msgp.AppendBool(append(beginOutcome(b, 1, d), "\xa2ok"...), d.Bad == 0)
 	case storage.CallReadEnter:
 		locked, fields := d.Bad-d.Missing, 1
 		if d.Missing > 0 {

@@ -34,6 +34,9 @@ func (o *Outcome) AppendJSON(b []byte, name string) []byte {
 	switch {
 	case o.Aborted != nil:
 		bits("aborted", o.Aborted)
+		if o.Expired {
+			b = append(b, `,"expired":true`...)
+		}
 	case o.Resolved:
 		number("hits", o.Hits)
 		number("l2", o.L2)
@@ -51,6 +54,8 @@ func (o *Outcome) AppendJSON(b []byte, name string) []byte {
 		some("bad", o.Bad)
 	case name == storage.CallSubmitPrefetch:
 		number("l1", o.L1)
+	case name == storage.CallRenew:
+		b = strconv.AppendBool(append(b, `,"ok":`...), o.Entered)
 	case name == storage.CallReadEnter:
 		b = strconv.AppendBool(append(b, `,"ok":`...), o.Entered)
 		some("missing", o.Missing)
@@ -77,6 +82,7 @@ func (o *Outcome) UnmarshalJSON(data []byte) error {
 		OOM     *bitsText       `json:"oom"`
 		Busy    *bitsText       `json:"busy"`
 		Aborted *bitsText       `json:"aborted"`
+		Expired bool            `json:"expired"`
 		Bad     int64           `json:"bad"`
 		L1      int64           `json:"l1"`
 		Hits    *int64          `json:"hits"`
@@ -92,7 +98,7 @@ func (o *Outcome) UnmarshalJSON(data []byte) error {
 		return errors.New("n: it is missing or negative")
 	}
 	*o = Outcome{
-		N: *v.N, Took: time.Duration(v.Took), OutOfMemory: v.OOM.bytes(), Busy: v.Busy.bytes(), Aborted: v.Aborted.bytes(),
+		N: *v.N, Took: time.Duration(v.Took), OutOfMemory: v.OOM.bytes(), Busy: v.Busy.bytes(), Aborted: v.Aborted.bytes(), Expired: v.Expired,
 		Bad: v.Bad, L1: v.L1, L2: v.L2, Wait: time.Duration(v.Wait), Missing: v.Missing, Locked: v.Locked,
 	}
 	if v.Hits != nil {

@@ -36,6 +36,9 @@ func TestOutcomesAsJSON(t *testing.T) {
 		},
 		{storage.CallReadEnter, trace.Outcome{N: 6, Entered: true}, `{"n":6,"d":0,"ok":true}`},
 		{storage.CallReadEnter, trace.Outcome{N: 6, Missing: 2, Locked: 1}, `{"n":6,"d":0,"ok":false,"missing":2,"locked":1}`},
+		{storage.CallReserveWrite, trace.Outcome{N: 2, Took: 3, Aborted: []byte{1}, Expired: true}, `{"n":2,"d":3,"aborted":"01","expired":true}`},
+		{storage.CallRenew, trace.Outcome{N: 7, Entered: true}, `{"n":7,"d":0,"ok":true}`},
+		{storage.CallRenew, trace.Outcome{N: 7}, `{"n":7,"d":0,"ok":false}`},
 		{storage.CallReadExit, trace.Outcome{N: 7}, `{"n":7,"d":0}`},
 	} {
 		if got := string(c.o.AppendJSON(nil, c.name)); got != c.want {

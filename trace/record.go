@@ -149,7 +149,8 @@ func (r *Record) Call() (Call, error) {
 func known(call string) bool {
 	switch call {
 	case storage.CallReserveWrite, storage.CallFinishWrite, storage.CallSubmitPrefetch, storage.CallReadEnter,
-		storage.CallReadExit, storage.CallFinishRead, storage.CallClear, storage.CallDelete, storage.CallTouch, storage.CallQuota:
+		storage.CallReadExit, storage.CallFinishRead, storage.CallClear, storage.CallDelete, storage.CallTouch, storage.CallQuota,
+		storage.CallRenew:
 		return true
 	}
 	return false

@@ -203,6 +203,7 @@ func (d *Details) text(b *strings.Builder, line func(string, any), h *Header) {
 		line("deletes", d.Own[storage.CallDelete])
 		line("touches", d.Own[storage.CallTouch])
 		line("quota_changes", d.Own[storage.CallQuota])
+		line("renewals", d.Own[storage.CallRenew])
 	}
 	line("malformed_records", d.Malformed)
 	line("models", strings.Join(d.Models, ", "))

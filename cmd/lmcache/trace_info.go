@@ -125,6 +125,7 @@ type traceDetails struct {
 	Deletes   int64            `json:"deletes"`
 	Touches   int64            `json:"touches"`
 	Quotas    int64            `json:"quota_changes"`
+	Renewals  int64            `json:"renewals"`
 	Malformed int64            `json:"malformed_records"`
 	Models    []string         `json:"models"`
 	Salts     int              `json:"salts"`
@@ -148,7 +149,7 @@ func infoOf(s *trace.Summary, name string, parts int) traceInfo {
 	}
 	info.traceDetails = &traceDetails{
 		Writer: s.Header.Writer, Closed: d.Closed, Gaps: d.Own[trace.NameGap], Lost: d.Lost, Clears: d.Own[storage.CallClear],
-		Deletes: d.Own[storage.CallDelete], Touches: d.Own[storage.CallTouch], Quotas: d.Own[storage.CallQuota],
+		Deletes: d.Own[storage.CallDelete], Touches: d.Own[storage.CallTouch], Quotas: d.Own[storage.CallQuota], Renewals: d.Own[storage.CallRenew],
 		Malformed: d.Malformed, Models: d.Models, Salts: d.Salts, Unique: d.Unique, Keys: d.Keys, Bytes: d.Bytes,
 	}
 	if d.Models == nil {

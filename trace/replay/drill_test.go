@@ -100,6 +100,8 @@ func (d *drill) request(n int) {
 		}
 	case 3:
 		d.pass(3 * time.Millisecond)
+	case 4: // perhaps it is not known yet
+		p.Renew()
 	}
 	res, err := p.Wait(ctx)
 	d.check(err)
@@ -165,7 +167,7 @@ func (d *drill) write(keys []kv.Key) {
 
 // other is something that is not a request.
 func (d *drill) other() {
-	switch d.rng.IntN(14) {
+	switch d.rng.IntN(18) {
 	case 0:
 		d.m.Touch(d.prompt())
 	case 1:
@@ -207,6 +209,23 @@ func (d *drill) other() {
 		if d.chance(4) { // longer than leases live
 			d.pass(12 * time.Second)
 		}
+	case 13:
+		d.pass(4 * time.Second) // perhaps
+	default:
+		d.renew()
+	}
+}
+
+// renew gives those who take their time more of it, if they are not late.
+func (d *drill) renew() {
+	if len(d.late) > 0 {
+		d.late[d.rng.IntN(len(d.late))].Renew()
+	}
+	if len(d.open) > 0 {
+		d.open[d.rng.IntN(len(d.open))].Renew()
+	}
+	if len(d.held) > 0 {
+		d.held[d.rng.IntN(len(d.held))].Renew()
 	}
 }
 

@@ -22,7 +22,9 @@ func (p *player) makeOwn(ctx context.Context, e *entry) error {
 		return err
 	}
 	p.r.Own++
-	p.decided(trace.Outcome{})
+	if e.call.Name != storage.CallRenew {
+		p.decided(trace.Outcome{})
+	}
 	return nil
 }
 
@@ -39,6 +41,8 @@ func (p *player) playOwn(ctx context.Context, c *trace.Call) error {
 		m.Delete(c.Keys, c.Force)
 	case storage.CallTouch:
 		m.Touch(c.Keys)
+	case storage.CallRenew:
+		p.renew(c)
 	case storage.CallQuota:
 		if c.Bytes == storage.NoQuota {
 			m.DeleteQuota(c.Salt)
@@ -47,6 +51,26 @@ func (p *player) playOwn(ctx context.Context, c *trace.Call) error {
 		return m.SetQuota(c.Salt, c.Bytes)
 	}
 	return nil
+}
+
+// renew starts the time of a lease anew: of what was claimed in a scope, or else of what
+// its owner has reserved or found. What the replay does not have is not live.
+func (p *player) renew(c *trace.Call) {
+	w, live := p.owners[c.Owner], false
+	switch {
+	case w == nil:
+	case c.Scope > 0:
+		for _, l := range w.scopes[c.Scope] {
+			live = l.Renew() || live
+		}
+	case w.keys != nil:
+		live = w.reserved.Renew()
+	default:
+		for _, h := range w.found {
+			live = h.Renew() || live
+		}
+	}
+	p.decided(trace.Outcome{Entered: live})
 }
 
 // deleteOuter deletes from tiers. In one that the replay does not have there is
@@ -84,7 +108,7 @@ func (p *player) abort(outcomes []trace.Outcome) {
 		}
 		p.r.Aborts++
 		p.now = about{n: o.N, recorded: true, name: storage.CallReserveWrite}
-		p.decided(trace.Outcome{Aborted: o.Aborted})
+		p.decided(trace.Outcome{Aborted: o.Aborted, Expired: o.Expired})
 		p.settle(o.N)
 	}
 }

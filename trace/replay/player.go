@@ -45,9 +45,11 @@ type waiting struct {
 // owner is a recorded owner while it holds anything.
 type owner struct {
 	*storage.Owner
-	keys   []kv.Key                      // of its reservation
-	missed [][]kv.Key                    // scopes that could not be entered and have not ended
-	scopes map[int64][]storage.ReadLease // what was claimed, by the number of the call
+	keys     []kv.Key                      // of its reservation
+	reserved storage.WriteLease            // that
+	found    []*storage.Prefetch           // its lookup, one for each row
+	missed   [][]kv.Key                    // scopes that could not be entered and have not ended
+	scopes   map[int64][]storage.ReadLease // what was claimed, by the number of the call
 }
 
 func newPlayer(o *Options, r *Result) *player {
@@ -285,7 +287,7 @@ func (p *player) reserve(ctx context.Context, c *trace.Call) (time.Duration, err
 	}
 	p.decided(o)
 	if c.N != storage.NoCall {
-		w.keys = c.Keys
+		w.keys, w.reserved = c.Keys, l
 	}
 	p.settle(number(c))
 	return took, nil
@@ -329,6 +331,9 @@ func (p *player) prefetch(ctx context.Context, c *trace.Call) (took time.Duratio
 		if _, known := h.Status(); !known {
 			p.unresolved = append(p.unresolved, h)
 		}
+	}
+	if c.N != storage.NoCall {
+		w.found = handles
 	}
 	x := waiting{of: p.now, at: at, handles: handles}
 	if len(p.unresolved) > 0 {

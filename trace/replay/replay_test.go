@@ -140,11 +140,15 @@ func (w *world) traffic(seed uint64, requests int) {
 		check(err)
 		res, err := p.Wait(ctx)
 		check(err)
+		if r%7 == 0 {
+			p.Renew()
+		}
 		if res.Prefix > 0 && rng.IntN(6) > 0 {
 			l, err := p.Read(ctx, storage.Select{Hi: res.Prefix, Stride: 1 + rng.IntN(2)})
 			switch {
 			case err == nil && rng.IntN(3) == 0:
 				l.EndScope()
+				l.Renew()
 				l.FinishRange(0, 1)
 				l.Finish()
 			case err == nil && rng.IntN(4) == 0:
@@ -164,6 +168,9 @@ func (w *world) traffic(seed uint64, requests int) {
 			mode := []storage.Mode{storage.New, storage.New, storage.All, storage.Update}[rng.IntN(4)]
 			l, err := w.m.ReserveWrite(ctx, missing, w.layout, mode, storage.WriteOptions{})
 			check(err)
+			if r%5 == 0 {
+				l.Renew()
+			}
 			switch rng.IntN(5) {
 			case 0:
 				l.FinishRange(0, 1)

@@ -119,7 +119,7 @@ type virtualRun struct {
 // arrival is an entry whose time has come.
 type arrival struct {
 	*entry
-	line *heldLine
+	line *heldLine // nil: it is of the extended format
 }
 
 // next makes the next entry an input at its time. One at a time is in the queue, so
@@ -179,7 +179,7 @@ func ownerOf(c *trace.Call) int64 {
 	switch c.Name {
 	case storage.CallReserveWrite, storage.CallSubmitPrefetch:
 		return number(c)
-	case storage.CallFinishWrite, storage.CallReadEnter, storage.CallReadExit, storage.CallFinishRead:
+	case storage.CallFinishWrite, storage.CallReadEnter, storage.CallReadExit, storage.CallFinishRead, storage.CallRenew:
 		return c.Owner
 	}
 	return storage.NoCall
@@ -190,9 +190,15 @@ func (u *virtualRun) arrive(e *entry) {
 	u.verdict.recorded(e.outcomes)
 	u.p.abort(e.outcomes)
 	if e.own {
-		if e.call != nil { // else there are outcomes alone
-			_ = u.p.makeOwn(context.Background(), e) //nolint:forbidigo // nothing waits in virtual time
+		if e.call == nil { // there are outcomes alone
+			return
 		}
+		n := ownerOf(e.call)
+		if queue := u.pending[n]; e.call.Name == storage.CallRenew && len(queue) > 0 {
+			u.pending[n] = append(queue, arrival{e, nil}) // of what is claimed by a call that waits, perhaps
+			return
+		}
+		u.play(n, arrival{e, nil})
 		return
 	}
 	u.index++
@@ -223,6 +229,10 @@ func (u *virtualRun) told(a arrival) {
 
 // play makes a call of an owner that waits for nothing.
 func (u *virtualRun) play(n int64, a arrival) {
+	if a.own {
+		_ = u.p.makeOwn(context.Background(), a.entry) //nolint:forbidigo // nothing waits in virtual time
+		return
+	}
 	u.p.make(context.Background(), a.entry, a.line) //nolint:forbidigo // nothing waits in virtual time
 	u.told(a)
 	if left := len(u.p.unresolved); left > 0 {

@@ -37,7 +37,8 @@ func (r *taping) Subscribe(s *eventbus.Subscription) {
 	eventbus.On(s, func(c storage.Call, at time.Time) {
 		e := entry{
 			mono: at.Sub(r.start).Seconds(), name: trace.Qualname(c.Name), call: &trace.Call{Call: c}, outcomes: r.done, number: c.N,
-			own: c.Name == storage.CallClear || c.Name == storage.CallTouch || c.Name == storage.CallDelete || c.Name == storage.CallQuota,
+			own: c.Name == storage.CallClear || c.Name == storage.CallTouch || c.Name == storage.CallDelete || c.Name == storage.CallQuota ||
+				c.Name == storage.CallRenew,
 		}
 		if !e.own {
 			r.tape.calls++
