@@ -128,13 +128,11 @@ func (c *cutter) warn(rec *Record, err error) {
 
 // call copies an extended call with new numbers.
 func (c *cutter) call(rec *Record, x *extra) {
-	owner := storage.NoCall
-	if x.owner != storage.NoCall {
-		var kept bool
-		if owner, kept = c.numbers[x.owner]; !kept {
-			c.r.Orphans++
-			return
-		}
+	owner, known := c.renumber(x.owner)
+	scope, knownScope := c.renumber(x.scope)
+	if !known || !knownScope {
+		c.r.Orphans++
+		return
 	}
 	n := c.next
 	c.next++
@@ -146,9 +144,22 @@ func (c *cutter) call(rec *Record, x *extra) {
 		b = appendInt(append(b, "\xa5owner"...), owner)
 		entries++
 	}
+	if scope != storage.NoCall {
+		b = appendInt(append(b, "\xa5scope"...), scope)
+		entries++
+	}
 	b = append(b, x.rest...)
 	c.frame(rec, &extraFields{entries + x.restFields, b})
 	c.r.Calls++
+}
+
+// renumber is the new number of a call that another one names; false: it is not in the cut.
+func (c *cutter) renumber(old int64) (n int64, kept bool) {
+	if old == storage.NoCall {
+		return storage.NoCall, true
+	}
+	n, kept = c.numbers[old]
+	return n, kept
 }
 
 // extraFields are encoded entries of the map of additions.
@@ -249,19 +260,22 @@ func (c *cutter) outcome(raw []byte) error {
 // extra is the additions of a record, apart from those that are numbers of calls.
 type extra struct {
 	n, owner   int64
+	scope      int64
 	outcomes   []byte // encoded list; nil: none
 	rest       []byte // other entries, encoded
 	restFields int
 }
 
 func readExtra(raw []byte) (extra, error) {
-	x := extra{n: storage.NoCall, owner: storage.NoCall}
+	x := extra{n: storage.NoCall, owner: storage.NoCall, scope: storage.NoCall}
 	err := fields(raw, func(v *cursor, key string) (err error) {
 		switch key {
 		case "n":
 			x.n, err = v.int()
 		case "owner":
 			x.owner, err = v.int()
+		case "scope":
+			x.scope, err = v.int()
 		case "o":
 			x.outcomes, err = v.raw()
 		default:

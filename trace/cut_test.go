@@ -26,6 +26,7 @@ type frame struct {
 	Name       string
 	Mono, Wall float64
 	N, Owner   int64
+	Scope      int64
 	Keys       int
 	First      string
 	Outcomes   []trace.Outcome
@@ -53,7 +54,7 @@ func frames(t *testing.T, path string) (h trace.Header, list []frame, end *trace
 			continue
 		}
 		if c, err := rec.Call(); err == nil {
-			x.Owner, x.Keys = c.Owner, len(c.Keys)
+			x.Owner, x.Scope, x.Keys = c.Owner, c.Scope, len(c.Keys)
 			if len(c.Keys) > 0 {
 				x.First = c.Keys[0].String()
 			}
@@ -158,10 +159,16 @@ func TestCutOfARecording(t *testing.T) {
 	if r.Orphans == 0 || r.Calls < 20 || end == nil || end.Records != r.Calls {
 		t.Fatalf("%+v, end %+v", r, end)
 	}
-	outcomes := map[int64]int{}
+	outcomes, scopes := map[int64]int{}, 0
 	for i, x := range got {
 		if x.Name != trace.NameEnd && (x.N != int64(i) || x.Owner >= x.N || x.Mono < 0 || x.Mono >= last-middle) {
 			t.Fatalf("record %d: %+v", i, x)
+		}
+		if x.Scope > 0 {
+			scopes++
+			if got[x.Scope].Name != trace.Qualname(storage.CallReadEnter) || got[x.Scope].Owner != x.Owner {
+				t.Fatalf("record %d is of the scope of %+v", i, got[x.Scope])
+			}
 		}
 		for _, o := range x.Outcomes {
 			outcomes[o.N]++
@@ -169,6 +176,9 @@ func TestCutOfARecording(t *testing.T) {
 				t.Fatalf("an outcome of call %d of %d", o.N, r.Calls)
 			}
 		}
+	}
+	if scopes == 0 {
+		t.Error("there are no scopes")
 	}
 	if len(outcomes) != int(r.Calls) {
 		t.Errorf("%d of %d calls have an outcome", len(outcomes), r.Calls)
@@ -255,9 +265,10 @@ func recordedWorkload(t *testing.T) string {
 			if i > 0 {
 				g.owned(storage.CallFinishWrite, open)
 			}
-			g.owned(storage.CallReadEnter, lookup)
+			scope := g.owned(storage.CallReadEnter, lookup)
 			g.owned(storage.CallReadExit, lookup)
-			g.owned(storage.CallFinishRead, lookup)
+			g.scoped(storage.CallRenew, lookup, scope)
+			g.scoped(storage.CallFinishRead, lookup, scope)
 			open = g.owned(storage.CallReserveWrite, storage.NoCall)
 		}
 		g.close()
@@ -269,10 +280,13 @@ func recordedWorkload(t *testing.T) string {
 }
 
 // owned publishes a call of an owner, with its outcome.
-func (g *rig) owned(name string, owner int64) int64 {
+func (g *rig) owned(name string, owner int64) int64 { return g.scoped(name, owner, 0) }
+
+// scoped is owned for objects of a scope; 0: none.
+func (g *rig) scoped(name string, owner, scope int64) int64 {
 	n := g.n
 	g.n++
-	c := storage.Call{N: n, Name: name, Owner: owner, Keys: []kv.Key{key(g.t, byte(n%200))}, Readers: 1}
+	c := storage.Call{N: n, Name: name, Owner: owner, Scope: scope, Keys: []kv.Key{key(g.t, byte(n%200))}, Readers: 1}
 	if owner == storage.NoCall {
 		c.Layout = layout(g.t)
 	}
