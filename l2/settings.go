@@ -169,6 +169,11 @@ func (s Settings) Validate() error {
 	if f := s.Retry.Factor; f != 0 && !(f >= 1) {
 		bad("Retry.Factor: %v, must be at least 1", f)
 	}
+	if s.Serde != nil {
+		if err := checkName(s.Serde); err != nil {
+			bad("Serde: Name: %w", err)
+		}
+	}
 	if e := s.Eviction; e != nil {
 		errs = append(errs, e.Validate())
 	}

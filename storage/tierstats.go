@@ -3,8 +3,6 @@ package storage
 import (
 	"cmp"
 	"time"
-
-	"github.com/lmcache-go/lmcache/l2"
 )
 
 // BreakerState says whether calls reach an adapter.
@@ -75,10 +73,5 @@ func (t *TierStats) describe(from *Tier) {
 	if e := from.Settings.Eviction; e != nil {
 		t.EvictionPolicy, t.Watermark, t.EvictionRatio = e.Policy, e.Watermark, e.Ratio
 	}
-	if from.Adapter == nil {
-		return // a model
-	}
-	if d, ok := l2.AbilityOf[l2.Describer](from.Adapter); ok {
-		t.Info = d.Describe()
-	}
+	t.Info = t.Details
 }

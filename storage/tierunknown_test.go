@@ -68,3 +68,19 @@ func TestProbeThatIsRefused(t *testing.T) {
 		}
 	}, func(o *storage.Options) { o.Tiers[0].Adapter = f })
 }
+
+// mute is an adapter that panics when it is asked to describe itself.
+type mute struct{ *shelf }
+
+func (mute) Describe() map[string]any { panic("boo") }
+
+// An adapter that cannot describe itself costs the status page its details.
+func TestDescriptionThatPanics(t *testing.T) {
+	s := newShelf()
+	w := newTierWorld(t, 4, []*shelf{s}, func(o *storage.Options) { o.Tiers[0].Adapter = mute{s} })
+	w.put("a")
+	w.flush()
+	if st := w.m.Stats().Tiers[0]; st.Details["error"] != "panic: boo" || st.Objects != 1 {
+		t.Errorf("%+v", st)
+	}
+}

@@ -2,7 +2,6 @@ package tier
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/lmcache-go/lmcache/l2"
 )
@@ -27,37 +26,26 @@ func (x *transfer) each(ctx context.Context, move func(context.Context, *Object,
 }
 
 func (x *transfer) one(ctx context.Context, o *Object, it *l2.Item, move func(context.Context, *Object, *l2.Item, []byte) error) error {
-	s := x.t.scratch
-	buf, err := s.take(ctx, x, x.t.serde.Bound(o.Layout))
-	if err != nil {
+	var n int64
+	if n, it.Err = x.t.serde.bound(o.Layout); it.Err != nil {
+		return nil
+	}
+	if err := x.t.scratch.take(ctx, x); err != nil {
 		return err
 	}
-	defer s.give(x) // after a panic too
+	defer x.t.scratch.give(x) // after a panic too
+	var buf []byte
+	if buf, it.Err = x.t.scratch.sized(x, n); it.Err != nil {
+		it.Err = x.t.serde.failed(it.Err)
+		return nil
+	}
 	return move(ctx, o, it, buf)
-}
-
-// guarded makes an error of a panic: that of a serde costs one object.
-func guarded(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	return f()
 }
 
 func (x *transfer) storeConverted(ctx context.Context, o *Object, it *l2.Item, buf []byte) error {
 	t := x.t
 	var n int
-	failure := guarded(func() (err error) {
-		n, err = t.serde.Serialize(buf, o.Data, o.Layout, o.Key)
-		return err
-	})
-	if failure == nil && (n < 0 || n > len(buf)) {
-		failure = fmt.Errorf("it wrote %d bytes into %d", n, len(buf))
-	}
-	if failure != nil {
-		it.Err = fmt.Errorf("%w: %s: %w", l2.ErrSerde, t.serde.Name(), failure)
+	if n, it.Err = t.serde.serialize(buf, o); it.Err != nil {
 		return nil
 	}
 	it.Data = buf[:n]
@@ -76,7 +64,7 @@ func (x *transfer) storeConverted(ctx context.Context, o *Object, it *l2.Item, b
 func (x *transfer) loadConverted(ctx context.Context, o *Object, it *l2.Item, buf []byte) error {
 	t := x.t
 	it.Data = buf
-	it.Head = t.heads.take(t.format.HeadLen(o.Key, t.serde.Name()))
+	it.Head = t.heads.take(t.format.HeadLen(o.Key, t.serde.name))
 	if err := t.adapter.Load(ctx, alone(it, x.items)); err != nil {
 		return err
 	}
@@ -84,10 +72,7 @@ func (x *transfer) loadConverted(ctx context.Context, o *Object, it *l2.Item, bu
 		it.Err = x.verify(o, it, buf)
 	}
 	if it.Err == nil {
-		failure := guarded(func() error { return t.serde.Deserialize(o.Data, buf[:it.N], o.Layout, o.Key) })
-		if failure != nil {
-			it.Err = fmt.Errorf("%w: %s: %w", l2.ErrSerde, t.serde.Name(), failure)
-		}
+		it.Err = t.serde.deserialize(buf[:it.N], o)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package tier
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -138,17 +139,21 @@ func TestScratchIsBounded(t *testing.T) {
 		select {
 		case b := <-s.free: // otherwise it would wait
 			s.free <- b
-			_, err := s.take(t.Context(), calls[i], 100)
-			done <- err
+			done <- s.take(t.Context(), calls[i])
 		default:
-			_, err := s.take(ended, calls[i], 100)
-			done <- err
+			done <- s.take(ended, calls[i])
 		}
 		return <-done == nil
 	}
 	for i := range 2 * workers {
 		if !take(i) {
 			t.Fatalf("no piece for call %d", i)
+		}
+		if b, err := s.sized(calls[i], 100); err != nil || len(b) != 100 {
+			t.Fatalf("a piece of %d bytes: %v", len(b), err)
+		}
+		if _, err := s.sized(calls[i], 1<<62); !errors.Is(err, errBound) { // and the piece is still there
+			t.Errorf("a piece that cannot be: %v", err)
 		}
 		s.giveUp(calls[i])
 		s.giveUp(calls[i])

@@ -20,6 +20,7 @@ type Object struct {
 	Err   error // nil: it is stored, or loaded and verified
 	Late  int   // calls that were given up and still have the buffer
 	Slow  bool  // of a store: a call timed out
+	size  int64 // of a store: what it is expected to take; an upper bound with a serde
 	state objectState
 	tries int
 	again bool // the store was full, and room was made

@@ -8,13 +8,17 @@ import (
 	"github.com/lmcache-go/lmcache/l2"
 )
 
-// sizeOf is what an object is expected to take; an upper bound with a serde.
-func (t *Tier) sizeOf(o *Object) int64 {
-	payload := o.Layout.Size()
-	if t.serde != nil {
-		payload = t.serde.Bound(o.Layout)
+// measure says what the objects of a store are expected to take, which is an upper bound
+// with a serde. Where that does not say, the object has failed. It runs without the mutex.
+func (t *Tier) measure(j *Job) {
+	for i := range j.Objects {
+		o := &j.Objects[i]
+		payload := o.Layout.Size()
+		if t.serde != nil {
+			payload, o.Err = t.serde.bound(o.Layout)
+		}
+		o.size = t.format.StoredSize(t.format.HeadLen(o.Key, t.serdeName()), payload)
 	}
-	return t.format.StoredSize(t.format.HeadLen(o.Key, t.serdeName()), payload)
 }
 
 // boundLocked is how many bytes the tier may hold; negative: no limit.
@@ -34,9 +38,13 @@ func (t *Tier) admitLocked(j *Job, now time.Time) (list []int) {
 	for len(list) < n && len(j.todo) > 0 {
 		i := j.todo[0]
 		o := &j.Objects[i]
-		size := t.sizeOf(o)
+		size := o.size
 		bound := t.boundLocked()
 		switch id := t.mu.index.find(o.Key); {
+		case o.Err != nil:
+			j.todo = j.todo[1:]
+			t.settleLocked(j, i, o.Err)
+			continue
 		case id != 0 && t.mu.index.at(id).erasing:
 			return list // it is about to go: then it can be stored
 		case id != 0 && (t.serde != nil || t.mu.index.at(id).size == size):
@@ -72,7 +80,7 @@ func (t *Tier) admitLocked(j *Job, now time.Time) (list []int) {
 }
 
 // unreserveLocked ends the reservation of a store.
-func (t *Tier) unreserveLocked(o *Object) { t.mu.index.reserved -= t.sizeOf(o) }
+func (t *Tier) unreserveLocked(o *Object) { t.mu.index.reserved -= o.size }
 
 // makeRoomLocked evicts until need bytes will be free, counting what is being
 // deleted. It reports whether there is something to wait for.

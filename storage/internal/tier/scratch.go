@@ -34,23 +34,41 @@ func newScratch(n int) *scratch {
 	return s
 }
 
-// take waits for a piece of n bytes. That none comes says nothing about the store.
-func (s *scratch) take(ctx context.Context, x *transfer, n int64) ([]byte, error) {
+// take waits for a piece. That none comes says nothing about the store.
+func (s *scratch) take(ctx context.Context, x *transfer) error {
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("%w: the call ended before the conversion: %w", l2.ErrThrottled, err)
+		return fmt.Errorf("%w: the call ended before the conversion: %w", l2.ErrThrottled, err)
 	}
 	select {
 	case b := <-s.free:
-		if int64(cap(b)) < n {
-			b = aligned(n)
-		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.mu.held[x] = b
-		return b[:n], nil
+		return nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: other conversions took all the time: %w", l2.ErrThrottled, ctx.Err())
+		return fmt.Errorf("%w: other conversions took all the time: %w", l2.ErrThrottled, ctx.Err())
 	}
+}
+
+// sized is the piece of x with n bytes.
+func (s *scratch) sized(x *transfer, n int64) (b []byte, err error) {
+	s.mu.Lock()
+	b = s.mu.held[x]
+	s.mu.Unlock()
+	if int64(cap(b)) >= n {
+		return b[:n], nil
+	}
+	err = guarded(func() error {
+		b = aligned(n)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: memory for %d bytes: %w", errBound, n, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.held[x] = b
+	return b, nil
 }
 
 // give ends take.

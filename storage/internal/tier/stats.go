@@ -43,7 +43,10 @@ const failingFor = time.Minute
 func (t *Tier) Stats() Stats {
 	s := t.stats()
 	if d, ok := l2.AbilityOf[l2.Describer](t.adapter); ok {
-		s.Details = d.Describe()
+		err := guarded(func() error { s.Details = d.Describe(); return nil })
+		if err != nil {
+			s.Details = map[string]any{"error": err.Error()}
+		}
 	}
 	return s
 }

@@ -19,7 +19,7 @@ type Tier struct {
 	s       l2.Settings
 	adapter l2.Adapter
 	format  l2.Format
-	serde   l2.Serde
+	serde   *serde // nil: objects are stored as they are
 	log     *slog.Logger
 	rt      runtime.Runtime
 	heads   heads
@@ -81,8 +81,8 @@ func New(o Options) *Tier {
 	t := &Tier{o: o, s: o.Settings, adapter: o.Adapter, log: o.Logger, rt: o.Runtime}
 	if t.adapter == nil {
 		t.adapter = newModel()
-	} else {
-		t.serde = t.s.Serde
+	} else if t.s.Serde != nil {
+		t.serde = newSerde(t.s.Serde)
 	}
 	t.format = l2.FormatOf(t.adapter)
 	t.log = t.log.With(slog.Int("adapter_index", o.Index), slog.String("l2_name", o.Name))
@@ -135,12 +135,15 @@ func (t *Tier) serdeName() string {
 	if t.serde == nil {
 		return ""
 	}
-	return t.serde.Name()
+	return t.serde.name
 }
 
 // submit queues a job, which must not be used again. Its callbacks may run before
 // submit returns.
 func (t *Tier) submit(j *Job, store bool) {
+	if store {
+		t.measure(j)
+	}
 	t.lock()
 	defer t.unlock()
 	j.store, j.open = store, len(j.Objects)

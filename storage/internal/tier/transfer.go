@@ -2,6 +2,7 @@ package tier
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -244,7 +245,7 @@ func (t *Tier) storedLocked(j *Job, i int, it *l2.Item, err error, now time.Time
 		t.displacedLocked(o.Key, it.Gone, now)
 	}
 	if err != nil {
-		if l2.ReasonOf(err) == l2.ReasonNoSpace && !o.again && t.makeRoomLocked(t.sizeOf(o), now) {
+		if l2.ReasonOf(err) == l2.ReasonNoSpace && !o.again && t.makeRoomLocked(o.size, now) {
 			o.again = true
 			o.tries--
 			j.todo = append([]int{i}, j.todo...)
@@ -257,7 +258,7 @@ func (t *Tier) storedLocked(j *Job, i int, it *l2.Item, err error, now time.Time
 	o.N = it.N
 	j.Moved += it.N
 	t.mu.counts.written += it.N
-	size := t.sizeOf(o)
+	size := o.size
 	if t.serde != nil { // then that is a bound
 		if it.N > 0 {
 			size = t.format.StoredSize(t.format.HeadLen(o.Key, t.serdeName()), it.N)
@@ -293,7 +294,11 @@ func (t *Tier) failStoreLocked(j *Job, i int, err error, now time.Time) {
 // loadedLocked takes over the outcome of a load.
 func (t *Tier) loadedLocked(j *Job, i int, it *l2.Item, err error, now time.Time) {
 	o := &j.Objects[i]
-	switch l2.ReasonOf(err) {
+	why := l2.ReasonOf(err)
+	if errors.Is(err, errBound) { // that says nothing about the object
+		why = l2.ReasonIO
+	}
+	switch why {
 	case l2.ReasonNone:
 		o.N = it.N
 		j.Moved += it.N
