@@ -31,7 +31,7 @@ build: ## build bin/lmcache
 	CGO_ENABLED=0 $(GO) build -o bin/lmcache ./cmd/lmcache
 
 .PHONY: test
-test: ## go vet and all tests with invariants; needs only Go. E2E=1: a skipped test is a failure
+test: ## go vet and all tests with invariants; needs only Go. E2E=1: as users build the code, and a skipped test is a failure
 	$(GO) vet ./...
 ifeq ($(E2E),1)
 	E2E=1 GO=$(GO) .ci/e2e
@@ -126,7 +126,7 @@ static: tidy lint cross ## what needs no test to run: tidy, lint, cross
 # Examples, golden files, the layers and the documentation are tests like any
 # other and belong to each of the test targets.
 .PHONY: check
-check: static test test-plain race fuzz ## what CI runs
+check: static fuzz race test-plain ## what CI runs, but that a test may skip
 
 .PHONY: jaeger
 jaeger: ## what Jaeger shows of the spans of a workload; builds Jaeger into TOOLS_DIR first (five minutes or more)
