@@ -52,7 +52,7 @@ func (t *tiers) open(ctx context.Context, log *slog.Logger, o *lmcache.Options) 
 	var list []storage.Tier
 	for i := range t.Configs {
 		c := &t.Configs[i]
-		a, err := c.Open(ctx, log.With("l2_adapter", i, "l2_name", c.Type))
+		a, err := c.Open(ctx, log.With("adapter_index", i, "l2_name", c.Type))
 		if err != nil {
 			return errors.Join(fmt.Errorf("--l2-adapter %d: %w", i+1, err), closeTiers(list))
 		}

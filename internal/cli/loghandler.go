@@ -29,8 +29,9 @@ type LogOptions struct {
 //
 //	[YYYY-MM-DD HH:MM:SS,mmm] LMCache LEVEL: message (file.go:LINE:package)
 //
-// Messages carry their values, so attributes appear in the JSON form alone,
-// except for errors, which follow the message if it does not quote them. The
+// Messages of what goes as it should carry their values, so attributes appear in the
+// JSON form alone. Errors follow the message if it does not quote them, and so do, in
+// brackets, the other attributes of warnings and errors, up to 200 bytes each. The
 // handler may be used by several goroutines; w gets one Write per record.
 func NewLogHandler(w io.Writer, o LogOptions) slog.Handler {
 	if o.Level == nil {
@@ -69,8 +70,8 @@ type logHandler struct {
 	out    *lineWriter
 	level  slog.Leveler
 	colors bool
-	errs   []slog.Attr // errors among the attributes of the logger
-	tier   string      // of whom the logger tells; empty: of none
+	attrs  []slog.Attr // of the logger, without those of tier
+	tier   tierName    // of whom the logger tells
 }
 
 const (
@@ -101,13 +102,10 @@ func (h *logHandler) WithGroup(string) slog.Handler { return h }
 // WithAttrs implements slog.Handler.
 func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	next := *h
-	next.errs = append([]slog.Attr(nil), h.errs...)
+	next.attrs = append([]slog.Attr(nil), h.attrs...)
 	for _, a := range attrs {
-		if a.Key == tierKey {
-			next.tier = a.Value.String()
-		}
-		if isError(a) {
-			next.errs = append(next.errs, a)
+		if !next.tier.take(a) {
+			next.attrs = append(next.attrs, a)
 		}
 	}
 	return &next
@@ -127,7 +125,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 		line = append(line, colorReset...)
 	}
 	line = append(line, ' ')
-	line = append(line, message(r, h.tier, h.errs)...)
+	line = append(line, message(r, h.tier, h.attrs)...)
 	if where := caller(r.PC); where != "" {
 		line = append(line, ' ')
 		if h.colors {
@@ -147,29 +145,6 @@ func appendTime(b []byte, t time.Time) []byte {
 	ms := strconv.Itoa(t.Nanosecond() / int(time.Millisecond))
 	b = append(b, ",000"[:4-len(ms)]...)
 	return append(b, ms...)
-}
-
-// tierKey is the attribute that names the outer tier that a logger tells about.
-const tierKey = "l2_name"
-
-// message is the record's message in one line, with the tier and the errors that it does
-// not quote.
-func message(r slog.Record, tier string, errs []slog.Attr) string {
-	text := r.Message
-	if tier != "" {
-		text += " (" + tier + ")"
-	}
-	appendError := func(a slog.Attr) bool {
-		if isError(a) && !strings.Contains(text, a.Value.String()) {
-			text += ": " + a.Value.String()
-		}
-		return true
-	}
-	for _, a := range errs {
-		appendError(a)
-	}
-	r.Attrs(appendError)
-	return plain(text)
 }
 
 // plain is text without control characters and bytes that are not UTF-8, which could
@@ -196,11 +171,6 @@ func plain(text string) string {
 }
 
 func control(c rune) bool { return unicode.IsControl(c) || c == utf8.RuneError }
-
-func isError(a slog.Attr) bool {
-	_, ok := a.Value.Any().(error)
-	return ok
-}
 
 // caller is "(file.go:LINE:package)" of the call that logged.
 func caller(pc uintptr) string {

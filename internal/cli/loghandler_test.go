@@ -23,8 +23,18 @@ func TestLogTextForm(t *testing.T) {
 		{"values stay in the message", func(l *slog.Logger) { l.Warn("Stored 256 tokens", "tokens", 256) }, "LMCache WARNING: Stored 256 tokens"},
 		{"an error follows", func(l *slog.Logger) { l.Error("close", "err", errors.New("disk full")) }, "LMCache ERROR: close: disk full"},
 		{"an error that is quoted does not", func(l *slog.Logger) { l.Error("close: disk full", "err", errors.New("disk full")) }, "LMCache ERROR: close: disk full"},
-		{"an error of the logger", func(l *slog.Logger) { l.With("err", errors.New("gone"), "n", 1).Error("x") }, "LMCache ERROR: x: gone"},
+		{"an error of the logger", func(l *slog.Logger) { l.With("err", errors.New("gone"), "n", 1).Error("x") }, "LMCache ERROR: x: gone [n=1]"},
 		{"a tier of the logger", func(l *slog.Logger) { l.With("l2_name", "fs").Warn("a tier", "err", errors.New("gone")) }, "LMCache WARNING: a tier (fs): gone"},
+		{"a tier and its index", func(l *slog.Logger) { l.With("adapter_index", 1, "l2_name", "fs").Info("a tier") }, "LMCache INFO: a tier (fs#1)"},
+		{"a tier of the record", func(l *slog.Logger) { l.Warn("a tier", "l2_name", "fs", "adapter_index", 0) }, "LMCache WARNING: a tier (fs#0)"},
+		{
+			"what a warning does not say", func(l *slog.Logger) {
+				l.Warn("gone", "path", "/a b", "retry_in", 5123456*time.Microsecond, "n", 3, "none", "", "stack", strings.Repeat("x", 201))
+			},
+			`LMCache WARNING: gone [path="/a b" retry_in=5.12s n=3]`,
+		},
+		{"what an information does not say", func(l *slog.Logger) { l.Info("it is back", "from", "open") }, "LMCache INFO: it is back"},
+		{"a part of a word is no quotation", func(l *slog.Logger) { l.Warn("10 of 21 are gone", "keys", 1, "all", 21) }, "LMCache WARNING: 10 of 21 are gone [keys=1]"},
 		{"critical", func(l *slog.Logger) { l.Log(t.Context(), loglevel.Critical, "out of memory") }, "LMCache CRITICAL: out of memory"},
 		{"one line", func(l *slog.Logger) { l.Info("a\nb\r\n") }, `LMCache INFO: a\nb\r\n`},
 		{"hostile", func(l *slog.Logger) { l.Info("id=\x1b[31m\x00\u009b\xff \uFFFD \u00e9\t") }, `LMCache INFO: id=\x1b[31m\x00\u009b\xff ` + "\uFFFD \u00e9" + `\t`},

@@ -29,6 +29,8 @@ type form struct {
 	json  map[string]json.RawMessage
 	query url.Values
 	bad   []invalid
+
+	unread bool // the body is not an object: nothing is missing from it
 }
 
 // readBody reads a body that is a JSON object. An empty one is an empty object. If the
@@ -43,6 +45,7 @@ func readBody(w http.ResponseWriter, r *http.Request) (f *form, ok bool) {
 		return f, true
 	}
 	if err := json.Unmarshal(data, &f.json); err != nil {
+		f.unread = true
 		at := []any{"body"}
 		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			f.bad = append(f.bad, invalid{"model_attributes_type", at, "must be a JSON object"})
@@ -103,7 +106,7 @@ func (f *form) optional(name string) string { return f.text(name, "", true) }
 
 // needed is raw of a value that must be there.
 func (f *form) needed(name string) (value json.RawMessage, given bool) {
-	if value, given = f.raw(name, false); !given {
+	if value, given = f.raw(name, false); !given && !f.unread {
 		f.refuse("missing", name, "is required")
 	}
 	return value, given

@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 )
@@ -51,7 +52,7 @@ func (s *Server) clearForced(w http.ResponseWriter, r *http.Request) {
 func (s *Server) clearL1(r *http.Request, force bool) error {
 	n, err := s.o.Cache.Clear(r.Context(), force)
 	if err == nil {
-		s.o.Logger.InfoContext(r.Context(), "HTTP: L1 was cleared", slog.Int("objects", n), slog.Bool("force", force), slog.String("peer", r.RemoteAddr))
+		s.o.Logger.InfoContext(r.Context(), fmt.Sprintf("HTTP: L1 was cleared of %d objects (force=%t)", n, force), slog.Int("objects", n), slog.Bool("force", force), slog.String("peer", r.RemoteAddr))
 	}
 	return err
 }

@@ -128,8 +128,8 @@ func (s *Server) deleteObjects(w http.ResponseWriter, r *http.Request) {
 		answer(w, r, http.StatusServiceUnavailable, detail{err.Error()})
 		return
 	}
-	s.o.Logger.InfoContext(r.Context(), "HTTP: objects were deleted", slog.String("tier", tier), slog.Int("keys", len(keys)),
-		slog.Int("deleted", out.Deleted), slog.Int("skipped", out.Skipped), slog.String("peer", r.RemoteAddr))
+	s.o.Logger.InfoContext(r.Context(), fmt.Sprintf("HTTP: %d objects were deleted from tier %s, %d were in use (%d keys)", out.Deleted, tier, out.Skipped, len(keys)),
+		slog.String("tier", tier), slog.Int("keys", len(keys)), slog.Int("deleted", out.Deleted), slog.Int("skipped", out.Skipped), slog.String("peer", r.RemoteAddr))
 	answer(w, r, http.StatusOK, out)
 }
 

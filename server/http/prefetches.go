@@ -2,6 +2,7 @@ package httpserver
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -49,7 +50,7 @@ func (s *Server) submitPrefetch(w http.ResponseWriter, r *http.Request) {
 	if st.ID == "" {
 		submitted.Status = "noop"
 	} else {
-		s.o.Logger.InfoContext(r.Context(), "HTTP: a prefetch was submitted", slog.String("request_id", st.ID),
+		s.o.Logger.InfoContext(r.Context(), fmt.Sprintf("HTTP: a prefetch of %d chunks was submitted: %s", st.Chunks, st.ID), slog.String("request_id", st.ID),
 			slog.Int("chunks", st.Chunks), slog.String("peer", r.RemoteAddr))
 	}
 	answer(w, r, http.StatusAccepted, submitted)
@@ -86,7 +87,7 @@ func (s *Server) cancelPrefetch(w http.ResponseWriter, r *http.Request) {
 		s.noPrefetch(w, r)
 		return
 	}
-	s.o.Logger.InfoContext(r.Context(), "HTTP: a prefetch was cancelled", slog.String("request_id", id), slog.String("peer", r.RemoteAddr))
+	s.o.Logger.InfoContext(r.Context(), "HTTP: a prefetch was cancelled: "+id, slog.String("request_id", id), slog.String("peer", r.RemoteAddr))
 	answer(w, r, http.StatusOK, prefetchState{id, "cancelled"})
 }
 

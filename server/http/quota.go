@@ -160,7 +160,7 @@ func (s *Server) setQuota(w http.ResponseWriter, r *http.Request) {
 		answer(w, r, http.StatusBadRequest, failure{err.Error()})
 		return
 	default:
-		s.o.Logger.InfoContext(r.Context(), "HTTP: a quota was set", slog.Int64("bytes", bytes), slog.String("peer", r.RemoteAddr))
+		s.o.Logger.InfoContext(r.Context(), fmt.Sprintf("HTTP: the quota of a tenant was set to %d bytes", bytes), slog.Int64("bytes", bytes), slog.String("peer", r.RemoteAddr))
 	}
 	answer(w, r, http.StatusOK, struct {
 		Salt   string  `json:"cache_salt"`
@@ -204,7 +204,7 @@ func (s *Server) deleteQuota(w http.ResponseWriter, r *http.Request) {
 	noted := s.noted.remove(salt)
 	if s.o.Cache.DeleteQuota(salt) || noted {
 		status = "removed"
-		s.o.Logger.InfoContext(r.Context(), "HTTP: a quota was removed", slog.String("peer", r.RemoteAddr))
+		s.o.Logger.InfoContext(r.Context(), "HTTP: the quota of a tenant was removed", slog.String("peer", r.RemoteAddr))
 	}
 	answer(w, r, http.StatusOK, struct {
 		Salt   string `json:"cache_salt"`
