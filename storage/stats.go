@@ -44,7 +44,7 @@ func (m *Manager) tierStats() []TierStats {
 			Index: i, Name: t.Name(), Healthy: s.Healthy,
 			Breaker: BreakerState(s.Breaker), BreakerRetryIn: s.RetryIn,
 			InflightCalls: s.Calls, OldestCall: s.OldestCall, Pins: s.Pins,
-			UsedBytes: s.UsedBytes, CapacityBytes: s.Capacity, Objects: s.Objects, BytesBySalt: s.BytesBySalt, ScanComplete: s.Complete,
+			UsedBytes: s.UsedBytes, CapacityBytes: s.Capacity, Full: s.Bounded && s.Capacity == 0, Objects: s.Objects, BytesBySalt: s.BytesBySalt, ScanComplete: s.Complete,
 			WrittenBytes: s.Written, ReadBytes: s.Read, Corrupt: s.Corrupt, FailuresByReason: failures,
 			BreakerReason: s.Reason, QueuedLoads: s.QueuedLoads, QueuedStores: s.QueuedStores, ReservedBytes: s.Reserved,
 			Retries: s.Retries, Evicted: s.Evicted, Raw: s.Raw, Details: s.Details,

@@ -1,6 +1,8 @@
 package storage_test
 
 import (
+	"bytes"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -59,6 +61,51 @@ func TestREQ_S55_LimitFallsUnderLoad(t *testing.T) {
 			t.Errorf("%+v: the tier has %s", e, s.has())
 		}
 		p.Release()
+	}
+}
+
+// REQ-S55: that a disk has less room than its tier was promised, or none, is said in the
+// log, and not again and again.
+func TestREQ_S55_LackOfRoomIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	s := &limited{shelf: newShelf()}
+	v := storage.VirtualOptions{}
+	w := openWorld(t, 64, &v, withTiers(&v, s.shelf), capped(16, nil), func(o *storage.Options) {
+		o.Tiers[0].Adapter = s
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	names, warnings := "abcdefghijklmnop", 0
+	for _, step := range []struct {
+		limit int64 // objects
+		after time.Duration
+		want  string // what is said now
+	}{
+		{limit: 16},
+		{limit: 15}, // what quarantine takes, or so
+		{limit: 8, want: "less than its capacity"},
+		{limit: 7},
+		{limit: 0, want: "no room"},
+		{limit: 0},
+		{limit: 16, after: 2 * time.Second}, // a store that is refused asks again
+		{limit: 8, after: 11 * time.Minute, want: "less than its capacity"},
+	} {
+		s.limit.Store(step.limit * storedBytes())
+		w.after(step.after)
+		for range 2 { // the first one hears of the limit
+			w.put(names[:1])
+			names = names[1:]
+			w.flush()
+			w.v.Run()
+		}
+		if step.want != "" {
+			warnings++
+		}
+		if got := strings.Count(log.String(), "level=WARN"); got != warnings || !strings.Contains(log.String(), step.want) {
+			t.Fatalf("limit %d: %d warnings, want %d:\n%s", step.limit, got, warnings, log.String())
+		}
+		if st := w.m.Stats().Tiers[0]; st.Full != (step.limit == 0) || (st.CapacityBytes == 0) != st.Full {
+			t.Errorf("limit %d: Full is %v, the capacity %d", step.limit, st.Full, st.CapacityBytes)
+		}
 	}
 }
 

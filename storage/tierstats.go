@@ -39,7 +39,8 @@ type TierStats struct {
 	Pins              int           // keys that prefetches keep from being evicted
 
 	UsedBytes     int64 // as stored, with header and padding
-	CapacityBytes int64 // 0: unknown or unlimited
+	CapacityBytes int64 // 0: unknown or unlimited, unless Full
+	Full          bool  // the capacity is 0 because the store has no room, as on a full disk
 	Objects       int64
 	BytesBySalt   map[string]int64 // without those of none
 	ScanComplete  bool             // what was there at the start is accounted for

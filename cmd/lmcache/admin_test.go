@@ -186,7 +186,7 @@ func TestOperator(t *testing.T) {
 	token := filepath.Join(dir, "token")
 	write(t, token, "first-secret-of-the-day\n")
 	p := startProcess(t, "--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--http-port", "0", "--prometheus-port", "0",
-		"--admin-token-file", token, "--l2-adapter", `{"type":"fs","base_path":"`+dir+`/kv","max_capacity_gb":1}`)
+		"--admin-token-file", token, "--l2-adapter", `{"type":"fs","base_path":"`+dir+`/kv","disk_min_free_gb":0,"max_capacity_gb":1}`)
 	const key = "m@01000100@0@00ff10"
 	const asks = "answered 401 Unauthorized: the administrator's token is needed (Authorization: Bearer …) (--token-file or LMCACHE_ADMIN_TOKEN)"
 	day := []struct {

@@ -239,6 +239,13 @@ func adapterSection(r *cli.Report, a *admin.Adapter) {
 	if a.Used != nil && a.Capacity != nil && *a.Capacity > 0 {
 		r.Line("used", "Used", fmt.Sprintf("%.1f GB / %.1f GB (%.1f%%)", *gb(a.Used), *gb(a.Capacity), 100**a.Used / *a.Capacity))
 	}
+	if a.Used != nil && a.Capacity != nil && *a.Capacity == 0 && a.Unbound != nil {
+		limit := "no limit"
+		if !*a.Unbound {
+			limit = "no room"
+		}
+		r.Line("used", "Used", fmt.Sprintf("%.1f GB (%s)", *gb(a.Used), limit))
+	}
 	if a.PoolUsed != nil && a.PoolSize != nil && *a.PoolSize > 0 {
 		r.Line("pool_used", "Pool used", fmt.Sprintf("%d / %d (%.1f%%)", *a.PoolUsed, *a.PoolSize, 100*float64(*a.PoolUsed)/float64(*a.PoolSize)))
 	}

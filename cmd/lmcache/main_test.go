@@ -115,7 +115,7 @@ func TestREQ_C22_Examples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	watched := serve(t, "--l2-adapter", `{"type":"fs","base_path":"`+t.TempDir()+`","max_capacity_gb":1}`) // and asked
+	watched := serve(t, "--l2-adapter", `{"type":"fs","base_path":"`+t.TempDir()+`","disk_min_free_gb":0,"max_capacity_gb":1}`) // and asked
 	defer watched.stop(nil)
 	engine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { // is healthy
 		_, _ = w.Write([]byte(`{"data":[]}`))

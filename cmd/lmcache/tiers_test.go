@@ -81,7 +81,7 @@ func TestAdaptersInFileAndPlan(t *testing.T) {
 // A second run finds on the disk what the first has left, and every byte is right.
 func TestWorkloadWithATier(t *testing.T) {
 	leak.Check(t)
-	adapter := `{"type":"fs","base_path":"` + t.TempDir() + `","max_capacity_gb":1}`
+	adapter := `{"type":"fs","base_path":"` + t.TempDir() + `","disk_min_free_gb":0,"max_capacity_gb":1}`
 	var before float64
 	for run := range 2 {
 		r, code := bench(t, "--json", "--l2-adapter", adapter, "--l2-prefetch-policy", "retain")
@@ -106,7 +106,7 @@ func TestWorkloadWithATier(t *testing.T) {
 // A folder on a disk that is smaller than its capacity is told, and used all the same.
 func TestCapacityBeyondTheDisk(t *testing.T) {
 	for capacity, warns := range map[string]bool{"1": false, "100000000": true} {
-		r, code := bench(t, "--limit", "5", "--l2-adapter", `{"type":"fs","base_path":"`+t.TempDir()+`","max_capacity_gb":`+capacity+`}`)
+		r, code := bench(t, "--limit", "5", "--l2-adapter", `{"type":"fs","base_path":"`+t.TempDir()+`","disk_min_free_gb":0,"max_capacity_gb":`+capacity+`}`)
 		if got := strings.Contains(r.stderr.String(), "max_capacity_gb bounds nothing"); code != cli.ExitOK || got != warns {
 			t.Errorf("%s GB: exit code %d\n%s", capacity, code, r.stderr.String())
 		}

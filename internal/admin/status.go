@@ -109,6 +109,7 @@ type Adapter struct {
 	Stored   *int64   `json:"stored_object_count"`
 	Used     *float64 `json:"current_size_bytes"`
 	Capacity *float64 `json:"max_capacity_bytes"`
+	Unbound  *bool    `json:"unbounded"`
 	PoolUsed *int64   `json:"pool_used"`
 	PoolSize *int64   `json:"pool_size"`
 	Breaker  string   `json:"breaker_state"`

@@ -26,7 +26,7 @@ import (
 // prompt of n chunks of a tenant lies.
 func tiered(t *testing.T, dir, salt string, n int) *lmcache.Engine {
 	t.Helper()
-	files, err := fs.Open(t.Context(), fs.Options{BasePath: dir})
+	files, err := fs.Open(t.Context(), fs.Options{BasePath: dir, MinFree: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ const (
 	opDelete op = "delete"
 	opScan   op = "scan"
 	opList   op = "list"
+	opLimit  op = "limit"
 )
 
 // call is one call of the adapter that has not returned.

@@ -59,6 +59,7 @@ func (t *Tier) admitLocked(j *Job, now time.Time) (list []int) {
 			continue
 		case bound >= 0 && size > bound:
 			j.todo = j.todo[1:]
+			t.relearnLocked(now)
 			t.settleLocked(j, i, fmt.Errorf("%w: %d bytes, the store may hold %d", l2.ErrNoSpace, size, bound))
 			continue
 		case bound >= 0 && t.mu.index.bytes+t.mu.index.reserved+size > bound:
@@ -66,6 +67,7 @@ func (t *Tier) admitLocked(j *Job, now time.Time) (list []int) {
 				if t.mu.full || t.mu.index.reserved == 0 {
 					t.mu.full = false
 					j.todo = j.todo[1:]
+					t.relearnLocked(now)
 					t.settleLocked(j, i, fmt.Errorf("%w: %d bytes of %d are in use, and nothing can be evicted", l2.ErrNoSpace, t.mu.index.bytes, bound))
 					continue
 				}

@@ -113,6 +113,7 @@ func (t *Tier) order() {
 func (t *Tier) scannedLocked(err error, began time.Time) {
 	x := &t.mu.index
 	x.complete = true
+	t.shortLocked(t.rt.Now())
 	objects, bytes, took := x.objects, x.bytes, t.rt.Now().Sub(began)
 	t.say(func() {
 		if err != nil {

@@ -55,6 +55,7 @@ type state struct {
 	index   index
 	pins    []*Pins // by expiry
 	limit   int64   // of the store itself; negative: none
+	heard   hearsay // of limit
 	full    bool    // the last deletion for room failed
 	counts  counts
 	closed  chan struct{} // made by Leave, closed when the adapter is

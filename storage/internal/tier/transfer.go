@@ -134,24 +134,6 @@ func (x *transfer) do(ctx context.Context) error {
 	return err
 }
 
-// askLimit asks the store for its own limit, without the mutex.
-func (t *Tier) askLimit() (limit int64, asked bool) {
-	l, ok := l2.AbilityOf[l2.Limiter](t.adapter)
-	if !ok {
-		return -1, false
-	}
-	return l.Limit(t.held()), true
-}
-
-// learnLimit takes the store's own limit over, without the mutex.
-func (t *Tier) learnLimit() {
-	if limit, ok := t.askLimit(); ok {
-		t.mu.Lock()
-		t.mu.limit = limit
-		t.mu.Unlock()
-	}
-}
-
 // touch tells a store that keeps the order of use what was read.
 func (x *transfer) touch(ctx context.Context) {
 	toucher, ok := l2.AbilityOf[l2.Toucher](x.t.adapter)
@@ -169,13 +151,6 @@ func (x *transfer) touch(ctx context.Context) {
 	}
 }
 
-// held is the bytes that the store holds as far as is known.
-func (t *Tier) held() int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.mu.index.bytes
-}
-
 // free gives the slot of the call back.
 func (x *transfer) free() {
 	x.t.mu.running--
@@ -189,7 +164,7 @@ func (x *transfer) done(err error) {
 	t, j, now := x.t, x.j, x.t.rt.Now()
 	x.free()
 	if x.asked {
-		t.mu.limit = x.limit
+		t.limitLocked(x.limit, now)
 	}
 	t.mu.breaker.outcome(t, x.c.round, err, x.items, now)
 	if t.ctx.Err() != nil && err != nil {
