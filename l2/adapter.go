@@ -107,9 +107,18 @@ type Lister interface {
 
 // Scanner is an adapter that keeps objects after the process has ended. Scan yields
 // all of them, in any order, to rebuild accounting after a restart. Foreign names are
-// skipped. An error ends the scan.
+// skipped. An error ends the scan, which may be begun anew then.
 type Scanner interface {
 	Scan(ctx context.Context) iter.Seq2[Entry, error]
+}
+
+// PageScanner is a Scanner that has nothing better than its listing: Scan is [ScanPages]
+// with pages of ScanPageSize entries. The tier lists the pages itself, so that one that
+// fails is asked for again and the others are not.
+type PageScanner interface {
+	Scanner
+	Lister
+	ScanPageSize() int
 }
 
 // Toucher is an adapter that can keep the order of use over restarts. Touch tells

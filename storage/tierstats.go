@@ -43,7 +43,7 @@ type TierStats struct {
 	Full          bool  // the capacity is 0 because the store has no room, as on a full disk
 	Objects       int64
 	BytesBySalt   map[string]int64 // without those of none
-	ScanComplete  bool             // what was there at the start is accounted for
+	ScanComplete  bool             // all that was there at the start is accounted for; false for good if that could not be listed
 
 	WrittenBytes     int64 // to the adapter, since the start
 	ReadBytes        int64 // from the adapter, since the start

@@ -29,10 +29,16 @@ func (a *Adapter) List(ctx context.Context, q l2.ListQuery) (page l2.Page, err e
 	return page, err
 }
 
+// scanPage is how many objects a page of a scan has.
+const scanPage = 1000
+
 // Scan implements [l2.Scanner]. The server does not tell when an object was used.
 func (a *Adapter) Scan(ctx context.Context) iter.Seq2[l2.Entry, error] {
-	return l2.ScanPages(ctx, a, 1000)
+	return l2.ScanPages(ctx, a, scanPage)
 }
+
+// ScanPageSize implements [l2.PageScanner].
+func (a *Adapter) ScanPageSize() int { return scanPage }
 
 // cursor is a place in a listing: the node, the cursor of its SCAN, and the last name
 // of that answer that has been listed, empty for none.

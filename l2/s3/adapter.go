@@ -27,11 +27,11 @@ type Adapter struct {
 }
 
 var (
-	_ l2.Adapter   = (*Adapter)(nil)
-	_ l2.Formatter = (*Adapter)(nil)
-	_ l2.Lister    = (*Adapter)(nil)
-	_ l2.Scanner   = (*Adapter)(nil)
-	_ l2.Describer = (*Adapter)(nil)
+	_ l2.Adapter     = (*Adapter)(nil)
+	_ l2.Formatter   = (*Adapter)(nil)
+	_ l2.Lister      = (*Adapter)(nil)
+	_ l2.PageScanner = (*Adapter)(nil)
+	_ l2.Describer   = (*Adapter)(nil)
 )
 
 // retries is how often the library tries a request in all.

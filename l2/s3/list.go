@@ -62,3 +62,6 @@ func (a *Adapter) prefix(model string) string {
 func (a *Adapter) Scan(ctx context.Context) iter.Seq2[l2.Entry, error] {
 	return l2.ScanPages(ctx, a, maxPage)
 }
+
+// ScanPageSize implements [l2.PageScanner].
+func (a *Adapter) ScanPageSize() int { return maxPage }

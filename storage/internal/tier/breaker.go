@@ -171,4 +171,7 @@ func (b *breaker) close(t *Tier, now time.Time) {
 		t.log.Info("a tier of the cache is back", slog.String("from", string(StateHalfOpen)), slog.String("to", string(StateClosed)))
 	})
 	t.later(t.o.Sink.Room)
+	if s := t.mu.scan; s != nil && s.waits {
+		t.scanLocked(s, now)
+	}
 }

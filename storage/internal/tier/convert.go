@@ -36,7 +36,6 @@ func (x *transfer) one(ctx context.Context, o *Object, it *l2.Item, move func(co
 	defer x.t.scratch.give(x) // after a panic too
 	var buf []byte
 	if buf, it.Err = x.t.scratch.sized(x, n); it.Err != nil {
-		it.Err = x.t.serde.failed(it.Err)
 		return nil
 	}
 	return move(ctx, o, it, buf)
@@ -46,7 +45,7 @@ func (x *transfer) storeConverted(ctx context.Context, o *Object, it *l2.Item, b
 	t := x.t
 	var n int
 	if n, it.Err = t.serde.serialize(buf, o); it.Err != nil {
-		return nil
+		return nil //nolint:nilerr // the object has failed, not the call
 	}
 	it.Data = buf[:n]
 	if pad := t.format.StoredSize(0, int64(n)); pad > int64(n) && pad <= int64(cap(buf)) {

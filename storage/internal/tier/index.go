@@ -27,7 +27,8 @@ type index struct {
 	reserved     int64 // for stores under way
 	objects      int64
 	pins         int  // entries that are pinned
-	complete     bool // what was there at the start is known
+	complete     bool // the scan at the start has ended
+	partial      bool // and has not found everything
 }
 
 // entry is one stored object.

@@ -16,13 +16,18 @@ type pause struct {
 
 // pauseLocked lets a store wait before it is tried again, longer each time.
 func (t *Tier) pauseLocked(j *Job, i int, now time.Time) {
+	p := &pause{j: j, i: i}
+	p.timer = t.rt.At(now.Add(t.backoff(j.Objects[i].tries)), func() { t.resume(p) })
+	t.mu.paused = append(t.mu.paused, p)
+}
+
+// backoff is how long to wait after so many tries have failed.
+func (t *Tier) backoff(tries int) time.Duration {
 	wait := float64(t.s.Retry.Backoff)
-	for range j.Objects[i].tries - 1 {
+	for range tries - 1 {
 		wait *= t.s.Retry.Factor
 	}
-	p := &pause{j: j, i: i}
-	p.timer = t.rt.At(now.Add(jitter(time.Duration(wait), t.rt.Rand())), func() { t.resume(p) })
-	t.mu.paused = append(t.mu.paused, p)
+	return jitter(time.Duration(wait), t.rt.Rand())
 }
 
 // resume queues the object again.

@@ -1,6 +1,7 @@
 package tier
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -8,38 +9,142 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lmcache-go/lmcache/internal/runtime"
 	"github.com/lmcache-go/lmcache/l2"
 )
 
 // scanBatch is how many objects of a scan are taken over at a time.
 const scanBatch = 1024
 
+// scan is the search for what the store held at the start.
+type scan struct {
+	from   l2.Scanner
+	pages  l2.PageScanner // nil: the scan is one call
+	cursor string         // of pages: where it stands
+	tries  int            // that have failed since it last went on
+	waits  bool           // for the breaker
+	timer  runtime.Timer  // of the next try
+	began  time.Time
+}
+
 // Scan begins to find out what the store held at the start. It goes on in the
-// background; meanwhile lookups ask the store.
+// background; meanwhile lookups ask the store. What fails is tried again as stores are,
+// from where it stood, and waits while the store cannot be reached.
 func (t *Tier) Scan() {
-	s, ok := l2.AbilityOf[l2.Scanner](t.adapter)
+	from, ok := l2.AbilityOf[l2.Scanner](t.adapter)
 	if !ok {
 		return
 	}
+	s := &scan{from: from}
+	s.pages, _ = from.(l2.PageScanner)
 	t.lock()
 	defer t.unlock()
-	if t.mu.stopped || t.mu.index.complete {
+	if t.mu.stopped || t.mu.index.complete || t.mu.scan != nil {
 		return
 	}
-	began := t.rt.Now()
-	c := &call{op: opScan}
-	c.do = func(ctx context.Context) error { return t.scan(ctx, s) }
-	c.done = func(err error) { t.scannedLocked(err, began) }
-	c.lost, c.back = func() {}, func() {}
-	t.startLocked(c, began)
+	t.mu.scan = s
+	s.began = t.rt.Now()
+	t.scanLocked(s, s.began)
 }
 
-// scan takes entries over as they come, without the mutex between batches.
-func (t *Tier) scan(ctx context.Context, s l2.Scanner) error {
+// scanLocked asks for the next part of the scan.
+func (t *Tier) scanLocked(s *scan, now time.Time) {
+	if t.mu.breaker.state != StateClosed {
+		s.waits = true
+		return
+	}
+	s.waits = false
+	c := &call{op: opScan}
+	var page l2.Page // the call's own until it has returned
+	c.do = func(ctx context.Context) error { return t.scanAll(ctx, s.from) }
+	if s.pages != nil {
+		q := l2.ListQuery{PageSize: s.pages.ScanPageSize(), Cursor: s.cursor}
+		c.deadline = now.Add(t.s.Timeouts.Load)
+		c.do = func(ctx context.Context) (err error) {
+			if page, err = s.pages.List(ctx, q); err == nil {
+				t.take(page.Entries)
+			}
+			return err
+		}
+	}
+	c.done = func(err error) {
+		switch {
+		case err != nil:
+			t.mu.breaker.outcome(t, c.round, err, nil, t.rt.Now())
+			t.scanFailedLocked(s, err)
+		case page.Next != "":
+			t.mu.breaker.success(t, c.round, t.rt.Now())
+			s.cursor, s.tries = page.Next, 0
+			t.nextScanLocked(s)
+		default:
+			t.endScanLocked(s, nil)
+		}
+	}
+	c.lost = func() { t.scanFailedLocked(s, l2.ErrTimeout) }
+	c.back = func() {}
+	t.startLocked(c, now)
+}
+
+// nextScanLocked goes on, unless the tier has been stopped.
+func (t *Tier) nextScanLocked(s *scan) {
+	if !t.mu.stopped {
+		t.scanLocked(s, t.rt.Now())
+	}
+}
+
+// scanFailedLocked tries again, a little later or when the store can be reached, or gives
+// the scan up.
+func (t *Tier) scanFailedLocked(s *scan, err error) {
+	now, why := t.rt.Now(), l2.ReasonOf(err)
+	s.tries++
+	switch {
+	case t.mu.stopped:
+	case t.mu.breaker.state != StateClosed:
+		s.tries, s.waits = 0, true
+	case !why.Transient() || s.tries >= t.s.Retry.Attempts:
+		t.failedLocked(why, 1)
+		t.mu.counts.lastFailure = now
+		t.endScanLocked(s, err)
+	default:
+		t.mu.counts.retries++
+		s.timer = t.rt.At(now.Add(t.backoff(s.tries)), func() {
+			t.lock()
+			defer t.unlock()
+			s.timer = nil
+			t.nextScanLocked(s)
+		})
+	}
+}
+
+// stop ends a scan that waits for its next try.
+func (s *scan) stop() {
+	if s != nil && s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+}
+
+// scanAll is a scan in one call, without the mutex.
+func (t *Tier) scanAll(ctx context.Context, s l2.Scanner) error {
 	batch := make([]l2.Entry, 0, scanBatch)
-	take := func() {
+	for e, err := range s.Scan(ctx) {
+		if err != nil {
+			t.take(batch)
+			return err
+		}
+		if batch = append(batch, e); len(batch) == scanBatch {
+			t.take(batch)
+			batch = batch[:0]
+		}
+	}
+	t.take(batch)
+	return nil
+}
+
+// take takes entries over that are not known yet, without the mutex between batches.
+func (t *Tier) take(entries []l2.Entry) {
+	for batch := range slices.Chunk(entries, scanBatch) {
 		t.lock()
-		defer t.unlock()
 		now := t.rt.Now()
 		for _, e := range batch {
 			if e.Key.Model == canaryModel || t.mu.index.find(e.Key) != 0 {
@@ -48,21 +153,25 @@ func (t *Tier) scan(ctx context.Context, s l2.Scanner) error {
 			id := t.mu.index.add(e.Key, e.Size, now)
 			t.mu.index.at(id).used = e.Used
 		}
-		batch = batch[:0]
+		t.unlock()
 	}
-	for e, err := range s.Scan(ctx) {
-		if err != nil {
-			take()
-			return err
-		}
-		if batch = append(batch, e); len(batch) == scanBatch {
-			take()
-		}
+}
+
+// endScanLocked puts what the scan has found in order. An error says that it has not found
+// everything: the rest is known when a lookup or a store meets it.
+func (t *Tier) endScanLocked(s *scan, err error) {
+	if t.mu.stopped {
+		return
 	}
-	take()
-	t.order()
-	t.learnLimit()
-	return nil
+	c := &call{op: opScan}
+	c.do = func(context.Context) error {
+		t.order()
+		t.learnLimit()
+		return nil
+	}
+	c.done = func(failed error) { t.scannedLocked(s, cmp.Or(err, failed)) }
+	c.lost, c.back = func() {}, func() {}
+	t.startLocked(c, t.rt.Now())
 }
 
 // order gives what the scan has found its place by its last use, before everything
@@ -110,11 +219,12 @@ func (t *Tier) order() {
 }
 
 // scannedLocked ends the scan.
-func (t *Tier) scannedLocked(err error, began time.Time) {
+func (t *Tier) scannedLocked(s *scan, err error) {
 	x := &t.mu.index
-	x.complete = true
+	t.mu.scan = nil
+	x.complete, x.partial = true, err != nil
 	t.shortLocked(t.rt.Now())
-	objects, bytes, took := x.objects, x.bytes, t.rt.Now().Sub(began)
+	objects, bytes, took := x.objects, x.bytes, t.rt.Now().Sub(s.began)
 	t.say(func() {
 		if err != nil {
 			t.log.Warn("what a tier of the cache holds is not known in full", slog.Int64("objects", objects), slog.Int64("bytes", bytes), slog.Any("error", err))

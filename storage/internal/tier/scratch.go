@@ -63,7 +63,7 @@ func (s *scratch) sized(x *transfer, n int64) (b []byte, err error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: memory for %d bytes: %w", errBound, n, err)
+		return nil, fmt.Errorf("%w: %w: memory for %d bytes: %w", l2.ErrSerde, errBound, n, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

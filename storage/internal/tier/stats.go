@@ -23,7 +23,7 @@ type Stats struct {
 	Bounded      bool  // a store that has no room has the capacity 0
 	Objects      int64
 	BytesBySalt  map[string]int64
-	Complete     bool // the scan at the start
+	Complete     bool // the scan at the start has found everything
 	Written      int64
 	Read         int64
 	Corrupt      int64
@@ -60,7 +60,7 @@ func (t *Tier) stats() Stats {
 	s := Stats{
 		Breaker: b.state, Reason: b.reason, Calls: len(t.mu.calls), OldestCall: t.oldestLocked(now),
 		QueuedLoads: t.mu.loads.objects(), QueuedStores: t.mu.stores.objects(), Pins: x.pins,
-		UsedBytes: x.bytes, Reserved: x.reserved, Capacity: max(0, t.boundLocked()), Bounded: t.boundLocked() >= 0, Objects: x.objects, Complete: x.complete,
+		UsedBytes: x.bytes, Reserved: x.reserved, Capacity: max(0, t.boundLocked()), Bounded: t.boundLocked() >= 0, Objects: x.objects, Complete: x.complete && !x.partial,
 		Written: c.written, Read: c.read, Corrupt: c.corrupt, Retries: c.retries, Evicted: c.evicted,
 		Failures: maps.Clone(c.failures), LastSuccess: c.lastSuccess, LastFailure: c.lastFailure, Raw: t.format.Raw,
 	}

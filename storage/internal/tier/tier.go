@@ -52,6 +52,7 @@ type state struct {
 	alarm   runtime.Timer
 	due     time.Time // of alarm
 	breaker breaker
+	scan    *scan // nil: none is under way
 	index   index
 	pins    []*Pins // by expiry
 	limit   int64   // of the store itself; negative: none
