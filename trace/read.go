@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"os"
 	"slices"
 )
@@ -89,44 +90,76 @@ type File struct {
 }
 
 // OpenFile reads the headers of the parts of one recording, which must agree in
-// level, versions and start. Parts that are numbered, as those of the extended format
-// are, are taken in order of their numbers, others as they are given.
+// level, versions and start, and none of which may be there twice. Parts that are
+// numbered, as those of the extended format are, are taken in order of their numbers,
+// others in that of the times at which they begin. Numbers that are missing between
+// others are damage among the records.
 func OpenFile(paths ...string) (*File, error) {
-	type part struct {
-		path   string
-		header Header
-	}
-	var parts []part
-	for i, path := range paths {
-		h, err := headerOf(path)
-		if err != nil {
-			return nil, err
-		}
-		if i > 0 {
-			if what := disagreement(&parts[0].header, &h); what != "" {
-				return nil, fmt.Errorf("trace file '%s': not a part of the same recording as '%s': %s differs", path, paths[0], what)
-			}
-		}
-		parts = append(parts, part{path, h})
-	}
 	if len(paths) == 0 {
 		return nil, errors.New("trace: no file given")
 	}
-	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(a.header.Part, b.header.Part) })
+	var parts []part
+	for _, path := range paths {
+		p, err := openPart(path, len(paths) > 1)
+		if err != nil {
+			return nil, err
+		}
+		for i := range parts {
+			if parts[i].same(&p) {
+				return nil, fmt.Errorf("trace file '%s': the same part of the recording as '%s'", path, parts[i].path)
+			}
+			if what := disagreement(&parts[i].header, &p.header); what != "" {
+				return nil, fmt.Errorf("trace file '%s': not a part of the same recording as '%s': %s differs", path, parts[i].path, what)
+			}
+		}
+		parts = append(parts, p)
+	}
+	slices.SortStableFunc(parts, func(a, b part) int {
+		return cmp.Or(cmp.Compare(a.header.Part, b.header.Part), cmp.Compare(a.begin, b.begin))
+	})
 	f := &File{}
-	for _, p := range parts {
-		f.Paths, f.Headers = append(f.Paths, p.path), append(f.Headers, p.header)
+	for i := range parts {
+		f.Paths, f.Headers = append(f.Paths, parts[i].path), append(f.Headers, parts[i].header)
 	}
 	return f, nil
 }
 
-func headerOf(path string) (h Header, err error) {
+// part is one file of a recording that is opened.
+type part struct {
+	path   string
+	header Header
+	info   os.FileInfo
+	begin  float64 // offset of its first record, where parts have no numbers and there are several
+}
+
+// same reports whether two files are the same part.
+func (p *part) same(o *part) bool {
+	numbered := p.header.Extended && o.header.Extended && disagreement(&p.header, &o.header) == ""
+	return os.SameFile(p.info, o.info) || numbered && p.header.Part == o.header.Part
+}
+
+func openPart(path string, several bool) (p part, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return h, err
+		return p, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	return readHeader(newFrames(file), path)
+	p.path = path
+	if p.info, err = file.Stat(); err != nil {
+		return p, err
+	}
+	in := newFrames(file)
+	if p.header, err = readHeader(in, path); err != nil || p.header.Extended || !several {
+		return p, err
+	}
+	p.begin = math.Inf(1)
+	in.records(path, newDecoder(), func(r Record, damage error) bool {
+		if damage == nil {
+			p.begin = r.Mono
+		}
+		return damage != nil // which is told when it is read
+	})
+	return p, nil
 }
 
 // disagreement names a field that differs; empty if none does.
@@ -156,11 +189,29 @@ func (f *File) Header() Header { return f.Headers[0] }
 func (f *File) Records() iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		d := newDecoder()
-		for _, path := range f.Paths {
+		for i, path := range f.Paths {
+			if missing := f.missing(i); missing != "" && !yield(Record{}, &DamageError{File: path, Text: missing}) {
+				return
+			}
 			if !f.part(path, d, yield) {
 				return
 			}
 		}
+	}
+}
+
+// missing says which parts between part i and the one before are not there; empty: none.
+func (f *File) missing(i int) string {
+	if i == 0 {
+		return "" // the oldest parts of a recording may have been deleted as it went on
+	}
+	switch lo, hi := f.Headers[i-1].Part+1, f.Headers[i].Part-1; {
+	case !f.Headers[i].Extended || lo > hi:
+		return ""
+	case lo == hi:
+		return fmt.Sprintf("part %d of the recording is missing", lo)
+	default:
+		return fmt.Sprintf("parts %d to %d of the recording are missing", lo, hi)
 	}
 }
 

@@ -50,11 +50,10 @@ func (c *traceInfoCommand) Check(p *cli.Problems) {
 
 // Run implements cli.Command.
 func (c *traceInfoCommand) Run(_ context.Context, std *cli.IO) error {
-	s, parts, err := c.summarise(std)
+	s, name, parts, err := c.summarise(std)
 	if err != nil {
 		return fileError(err)
 	}
-	name := c.Files[0]
 	if !c.JSON {
 		if parts > 1 {
 			name += fmt.Sprintf(" (%d parts)", parts)
@@ -68,22 +67,23 @@ func (c *traceInfoCommand) Run(_ context.Context, std *cli.IO) error {
 	return enc.Encode(infoOf(s, name, parts))
 }
 
-func (c *traceInfoCommand) summarise(std *cli.IO) (s *trace.Summary, parts int, err error) {
+// summarise also returns the name of the first part, and how many there are.
+func (c *traceInfoCommand) summarise(std *cli.IO) (s *trace.Summary, name string, parts int, err error) {
 	warn := warnDamage(std.Stderr)
 	if c.Files[0] == "-" {
 		h, records, err := trace.Read(std.Stdin)
 		if err != nil {
-			return nil, 0, err
+			return nil, "", 0, err
 		}
 		s, err = trace.Summarise(h, records, c.Verbose, warn)
-		return s, 1, err
+		return s, "-", 1, err
 	}
 	f, err := trace.OpenFile(c.Files...)
 	if err != nil {
-		return nil, 0, err
+		return nil, "", 0, err
 	}
 	s, err = trace.Summarise(f.Header(), f.Records(), c.Verbose, warn)
-	return s, len(f.Paths), err
+	return s, f.Paths[0], len(f.Paths), err
 }
 
 // warnDamage writes what is wrong with a file, a line for each place.

@@ -316,6 +316,22 @@ func (l *log) Subscribe(s *eventbus.Subscription) {
 // drilled records a drill and returns its tape and what was decided.
 func drilled(t testing.TB, so storage.Options, models []storage.Model, seed uint64, requests int, o trace.Options) (*Tape, []string) {
 	t.Helper()
+	f, seen := drilledFile(t, so, models, seed, requests, o)
+	return readTape(t, f), seen
+}
+
+func readTape(t testing.TB, f *trace.File) *Tape {
+	t.Helper()
+	tape, err := ReadTape(f.Records())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tape
+}
+
+// drilledFile is drilled with the recording as it is, in one file or several.
+func drilledFile(t testing.TB, so storage.Options, models []storage.Model, seed uint64, requests int, o trace.Options) (*trace.File, []string) {
+	t.Helper()
 	so.Bus, so.L1.NoBytes = eventbus.New(eventbus.Options{Manual: true}), true
 	seen := &log{}
 	if _, err := so.Bus.Subscribe(seen); err != nil {
@@ -346,15 +362,15 @@ func drilled(t testing.TB, so storage.Options, models []storage.Model, seed uint
 	if s := r.Stats(); s.Lost.Sum() > 0 {
 		t.Fatalf("calls were lost: %+v", s)
 	}
-	f, err := trace.OpenFile(o.Path)
+	paths, err := filepath.Glob(strings.TrimSuffix(o.Path, ".lct") + "*.lct")
 	if err != nil {
 		t.Fatal(err)
 	}
-	tape, err := ReadTape(f.Records())
+	f, err := trace.OpenFile(paths...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tape, seen.lines()
+	return f, seen.lines()
 }
 
 // drills are configurations for drills.
