@@ -282,7 +282,7 @@ func TestREQ_T9_Headers(t *testing.T) {
 		{nil, "unexpected EOF reading frame length"},
 		{[]byte{0, 0}, "truncated frame length prefix at offset 0"},
 		{header(t)[:50], "truncated frame body at offset 0 (got 46 of 155)"},
-		{[]byte("some text that is no trace"), "frame at offset 0 claims 1936682341 bytes, the limit is 67108864"},
+		{[]byte("some text that is no trace"), "it is not a recording: it would begin with a header of 1936682341 bytes, the limit is 67108864"},
 		{header(t, "magic", []byte("LMCX\x00")), `bad magic (got b'LMCX\x00', expected b'LMCT')`},
 		{header(t, "magic", "LMCT"), "bad magic (got 'LMCT', expected b'LMCT')"},
 		{header(t, "magic", nil), "bad magic (got None, expected b'LMCT')"},

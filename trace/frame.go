@@ -29,7 +29,10 @@ type frames struct {
 func newFrames(r io.Reader) *frames { return &frames{r: bufio.NewReaderSize(r, readBuffer)} }
 
 // tornError says that the input ends, or cannot go on, within a frame.
-type tornError struct{ text string }
+type tornError struct {
+	text string
+	size int // that the frame claims, if it is above MaxFrame
+}
 
 func (e *tornError) Error() string { return e.text }
 
@@ -50,11 +53,11 @@ func (f *frames) next() (body []byte, at int64, err error) {
 		if len(prefix) == 0 {
 			return nil, at, io.EOF
 		}
-		return nil, at, &tornError{fmt.Sprintf("truncated frame length prefix at offset %d", at)}
+		return nil, at, &tornError{text: fmt.Sprintf("truncated frame length prefix at offset %d", at)}
 	}
 	size := int(bodySize(prefix))
 	if size > MaxFrame {
-		return nil, at, &tornError{fmt.Sprintf("frame at offset %d claims %d bytes, the limit is %d", at, size, MaxFrame)}
+		return nil, at, &tornError{fmt.Sprintf("frame at offset %d claims %d bytes, the limit is %d", at, size, MaxFrame), size}
 	}
 	f.offset = at + prefixBytes + int64(size)
 	if prefixBytes+size <= readBuffer {
@@ -83,7 +86,7 @@ func torn(err error, at int64, got, size int) error {
 	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return err
 	}
-	return &tornError{fmt.Sprintf("truncated frame body at offset %d (got %d of %d)", at, got, size)}
+	return &tornError{text: fmt.Sprintf("truncated frame body at offset %d (got %d of %d)", at, got, size)}
 }
 
 // bodySize is the length that b begins with.

@@ -41,8 +41,12 @@ func Read(r io.Reader) (Header, iter.Seq2[Record, error], error) {
 // readHeader reads the first frame.
 func readHeader(f *frames, file string) (Header, error) {
 	body, _, err := f.next()
-	if errors.Is(err, io.EOF) {
+	var torn *tornError
+	switch {
+	case errors.Is(err, io.EOF):
 		err = errors.New("unexpected EOF reading frame length")
+	case errors.As(err, &torn) && torn.size > 0:
+		err = fmt.Errorf("it is not a recording: it would begin with a header of %d bytes, the limit is %d", torn.size, MaxFrame)
 	}
 	var h Header
 	if err == nil {

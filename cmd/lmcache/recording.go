@@ -14,7 +14,7 @@ import (
 func traceOptions(f *flags.Trace, config map[string]any, log *slog.Logger) trace.Options {
 	o := trace.Options{
 		Path: f.TraceOutput, Queue: f.TraceQueue, Drop: f.TraceOverflow == "drop",
-		MaxBytes: f.TraceMaxBytes, MaxFiles: f.TraceMaxFiles,
+		MaxBytes: int64(f.TraceMaxBytes), MaxFiles: f.TraceMaxFiles,
 		Config: trace.Config(config), Writer: "lmcache-go/" + readBuild().Version, Logger: log,
 	}
 	if f.TraceFormat == "plain" {

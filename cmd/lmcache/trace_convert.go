@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/lmcache-go/lmcache/internal/cli"
 	"github.com/lmcache-go/lmcache/internal/cli/flags"
@@ -74,11 +75,14 @@ func (c *traceConvertCommand) Run(ctx context.Context, std *cli.IO) (err error) 
 		return p
 	}
 	var r convert.Result
-	err = replaceFile(c.Output, func(w io.Writer) (err error) {
+	err = replaceFile(c.Output, std.Stdout, func(w io.Writer) (err error) {
 		if recording {
 			r, err = c.toRequests(w, b, std)
 		} else {
 			r, err = convert.FromRequests(w, b, c.options())
+		}
+		if err == nil && r.Requests+r.Skipped == 0 {
+			err = errors.New("there are no requests in it")
 		}
 		return err
 	})
@@ -88,7 +92,7 @@ func (c *traceConvertCommand) Run(ctx context.Context, std *cli.IO) (err error) 
 		return ctx.Err()
 	case err != nil:
 		return fmt.Errorf("%s: %w", name, err)
-	case c.Quiet:
+	case c.Quiet || c.Output == "-":
 		return nil
 	case c.JSON:
 		return printJSON(std.Stdout, map[string]any{
@@ -129,8 +133,8 @@ func (c *traceConvertCommand) options() convert.Options {
 // project wrote it.
 func (c *traceConvertCommand) toRequests(w io.Writer, r io.Reader, std *cli.IO) (convert.Result, error) {
 	h, records, err := trace.Read(r)
-	if err != nil {
-		return convert.Result{}, err
+	if err != nil { // it is named by the caller
+		return convert.Result{}, errors.New(strings.TrimPrefix(err.Error(), "trace file '-': "))
 	}
 	tokens := c.ChunkSize
 	var config struct {
@@ -161,7 +165,7 @@ func (c *countedReader) Read(p []byte) (int, error) {
 }
 
 // buffered writes to a file in large pieces.
-func buffered(f *os.File, write func(io.Writer) error) error {
+func buffered(f io.Writer, write func(io.Writer) error) error {
 	b := bufio.NewWriterSize(f, 256<<10)
 	if err := write(b); err != nil {
 		return err

@@ -44,14 +44,17 @@ func (c *traceCutCommand) Run(ctx context.Context, std *cli.IO) error {
 		return fileError(err)
 	}
 	var r trace.CutResult
-	err = replaceFile(c.Output, func(w io.Writer) (err error) {
+	err = replaceFile(c.Output, std.Stdout, func(w io.Writer) (err error) {
 		r, err = trace.Cut(&interruptedWriter{ctx, w}, f, trace.CutOptions{From: c.From, To: c.To, Name: "lmcache-go/" + readBuild().Version, Warn: warnDamage(std.Stderr)})
 		return err
 	})
+	if err == nil && r.Calls == 0 {
+		_, _ = fmt.Fprintf(std.Stderr, "lmcache: warning: %s has no calls from %v s on%s\n", traceName(f.Paths), c.From, before(c.To))
+	}
 	switch {
 	case err != nil:
 		return err
-	case c.Quiet:
+	case c.Quiet || c.Output == "-":
 		return nil
 	case c.JSON:
 		return printJSON(std.Stdout, map[string]any{
@@ -70,6 +73,14 @@ func (c *traceCutCommand) Run(ctx context.Context, std *cli.IO) error {
 	}
 	_, err = io.WriteString(std.Stdout, t.Text())
 	return err
+}
+
+// before is the end of a range of seconds, if it has one.
+func before(to float64) string {
+	if to == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and before %v s", to)
 }
 
 // interruptedWriter fails when its context has ended.
@@ -95,8 +106,11 @@ func printJSON(w io.Writer, v any) error {
 
 // replaceFile writes a file of any size in one step: until it is whole, what was there
 // stays. Recordings name tenants and models, so others cannot read it. What is not a
-// regular file is written to in place.
-func replaceFile(path string, write func(io.Writer) error) (err error) {
+// regular file is written to in place, and - is stdout.
+func replaceFile(path string, stdout io.Writer, write func(io.Writer) error) (err error) {
+	if path == "-" {
+		return buffered(stdout, write)
+	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err != nil {

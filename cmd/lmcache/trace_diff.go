@@ -55,6 +55,9 @@ func (c *traceDiffCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 	if err = errors.Join(err, told.close()); err != nil {
 		return err
 	}
+	if c.ChunkTokens == 0 { // else it is given
+		c.ChunkTokens = max(d.A.ChunkTokens, d.B.ChunkTokens)
+	}
 	if !c.Quiet {
 		if err := c.print(std.Stdout, d); err != nil {
 			return err
@@ -101,11 +104,7 @@ func (c *traceDiffCommand) side(file string, s *replay.SideTotals, chunks int64)
 func (c *traceDiffCommand) print(w io.Writer, d *replay.Difference) error {
 	a, b := c.side(c.A, &d.A, d.RecordedChunks), c.side(c.B, &d.B, d.ReplayedChunks)
 	if c.JSON {
-		kinds := d.Divergences
-		if kinds == nil {
-			kinds = map[string]int64{}
-		}
-		return printJSON(w, map[string]any{"a": a, "b": b, "compared": d.Compared, "diverged": d.Diverged, "by_kind": kinds, "first": d.First})
+		return printJSON(w, map[string]any{"a": a, "b": b, "compared": d.Compared, "diverged": d.Diverged, "by_kind": kinds(&d.Comparison), "first": d.First})
 	}
 	t := cli.NewReport("Trace Diff", cli.WidthWide)
 	t.Line("a", "A", c.A)

@@ -17,7 +17,7 @@ import (
 func TestREQ_T26_DiffOfTwoFiles(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
-	traced(t, cli.ExitOK, "bench", "workload", "--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--concurrency", "1", "--limit", "150", "--quiet",
+	traced(t, cli.ExitOK, "bench", "workload", "--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--concurrency", "1", "--limit", "150", "--quiet", "--chunk-size", "256",
 		"--trace-level", "storage", "--trace-output", file("run.lct"))
 	traced(t, cli.ExitOK, "trace", "convert", "--limit", "400", "--output", file("other.lct"), "-q")
 	run := func(recording, out, size, pacing string, more ...string) string {
@@ -38,6 +38,20 @@ func TestREQ_T26_DiffOfTwoFiles(t *testing.T) {
 	stdout, _ := traced(t, cli.ExitOK, "trace", "diff", file("fast"), file("virtual"), "--fail-on-divergence")
 	if !strings.Contains(stdout, "First difference:                                           none\n") {
 		t.Errorf("fast and virtual:\n%s", stdout)
+	}
+	// The recording says how many tokens a chunk has, and so do the lines; the flag comes first.
+	for want, flags := range map[int64][]string{256: nil, 16: {"--chunk-size", "16"}} {
+		var got struct{ A, B diffSide }
+		stdout, _ = traced(t, cli.ExitOK, append([]string{"trace", "diff", file("fast"), file("virtual"), "--json"}, flags...)...)
+		if err := json.Unmarshal([]byte(stdout), &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.A.Tokens == nil || *got.A.Tokens != want*got.A.Hits || *got.B.Tokens != *got.A.Tokens || got.A.Hits == 0 {
+			t.Errorf("%d tokens in a chunk: %s", want, stdout)
+		}
+	}
+	if stdout, _ = traced(t, cli.ExitOK, "trace", "diff", file("keys"), file("half")); strings.Contains(stdout, "Prefix-hit tokens") {
+		t.Errorf("tokens of a recording that does not know its chunks:\n%s", stdout)
 	}
 	stdout, stderr := traced(t, cli.ExitFailed, "trace", "diff", file("keys"), file("half"), "--json", "--chunk-size", "512", "--fail-on-divergence", "--divergence-out", file("differences"))
 	var got struct {

@@ -131,6 +131,7 @@ func (c *traceReplayCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.close()) }()
+	out.chunk = digest.chunkTokens
 	calls, err := countCalls(f)
 	if err != nil {
 		return err

@@ -23,7 +23,8 @@ import (
 // replayFiles are the files that a replay writes. They are there before it begins.
 type replayFiles struct {
 	dir      string
-	keys     bool // lines have them
+	keys     bool  // lines have them
+	chunk    int64 // tokens of a chunk of the recording, which the first line tells; 0: not known, or told
 	jsonl    *lineFile
 	diverged divergences
 }
@@ -51,6 +52,7 @@ func (o *replayFiles) told() func(replay.Line) {
 		return nil
 	}
 	return func(l replay.Line) {
+		l.ChunkTokens, o.chunk = o.chunk, 0
 		o.jsonl.write(func(b []byte) ([]byte, error) { return replay.AppendLine(b, &l, o.keys) })
 	}
 }
@@ -137,12 +139,18 @@ func replayJSON(r *replay.Result, d configDigest, models []string) ([]byte, erro
 	if r.OutcomeDigest != "" {
 		v["outcome_digest"] = r.OutcomeDigest
 	}
-	if r.Compared > 0 || r.Virtual {
-		diverged := map[string]any{"compared": r.Compared, "diverged": r.Diverged, "by_kind": r.Divergences, "first": r.First, "unmet": r.Unmet}
-		if d.chunkTokens > 0 && r.Compared > 0 {
+	if r.Compared > 0 {
+		diverged := map[string]any{"compared": r.Compared, "diverged": r.Diverged, "by_kind": kinds(&r.Comparison), "first": r.First, "unmet": r.Unmet}
+		if d.chunkTokens > 0 {
 			diverged["hit_tokens_recorded"], diverged["hit_tokens_replayed"] = r.RecordedChunks*d.chunkTokens, r.ReplayedChunks*d.chunkTokens
 		}
 		v["divergence"] = diverged
+	}
+	if r.Late != (replay.Late{}) {
+		v["late"] = map[string]any{"p99_ms": milliseconds(r.Late.P99), "max_ms": milliseconds(r.Late.Max)}
+	}
+	if r.Interrupted {
+		v["interrupted"] = true
 	}
 	if r.Gaps > 0 {
 		v["gaps"] = map[string]any{"count": r.Gaps, "lost_calls": r.Lost}
@@ -188,6 +196,14 @@ func divergenceSection(t *cli.Report, r *replay.Result, d configDigest) {
 	}
 }
 
+// kinds are divergences by kind; there may be none, but not null.
+func kinds(c *replay.Comparison) map[string]int64 {
+	if c.Divergences == nil {
+		return map[string]int64{}
+	}
+	return c.Divergences
+}
+
 func comparisonLines(t *cli.Report, c *replay.Comparison, compared, diverged string) {
 	t.Line("compared", compared, c.Compared)
 	t.Line("diverged", diverged, c.Diverged)
@@ -219,6 +235,13 @@ func replayReport(r *replay.Result, d configDigest, models []string) *cli.Report
 	t.Line("duration_s", "Replay duration (s)", r.Duration.Seconds())
 	if text := d.text(); text != "" {
 		t.Line("digest", "Config digest", text)
+	}
+	if r.Late != (replay.Late{}) {
+		t.Line("late_p99_ms", "Calls were late by, p99 (ms)", milliseconds(r.Late.P99))
+		t.Line("late_max_ms", "Calls were late by, max (ms)", milliseconds(r.Late.Max))
+	}
+	if r.Interrupted {
+		t.Line("interrupted", "Interrupted", true)
 	}
 	t.Section("ops", "Per-Op Latency (ms)")
 	for _, name := range opNames(r) {

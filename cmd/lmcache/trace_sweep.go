@@ -136,7 +136,7 @@ func (c *traceReplayCommand) checkSweep(p *cli.Problems) {
 // what came of it.
 func (c *traceReplayCommand) sweep(ctx context.Context, std *cli.IO, log *slog.Logger, f *trace.File, calls int64, out *replayFiles) error {
 	display := &cli.Output{Quiet: c.Replay.Quiet, NoProgress: c.NoProgress}
-	tape, err := readTape(std, display, f, calls)
+	tape, err := readTape(std, display, log, f, calls)
 	if err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func TestTraceInfoOfOddFiles(t *testing.T) {
 		want string
 	}{
 		"nothing.lct": {nil, "unexpected EOF reading frame length"},
-		"text.lct":    {[]byte("no trace at all"), "frame at offset 0 claims 1852776564 bytes, the limit is 67108864"},
+		"text.lct":    {[]byte("no trace at all"), "it is not a recording: it would begin with a header of 1852776564 bytes, the limit is 67108864"},
 		"half.lct":    {stream[:100], "truncated frame body at offset 0 (got 96 of 1492)"},
 	} {
 		path := write(name, c.data)
@@ -291,7 +291,84 @@ func TestReplayIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(&cli.InterruptedError{Signal: syscall.SIGINT})
 	code := r.app.Run(ctx, []string{"trace", "replay", sample, "--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--no-csv"})
-	if code != cli.ExitInterrupt {
-		t.Errorf("exit code %d:\n%s", code, r.stderr.String())
+	if code != cli.ExitInterrupt || !strings.Contains(r.stdout.String(), "Interrupted:                                                True\n") {
+		t.Errorf("exit code %d:\n%s%s", code, r.stdout.String(), r.stderr.String())
+	}
+}
+
+// A replay at the recorded times says how late its calls were, one of another pacing does not.
+func TestReplayIsLate(t *testing.T) {
+	dir := t.TempDir()
+	replayed := func(more ...string) (table string, late bool) {
+		stdout, _ := traced(t, cli.ExitOK, append([]string{
+			"trace", "replay", sample, "--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--no-csv", "--json", "--output-dir", dir,
+		}, more...)...)
+		data, err := os.ReadFile(filepath.Join(dir, "trace_replay_summary.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v struct{ Late map[string]float64 }
+		if err := json.Unmarshal(data, &v); err != nil {
+			t.Fatal(err)
+		}
+		return stdout, v.Late["max_ms"] > 0 && v.Late["p99_ms"] <= v.Late["max_ms"]
+	}
+	if table, late := replayed("--speed", "100"); !late || !strings.Contains(table, "Calls were late by, p99 (ms):") || !strings.Contains(table, "Calls were late by, max (ms):") {
+		t.Errorf("realtime: %v\n%s", late, table)
+	}
+	if table, late := replayed("--pacing", "fast"); late || strings.Contains(table, "late") {
+		t.Errorf("fast: %v\n%s", late, table)
+	}
+}
+
+// The size of a file of a recording may have a unit, and every command takes the files in
+// the order of a shell's glob, where the first one is last.
+func TestPartsOnTheCommandLine(t *testing.T) {
+	for _, format := range []string{"extended", "plain"} {
+		dir := t.TempDir()
+		run := func(name string, more ...string) {
+			traced(t, cli.ExitOK, append([]string{
+				"bench", "workload", "--l1-size-gb", "64MiB", "--limit", "60", "--concurrency", "1", "-q", "--trace-level", "storage", "--trace-format", format,
+				"--trace-output", filepath.Join(dir, name),
+			}, more...)...)
+		}
+		run("one.lct")
+		run("run.lct", "--trace-max-bytes", "64KiB")
+		parts, err := filepath.Glob(filepath.Join(dir, "run*.lct"))
+		if err != nil || len(parts) < 5 || filepath.Base(parts[0]) == "run.lct" {
+			t.Fatalf("%v %v", err, parts)
+		}
+		results := make(map[string]string)
+		for name, files := range map[string][]string{"one": {filepath.Join(dir, "one.lct")}, "parts": parts} {
+			args := append([]string{"trace", "replay"}, files...)
+			traced(t, cli.ExitOK, append(args, "--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--pacing", "virtual", "--json", "--output-dir", dir, "--no-csv", "--strict")...)
+			data, err := os.ReadFile(filepath.Join(dir, "trace_replay_summary.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var v struct {
+				Digest string `json:"outcome_digest"`
+			}
+			if err := json.Unmarshal(data, &v); err != nil {
+				t.Fatal(err)
+			}
+			results[name] = v.Digest
+		}
+		if results["one"] != results["parts"] || results["one"] == "" {
+			t.Errorf("%s: %v", format, results)
+		}
+		_, stderr := traced(t, cli.ExitFailed, "trace", "info", parts[0], parts[1], parts[0])
+		if want := "lmcache: error: trace file '" + parts[0] + "': the same part of the recording as '" + parts[0] + "'\n"; stderr != want {
+			t.Errorf("%s: got %s, want %s", format, stderr, want)
+		}
+		if format == "plain" {
+			continue
+		}
+		for _, pacing := range []string{"fast", "virtual"} {
+			_, stderr = traced(t, cli.ExitFailed, "trace", "replay", parts[len(parts)-1], parts[1], "--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--pacing", pacing, "--no-csv", "--strict")
+			if !strings.Contains(stderr, "TraceReader: part 1 of the recording is missing") || !strings.Contains(stderr, "lmcache: error: --strict: ") {
+				t.Errorf("%s: %s", pacing, stderr)
+			}
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -168,11 +169,39 @@ func TestConvertAndCut(t *testing.T) {
 	}
 }
 
+// The result goes to stdout, alone, and is what a file would hold.
+func TestConvertAndCutToStdout(t *testing.T) {
+	data, err := os.ReadFile(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("run.lct", data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range []string{"cut run.lct --from 0.5", "convert run.lct", "convert --limit 3"} {
+		args := append([]string{"trace"}, strings.Fields(args)...)
+		stdout, stderr := traced(t, cli.ExitOK, append(args, "--output", "-")...)
+		traced(t, cli.ExitOK, append(args, "--output", "file")...)
+		want, err := os.ReadFile("file")
+		if err != nil || stdout != string(want) || stdout == "" || stderr != "" {
+			t.Errorf("%v: %v, %d bytes, want %d; %s", args, err, len(stdout), len(want), stderr)
+		}
+	}
+	if _, err := os.Stat("-"); err == nil {
+		t.Error("there is a file of the name -")
+	}
+}
+
 // Files that are none, and flags that mean nothing.
 func TestConvertAndCutRefuse(t *testing.T) {
 	dir := t.TempDir()
 	out, bad := filepath.Join(dir, "out"), filepath.Join(dir, "bad.jsonl")
 	if err := os.WriteFile(bad, []byte("{\"timestamp\": 0}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	short, empty := filepath.Join(dir, "short.lct"), filepath.Join(dir, "empty")
+	if err := errors.Join(os.WriteFile(short, []byte{0, 0, 1, 7, 1}, 0o600), os.WriteFile(empty, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(out, []byte("before"), 0o600); err != nil {
@@ -188,9 +217,14 @@ func TestConvertAndCutRefuse(t *testing.T) {
 		{"convert --trace-format plain --output " + out, cli.ExitUsage, "lmcache: error: --trace-format: plain needs --reads or --trace-args 0.5.6: its documented form cannot say that a lookup leases nothing\n"},
 		{"convert " + bad + " --output " + out, cli.ExitFailed, "lmcache: error: " + bad + ": line 1: input_length: missing; hash_ids: missing\n"},
 		{"convert " + dir + "/missing --output " + out, cli.ExitFailed, "lmcache: error: open " + dir + "/missing: no such file or directory\n"},
+		{"convert " + short + " --output " + out, cli.ExitFailed, "lmcache: error: " + short + ": truncated frame body at offset 0 (got 1 of 263)\n"},
+		{"convert " + empty + " --output " + out, cli.ExitFailed, "lmcache: error: " + empty + ": there are no requests in it\n"},
+		{"convert " + sample + " --json --output -", cli.ExitUsage, "lmcache: error: --json: excludes --output -, as stdout holds the result\n"},
+		{"cut " + sample + " --json --output -", cli.ExitUsage, "lmcache: error: --json: excludes --output -, as stdout holds the result\n"},
+		{"cut " + sample + " --from 600 --to 1200 -q --output " + out + "2", cli.ExitOK, "lmcache: warning: " + sample + " has no calls from 600 s on and before 1200 s\n"},
 		{"cut " + sample, cli.ExitUsage, "lmcache: error: --output: is required\n"},
 		{"cut " + sample + " --from 2 --to 2 --output " + out, cli.ExitUsage, "lmcache: error: --to: must be more than --from, got 2 and 2\n"},
-		{"cut " + bad + " --output " + out, cli.ExitFailed, "lmcache: error: trace file '" + bad + "': frame at offset 0 claims 2065855593 bytes, the limit is 67108864\n"},
+		{"cut " + bad + " --output " + out, cli.ExitFailed, "lmcache: error: trace file '" + bad + "': it is not a recording: it would begin with a header of 2065855593 bytes, the limit is 67108864\n"},
 	} {
 		_, stderr := traced(t, c.code, append([]string{"trace"}, strings.Fields(c.args)...)...)
 		if stderr != c.want {

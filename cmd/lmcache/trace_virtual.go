@@ -118,7 +118,7 @@ func (c *traceReplayCommand) virtual(
 	ctx context.Context, std *cli.IO, log *slog.Logger, so storage.Options, f *trace.File, calls int64, out *replayFiles,
 ) (_ *replay.Result, err error) {
 	display := &cli.Output{Quiet: c.Replay.Quiet, NoProgress: c.NoProgress}
-	tape, err := readTape(std, display, f, calls)
+	tape, err := readTape(std, display, log, f, calls)
 	if err != nil {
 		return nil, err
 	}
@@ -144,13 +144,16 @@ func (c *traceReplayCommand) virtual(
 	return r, out.jsonl.err
 }
 
-// readTape decodes a recording into memory.
-func readTape(std *cli.IO, display *cli.Output, f *trace.File, calls int64) (*replay.Tape, error) {
+// readTape decodes a recording into memory, and tells what is damaged.
+func readTape(std *cli.IO, display *cli.Output, log *slog.Logger, f *trace.File, calls int64) (*replay.Tape, error) {
 	bar := display.Progress(std, "Reading", calls)
 	defer bar.Close()
 	n := int64(0)
 	return replay.ReadTape(func(yield func(trace.Record, error) bool) {
 		for rec, err := range f.Records() {
+			if damage, ok := errors.AsType[*trace.DamageError](err); ok {
+				log.Warn(damage.Error())
+			}
 			if err == nil && !rec.Own() {
 				n++
 				bar.Set(n)

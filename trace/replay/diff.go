@@ -25,6 +25,8 @@ type SideTotals struct {
 	Hits   int64 // keys found by lookups: their prefixes
 	Unmet  int64 // outcomes of calls without one on the other side
 	Failed int64 // calls
+
+	ChunkTokens int64 // tokens of a chunk, if its lines say so; else 0
 }
 
 // maxLine is the longest line that is read; lines with keys can be long.
@@ -157,6 +159,9 @@ func (r *lineReader) next() (bool, error) {
 		}
 		r.line = l
 		r.totals.Lines++
+		if l.ChunkTokens > 0 {
+			r.totals.ChunkTokens = l.ChunkTokens
+		}
 		if l.Failed {
 			r.totals.Failed++
 		}

@@ -23,6 +23,7 @@ type jsonLine struct {
 	Outcomes jsonOutcomes   `json:"o,omitempty"`
 	Keys     []string       `json:"keys,omitempty"`
 	Evicted  []jsonEviction `json:"evicted,omitempty"`
+	Chunk    int64          `json:"chunk_size,omitempty"`
 }
 
 // jsonOutcomes is a list of outcomes; that of what is read has no names.
@@ -65,7 +66,7 @@ type jsonEviction struct {
 func AppendLine(b []byte, l *Line, withKeys bool) ([]byte, error) {
 	v := jsonLine{
 		Name: &l.Name, Latency: float64(l.Latency) / float64(time.Millisecond), Failed: l.Failed, Mono: &l.Mono, Skipped: l.Skipped,
-		N: &l.N, Outcomes: l.Outcomes,
+		N: &l.N, Outcomes: l.Outcomes, Chunk: l.ChunkTokens,
 	}
 	if l.Compared {
 		v.Diverged = &l.Diverged
@@ -98,9 +99,12 @@ func ParseLine(data []byte) (l Line, err error) {
 	if *v.N < 0 {
 		return l, errors.New("n: must not be negative, got " + strconv.FormatInt(*v.N, 10))
 	}
+	if v.Chunk < 0 {
+		return l, errors.New("chunk_size: must not be negative, got " + strconv.FormatInt(v.Chunk, 10))
+	}
 	l = Line{
 		Name: *v.Name, Latency: time.Duration(math.Round(v.Latency * float64(time.Millisecond))), Failed: v.Failed, Skipped: v.Skipped, Mono: *v.Mono,
-		N: *v.N, Outcomes: v.Outcomes,
+		N: *v.N, Outcomes: v.Outcomes, ChunkTokens: v.Chunk,
 	}
 	if v.Diverged != nil {
 		l.Compared, l.Diverged = true, *v.Diverged

@@ -26,6 +26,8 @@ type Line struct {
 	Evicted  []Eviction    // the same, of what left L1; nil without a bus
 	Compared bool          // the recorded outcome is known
 	Diverged bool          // it is not this one
+
+	ChunkTokens int64 // of the first line of a file: tokens of a chunk of the recording; 0: not known
 }
 
 // CallOutcome is an outcome of a call of a replay.

@@ -14,7 +14,7 @@ type Convert struct {
 	Limit         int64  `name:"limit" group:"Convert" above:"0" help:"Only the first N requests; all by default"`
 	TraceFormat   string `name:"trace-format" group:"Convert" default:"extended" choices:"extended,plain" help:"Form of the recording: with owners, or exactly what LMCache writes"`
 	TraceArgs     string `name:"trace-args" group:"Convert" default:"documented" choices:"documented,0.5.6" help:"Form of the arguments: as LMCache documents them, or as LMCache 0.5.6 writes and replays them"`
-	Output        string `name:"output" group:"Output" placeholder:"FILE" help:"File of the result, which is replaced in one step"`
+	Output        string `name:"output" group:"Output" placeholder:"FILE" help:"File of the result, which is replaced in one step; - is stdout"`
 	JSON          bool   `name:"json" group:"Output" help:"Print one JSON document"`
 	Quiet         bool   `name:"quiet" short:"q" group:"Output" help:"Print nothing on stdout"`
 	NoProgress    bool   `name:"no-progress" group:"Output" help:"Show no progress on stderr"`
@@ -26,6 +26,9 @@ type Convert struct {
 func (c *Convert) Check(p *cli.Problems) {
 	if c.Output == "" && !p.IsBad("output") {
 		p.Flag("output", "is required")
+	}
+	if c.Output == "-" && c.JSON {
+		p.Flag("json", "excludes --output -, as stdout holds the result")
 	}
 	if c.TraceFormat == "plain" && c.TraceArgs == "documented" && !c.Reads {
 		p.Flag("trace-format", "plain needs --reads or --trace-args 0.5.6: its documented form cannot say that a lookup leases nothing")
