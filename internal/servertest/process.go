@@ -3,6 +3,7 @@ package servertest
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -134,15 +135,27 @@ func (p *process) stopped() {
 	})
 }
 
+// Servers get ports that systems do not give away, as those from 32768 on are: while one
+// is killed, no connection and no server of somebody else gets its port.
+const (
+	firstPort = 15_000
+	lastPort  = 32_000
+)
+
 // freePort is a port of the loopback interface that nobody listens on.
 func freePort(tb testing.TB) int {
 	tb.Helper()
-	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
+	var err error
+	for range 100 {
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		var l net.Listener
+		if l, err = (&net.ListenConfig{}).Listen(tb.Context(), "tcp", loopback(port)); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	tb.Fatal(err)
+	return 0
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
