@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os/exec"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lmcache-go/lmcache/internal/servertest"
@@ -216,3 +217,26 @@ func spared(o fault.Options) (bool, error) {
 
 // canary is the key that a tier is tried with.
 var canary = kv.Key{Hash: kv.Hash32([32]byte{'c', 'a', 'n', 'a', 'r', 'y'}), Model: "lmcache-canary", Rank: 0x01000100}
+
+// The trial ends at once, whatever a tier does to the canary: a lookup that ignores its
+// context goes on for a minute, for which the soak once stood still.
+func TestSpared(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		o    fault.Options
+		want bool
+	}{
+		{"nothing", fault.Options{}, true},
+		{"other faults", fault.Options{StoreErrorRate: 1, LookupErrorRate: 1, CorruptRate: 1}, true},
+		{"hangs", fault.Options{HangRate: 1}, false},
+		{"ignores its context", fault.Options{IgnoreContextRate: 1}, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			got, err := spared(c.o)
+			if took := time.Since(began); err != nil || got != c.want || took > 100*time.Millisecond {
+				t.Errorf("%s: %v, %v after %v, want %v", c.name, got, err, took, c.want)
+			}
+		})
+	}
+}
