@@ -135,15 +135,13 @@ func restart(t *testing.T, server *servertest.Server, a l2.Adapter) {
 	ctx, stop := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
 	for i := range 3 {
-		c := &client{s: s, m: m, ttl: o.L1.ReadTTL, rng: rand.New(rand.NewPCG(56, uint64(i)))}
+		// Of a writer that forgot its lease, everybody else would wait a second for every object.
+		c := &client{s: s, m: m, ttl: o.L1.ReadTTL, rng: rand.New(rand.NewPCG(56, uint64(i))), tidy: true}
 		clients.Go(func() {
 			for ctx.Err() == nil {
 				s.turns.Add(1)
 				keys, layout := c.prompt()
 				c.request(ctx, keys, layout)
-			}
-			for _, end := range c.forgotten {
-				end()
 			}
 		})
 	}
@@ -155,12 +153,15 @@ func restart(t *testing.T, server *servertest.Server, a l2.Adapter) {
 	servertest.Eventually(t, waiting("nothing is loaded", func() bool { return loaded() > 20 }))
 	for range 2 {
 		server.Kill()
-		servertest.Eventually(t, waiting("the breaker does not open", func() bool { return m.Stats().Tiers[0].Breaker != storage.BreakerClosed }))
+		// One that is half open may wait for an answer of the server before it was killed.
+		servertest.Eventually(t, waiting("the breaker does not open", func() bool { return m.Stats().Tiers[0].Breaker == storage.BreakerOpen }))
 		shown("state", storage.BreakerClosed, 0) // and not before the server is back
 		server.Restart()
 		servertest.Eventually(t, waiting("the tier does not come back", func() bool { return m.Stats().Tiers[0].Breaker == storage.BreakerClosed }))
 		before := loaded()
 		servertest.Eventually(t, waiting("nothing is loaded after the restart", func() bool { return loaded() > before+20 }))
+		// As long as there is traffic: a tier whose last call timed out is not, for up to a minute.
+		servertest.Eventually(t, waiting("the tier is not healthy", func() bool { return m.Stats().Tiers[0].Healthy }))
 	}
 	stop()
 	clients.Wait()
@@ -170,8 +171,8 @@ func restart(t *testing.T, server *servertest.Server, a l2.Adapter) {
 		t.Errorf("what was stored does not reach the server: %v", err)
 	}
 	s.calm("after the restarts", m, true)
-	if st := m.Stats().Tiers[0]; !st.Healthy || len(st.FailuresByReason) == 0 {
-		t.Errorf("healthy %v, failures %v", st.Healthy, st.FailuresByReason)
+	if st := m.Stats().Tiers[0]; len(st.FailuresByReason) == 0 {
+		t.Error("no failure was counted")
 	}
 	shown("state", storage.BreakerClosed, 1)
 	if err := m.Close(context.WithoutCancel(t.Context())); err != nil {
