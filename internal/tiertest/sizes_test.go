@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/lmcache-go/lmcache/internal/leak"
 	"github.com/lmcache-go/lmcache/internal/servertest"
@@ -31,6 +32,8 @@ type sizeCase struct {
 // Objects of all sizes and layouts come back as they were, byte by byte, from every
 // store, in every format, with and without direct I/O and a serde, whatever the
 // alignment of L1 is.
+//
+//nolint:tparallel // the cases are parallel to each other; leak.Check wants the test alone
 func TestSizesThroughTiers(t *testing.T) {
 	leak.Check(t)
 	files := func(o l2fs.Options) func(*testing.T) l2.Adapter {
@@ -59,18 +62,24 @@ func TestSizesThroughTiers(t *testing.T) {
 		}})
 	}
 	if _, err := exec.LookPath("versitygw"); err == nil {
-		addr := servertest.S3(t, "").Addr
-		stores = append(stores, sizeCase{name: onS3, open: func(t *testing.T) l2.Adapter { return must(t)(s3.Open(s3Options(addr))) }})
+		o := s3Options(servertest.S3(t, "").Addr)
+		o.RequestTimeout = 20 * time.Second // nothing is to fail
+		stores = append(stores, sizeCase{name: onS3, open: func(t *testing.T) l2.Adapter { return must(t)(s3.Open(o)) }})
 	}
 	const seed = 14
-	rng := rand.New(rand.NewPCG(seed, 14))
+	n := uint64(0)
 	for _, c := range stores {
 		for _, c.serde = range []bool{false, true} {
 			for _, c.align = range []int{64, 4096} {
 				if testing.Short() && c.serde == (c.align == 64) {
 					continue
 				}
-				t.Run(fmt.Sprintf("%s, serde %v, align %d", c.name, c.serde, c.align), func(t *testing.T) { c.run(t, rng) })
+				c, rng := c, rand.New(rand.NewPCG(seed, n))
+				n++
+				t.Run(fmt.Sprintf("%s, serde %v, align %d", c.name, c.serde, c.align), func(t *testing.T) {
+					t.Parallel()
+					c.run(t, rng)
+				})
 			}
 		}
 	}
