@@ -4,9 +4,8 @@ import "iter"
 
 // IsolatedLRU is LRU with an order of its own for each tenant that Isolate names
 // and one for all the others. Its victim is the oldest of theirs, as with LRU, or
-// the oldest of one isolated tenant. Finding it looks at a
-// number per order, so its cost grows with that of isolated tenants, slowly. Make one with
-// NewIsolatedLRU.
+// the oldest of one isolated tenant. Finding it costs about the logarithm of the number
+// of isolated tenants. Make one with NewIsolatedLRU.
 type IsolatedLRU struct {
 	order
 	free []uint16 // numbers of queues that belong to nobody and are empty

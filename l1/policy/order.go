@@ -14,7 +14,7 @@ import (
 type order struct {
 	nodes  slab.Table[node]
 	queues []queue  // 0 is that of all entries without a queue of their own
-	bounds []uint64 // by queue: nothing in it that is not blocked is older; never: there is nothing
+	bounds winners  // by queue: nothing in it that is not blocked is older; never: there is nothing
 	home   []uint16 // by kind: its queue; missing: 0
 	rank   []uint64 // by queue: bonus in units of 1/one of weight; nil: none has one
 	weight uint64   // what a bonus of one is worth, in numbers
@@ -172,7 +172,7 @@ const never = ^uint64(0)
 
 func (p *order) addQueue() {
 	p.queues = append(p.queues, queue{})
-	p.bounds = append(p.bounds, never)
+	p.bounds.add(never)
 }
 
 // search is the iteration over the queues [lo, hi).
@@ -208,10 +208,13 @@ func (p *order) take() ID {
 // looks into the queue with the least bound, and into another one only if that bound
 // was too low. Of equals the one in the first queue is taken.
 func (p *order) best() ID {
+	if p.bounds.wide > 0 && p.rank == nil && p.lo == 0 && p.hi == len(p.queues) {
+		return p.bestOfMany()
+	}
 	for {
 		least, next, first, second := 0, 0, never, never
 		for i := p.lo; i < p.hi; i++ {
-			bound := p.bounds[i]
+			bound := p.bounds.of[i]
 			if bound != never {
 				bound += p.bonus(i)
 			}
@@ -227,11 +230,29 @@ func (p *order) best() ID {
 		}
 		id := p.oldest(&p.queues[least])
 		if id == 0 {
-			p.bounds[least] = never
+			p.bounds.set(least, never)
 			continue
 		}
-		p.bounds[least] = p.at(id).seq
-		if score := p.bounds[least] + p.bonus(least); score < second || score == second && least < next {
+		p.bounds.set(least, p.at(id).seq)
+		if score := p.bounds.of[least] + p.bonus(least); score < second || score == second && least < next {
+			return id
+		}
+	}
+}
+
+// bestOfMany is best where a tree knows the least bound and no queue has a bonus.
+func (p *order) bestOfMany() ID {
+	for {
+		least := p.bounds.first()
+		if p.bounds.of[least] == never {
+			return 0
+		}
+		id := p.oldest(&p.queues[least])
+		if id == 0 {
+			p.bounds.set(least, never)
+			continue
+		}
+		if p.bounds.set(least, p.at(id).seq); p.bounds.first() == least {
 			return id
 		}
 	}
@@ -331,7 +352,9 @@ func (p *order) enter(n *node) *queue {
 	if int(n.kind) < len(p.home) {
 		n.queue = p.home[n.kind]
 	}
-	p.bounds[n.queue] = min(p.bounds[n.queue], n.seq)
+	if n.seq < p.bounds.of[n.queue] {
+		p.bounds.set(int(n.queue), n.seq)
+	}
 	return &p.queues[n.queue]
 }
 

@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -21,8 +22,8 @@ func (p *order) linked(t *testing.T) (entries, ready, parked int) {
 			}
 			entries++
 		}
-		if old := p.oldestFree(q); old < p.bounds[i] {
-			t.Fatalf("queue %d has an entry of number %d, its bound is %d", i, old, p.bounds[i])
+		if old := p.oldestFree(q); old < p.bounds.of[i] {
+			t.Fatalf("queue %d has an entry of number %d, its bound is %d", i, old, p.bounds.of[i])
 		}
 		if q.list.tail != newer {
 			t.Fatalf("the tail is %d, the last entry %d", q.list.tail, newer)
@@ -43,6 +44,9 @@ func (p *order) linked(t *testing.T) (entries, ready, parked int) {
 		}
 		ready += int(q.ready.n)
 		parked += int(q.parked.n)
+	}
+	if i := p.bounds.first(); p.bounds.wide > 0 && i != slices.Index(p.bounds.of, slices.Min(p.bounds.of)) {
+		t.Fatalf("queue %d is said to have the least bound of %v", i, p.bounds.of)
 	}
 	if p.passed != (list{}) {
 		t.Fatalf("entries are still passed over: %+v", p.passed)
@@ -69,15 +73,19 @@ func (p *order) oldestFree(q *queue) uint64 {
 // After any calls the structures are sound and hold each entry once.
 func TestStructures(t *testing.T) {
 	at := time.Time{}
-	for seed := range uint64(20) {
+	for seed := range uint64(24) {
 		r := rand.New(rand.NewPCG(seed, 9))
 		p := NewIsolatedLRU() // of which LRU is the part without tenants
 		const n = 100
+		salts := uint32(5)
+		if seed >= 20 {
+			salts = 3 * few
+		}
 		for step := range 4000 {
 			id := ID(1 + r.IntN(n))
 			switch r.IntN(10) {
 			case 0, 1:
-				p.Insert(id, 1, r.Uint32N(5), at)
+				p.Insert(id, 1, r.Uint32N(salts), at)
 			case 2:
 				p.Touch(id, at)
 			case 3:
@@ -91,7 +99,7 @@ func TestStructures(t *testing.T) {
 			case 7:
 				p.Unblock(id)
 			case 8:
-				switch salt := r.Uint32N(5); r.IntN(3) {
+				switch salt := r.Uint32N(salts); r.IntN(3) {
 				case 0:
 					p.Isolate(salt)
 				case 1:
@@ -101,7 +109,7 @@ func TestStructures(t *testing.T) {
 				}
 			case 9:
 				left := r.IntN(30)
-				for id := range p.Victims(Need{BySalt: r.IntN(2) == 0, Salt: r.Uint32N(5)}) {
+				for id := range p.Victims(Need{BySalt: r.IntN(2) == 0, Salt: r.Uint32N(salts)}) {
 					if r.IntN(3) == 0 {
 						p.Remove(id)
 					}
@@ -122,6 +130,65 @@ func TestStructures(t *testing.T) {
 			if l, rd, pk := p.linked(t); l+rd+pk != want {
 				t.Fatalf("seed %d: %d entries in the list, %d ready and %d parked, want %d in all", seed, l, rd, pk, want)
 			}
+		}
+	}
+}
+
+// With very many tenants a tree names the order in which to look. It decides as looking
+// at all of them does.
+func TestManyTenantsDecideAlike(t *testing.T) {
+	at := time.Time{}
+	for seed := range uint64(10) {
+		r := rand.New(rand.NewPCG(seed, 10))
+		tree, all := NewIsolatedLRU(), NewIsolatedLRU()
+		all.rank = make([]uint64, 2*MaxIsolated) // bonuses of nothing
+		const n, salts = 400, 5 * few
+		yielded := 0
+		for range 5000 {
+			id, salt, op, read := ID(1+r.IntN(n)), r.Uint32N(salts), r.IntN(12), r.IntN(2) == 0
+			left, gone := r.IntN(20), r.Uint64()
+			var victims [2][]ID
+			for i, p := range []*IsolatedLRU{tree, all} {
+				switch op {
+				case 0, 1:
+					p.Insert(id, 1, salt, at)
+				case 2, 3:
+					p.Touch(id, at)
+				case 4:
+					p.Pin(id)
+				case 5:
+					p.Unpin(id, read, at)
+				case 6:
+					p.Block(id)
+				case 7:
+					p.Unblock(id)
+				case 8, 9:
+					p.Isolate(salt)
+				case 10:
+					if read {
+						p.Share(salt)
+					} else {
+						p.Assign(id)
+					}
+				default:
+					for v := range p.Victims(Need{Bytes: 1}) {
+						victims[i] = append(victims[i], v)
+						if len(victims[i]) > left {
+							break
+						}
+						if gone>>len(victims[i])&1 == 0 {
+							p.Remove(v)
+						}
+					}
+				}
+			}
+			if !slices.Equal(victims[0], victims[1]) {
+				t.Fatalf("seed %d: victims %v, want %v", seed, victims[0], victims[1])
+			}
+			yielded += len(victims[0])
+		}
+		if tree.bounds.wide == 0 || yielded < 1000 {
+			t.Errorf("%d orders, %d victims: that proves nothing", len(tree.queues), yielded)
 		}
 	}
 }
@@ -179,5 +246,20 @@ func TestVisit(t *testing.T) {
 	p.Visit([]ID{0, 3, 2, 1, 4, 1 << 31})
 	if after := [3]node{*p.at(1), *p.at(2), *p.at(3)}; after != before || p.nodes.Get(1<<31) != nil {
 		t.Errorf("records were %+v and are %+v", before, after)
+	}
+}
+
+// The tree names the first of the least numbers, however many there are.
+func TestWinners(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var w winners
+	for n := range 10 * few {
+		w.add(rng.Uint64N(50))
+		for range 20 {
+			if got, want := w.first(), slices.Index(w.of, slices.Min(w.of)); w.wide > 0 && got != want {
+				t.Fatalf("%d numbers: %d, want %d of %v", n+1, got, want, w.of)
+			}
+			w.set(rng.IntN(len(w.of)), rng.Uint64N(50))
+		}
 	}
 }
