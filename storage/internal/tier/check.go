@@ -49,6 +49,19 @@ func (t *Tier) check() error {
 			bad("tenant %q has %d objects of %d bytes, counted %d of %d", n.salt, counts[uint32(id)], salts[uint32(id)], n.objects, n.bytes)
 		}
 	}
+	over := 0
+	for id := range x.tenants {
+		n := &x.tenants[id]
+		if x.isolates && x.over(n) {
+			over++
+		}
+		if n.due != 0 && (int(n.due) > len(x.due) || x.due[n.due-1] != uint32(id)) {
+			bad("tenant %q is not in place %d of those that are over", n.salt, n.due)
+		}
+	}
+	if over != len(x.due) {
+		bad("%d tenants are over, counted %d", over, len(x.due))
+	}
 	if len(x.tenants) != 1+len(x.salts)+len(x.vacant) {
 		bad("there is room for %d tenants, of which %d are there and %d gone", len(x.tenants)-1, len(x.salts), len(x.vacant))
 	}

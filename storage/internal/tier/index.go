@@ -22,9 +22,11 @@ type index struct {
 	vacant       []uint32 // ids of tenants that are gone
 	policy       policy.Policy
 	isolates     bool
-	bytes        int64 // of all entries
-	erasing      int64 // of those that are being deleted
-	reserved     int64 // for stores under way
+	rules        *l2.Eviction // if isolates
+	due          []uint32     // tenants of which a round would take, in any order
+	bytes        int64        // of all entries
+	erasing      int64        // of those that are being deleted
+	reserved     int64        // for stores under way
 	objects      int64
 	pins         int  // entries that are pinned
 	complete     bool // the scan at the start has ended
@@ -57,6 +59,7 @@ type tenant struct {
 	quota    int64
 	limited  bool
 	isolated bool
+	due      uint32 // position in index.due, from 1 on; 0: it is not there
 }
 
 func newIndex(e *l2.Eviction) index {
@@ -69,7 +72,7 @@ func newIndex(e *l2.Eviction) index {
 	case e == nil || e.Policy == l2.PolicyLRU:
 		x.policy = policy.NewLRU()
 	case e.Policy == l2.PolicyIsolatedLRU:
-		x.policy, x.isolates = policy.NewIsolatedLRU(), true
+		x.policy, x.isolates, x.rules = policy.NewIsolatedLRU(), true, e
 	default:
 		x.policy = policy.Noop{}
 	}
@@ -107,6 +110,7 @@ func (x *index) vacate(id uint32) {
 	if n.objects > 0 || n.limited {
 		return
 	}
+	x.settle(id)
 	if n.isolated {
 		x.policy.(policy.Isolating).Share(id)
 	}
@@ -130,6 +134,7 @@ func (x *index) add(k kv.Key, size int64, now time.Time) uint32 {
 	x.bytes += size
 	x.tenants[salt].bytes += size
 	x.tenants[salt].objects++
+	x.settle(salt)
 	x.objects++
 	x.policy.Insert(id, size, salt, now)
 	x.join(id)
@@ -142,6 +147,7 @@ func (x *index) remove(id uint32) {
 	x.bytes -= e.size
 	x.tenants[e.salt].bytes -= e.size
 	x.tenants[e.salt].objects--
+	x.settle(e.salt)
 	x.objects--
 	if e.erasing {
 		x.erasing -= e.size
@@ -166,6 +172,7 @@ func (x *index) resize(id uint32, size int64) {
 	e.size = size
 	x.bytes += d
 	x.tenants[e.salt].bytes += d
+	x.settle(e.salt)
 	if e.erasing {
 		x.erasing += d
 	}

@@ -144,8 +144,8 @@ func (t *Tier) roundLocked(now time.Time) {
 		return
 	}
 	if e.Policy == l2.PolicyIsolatedLRU {
-		for id := range x.tenants {
-			t.quotaRoundLocked(uint32(id), now)
+		for _, id := range x.overdue() {
+			t.quotaRoundLocked(id, now)
 		}
 		return
 	}
@@ -160,18 +160,8 @@ func (t *Tier) roundLocked(now time.Time) {
 func (t *Tier) quotaRoundLocked(id uint32, now time.Time) {
 	e, x := t.s.Eviction, &t.mu.index
 	n := &x.tenants[id]
-	if n.bytes == 0 || !n.isolated {
-		return
-	}
-	limit := e.DefaultQuota
-	if n.limited {
-		limit = n.quota
-	}
-	if limit > 0 && float64(n.bytes) < e.Watermark*float64(limit) {
-		return
-	}
 	target := n.bytes
-	if limit > 0 {
+	if x.limit(n) > 0 {
 		target = int64(e.Ratio * float64(n.bytes))
 	}
 	t.takeRoundLocked(policy.Need{Bytes: target, BySalt: true, Salt: id}, target, now)
@@ -202,6 +192,7 @@ func (t *Tier) SetQuota(salt string, bytes int64) bool {
 	x := &t.mu.index
 	id := x.tenant(salt)
 	x.tenants[id].quota, x.tenants[id].limited = max(bytes, 0), bytes >= 0
+	x.settle(id)
 	x.vacate(id)
 	t.dispatchLocked(t.rt.Now())
 	return true
