@@ -55,6 +55,9 @@ func eviction(f *Fields) *Eviction {
 		Ratio:        f.Float("eviction_ratio", DefaultRatio, Bounds{Above: true, Max: 1}),
 		DefaultQuota: f.GiB("default_quota_gb", 0),
 	}
+	if e.Policy == PolicyIsolatedLRU && e.DefaultQuota == 0 {
+		f.Warn("eviction: IsolatedLRU without default_quota_gb keeps nothing of tenants that have no quota, and quotas are set after the start")
+	}
 	if f.Has("default_quota_gb") && e.Policy != "" && e.Policy != PolicyIsolatedLRU {
 		f.Bad("default_quota_gb", "has no effect with %s, only with %s", e.Policy, PolicyIsolatedLRU)
 	}

@@ -22,6 +22,15 @@ var (
 	ErrCursor    = errors.New("not a place in this listing") // of a Lister: the caller's mistake
 )
 
+// ErrRefused says that the store answered that it does not do what was asked: wrong
+// credentials, no permission, a bucket that does not exist. It is an ErrIO too.
+var ErrRefused error = refused{}
+
+type refused struct{}
+
+func (refused) Error() string        { return "refused by the store" }
+func (refused) Is(target error) bool { return target == ErrIO }
+
 // ErrConnection marks causes that say that the store cannot be reached at all:
 // refused and reset connections, names that do not resolve, TLS that fails. They open
 // the circuit breaker, as ErrTimeout does. It is wrapped beside ErrIO or alone.

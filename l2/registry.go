@@ -61,7 +61,7 @@ func (c *Config) Open(ctx context.Context, log *slog.Logger) (Adapter, error) {
 	}
 	a, err := c.open(ctx, log)
 	if err != nil {
-		return nil, fmt.Errorf("l2: %s: %w", c.Type, err)
+		return nil, err
 	}
 	if s, ok := c.Serde.(Logging); ok {
 		s.SetLogger(log)

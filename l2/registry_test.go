@@ -198,13 +198,14 @@ func TestParseWarns(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]string{
-		`{"type":"remote","eviction":{"eviction_policy":"LRU"}}`:                  "without a capacity",
-		`{"type":"remote","eviction":{"eviction_policy":"IsolatedLRU"}}`:          "",
-		`{"type":"files","base_path":"/x","eviction":{"eviction_policy":"LRU"}}`:  "",
-		`{"type":"files","base_path":"/x","format":"raw"}`:                        "corrupt objects cannot be told",
-		`{"type":"mem","max_size_gb":1,"eviction":{"eviction_policy":"LRU"}}`:     "",
-		`{"type":"fault_inject","inner":{"type":"mem","max_size_gb":1},"rate":0}`: "faults are injected",
-		`{"type":"files","base_path":"/x","format":"raw","checksum":"none"}`:      "corrupt objects cannot be told",
+		`{"type":"remote","eviction":{"eviction_policy":"LRU"}}`:                              "without a capacity",
+		`{"type":"remote","eviction":{"eviction_policy":"IsolatedLRU"}}`:                      "IsolatedLRU without default_quota_gb",
+		`{"type":"remote","eviction":{"eviction_policy":"IsolatedLRU","default_quota_gb":1}}`: "",
+		`{"type":"files","base_path":"/x","eviction":{"eviction_policy":"LRU"}}`:              "",
+		`{"type":"files","base_path":"/x","format":"raw"}`:                                    "corrupt objects cannot be told",
+		`{"type":"mem","max_size_gb":1,"eviction":{"eviction_policy":"LRU"}}`:                 "",
+		`{"type":"fault_inject","inner":{"type":"mem","max_size_gb":1},"rate":0}`:             "faults are injected",
+		`{"type":"files","base_path":"/x","format":"raw","checksum":"none"}`:                  "corrupt objects cannot be told",
 	} {
 		all, err := r.Parse([]string{text}, nil)
 		if err != nil {

@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -116,6 +117,17 @@ func TestStartProbe(t *testing.T) {
 	}
 	if _, err := open(s); err == nil || !strings.Contains(err.Error(), "start probe") || !s.closed {
 		t.Errorf("corrupting: %v, closed %v", err, s.closed)
+	}
+	s = newShelf()
+	s.before = func(_ context.Context, op string, _ []kv.Key) error {
+		if op == "store" {
+			return l2.ErrRefused
+		}
+		return nil
+	}
+	_, err := open(s)
+	if e, ok := errors.AsType[*storage.StartError](err); !ok || e.Tier != 0 || e.Name != "shelf" || e.Err.Error() != "start probe: store: refused by the store" {
+		t.Errorf("refusing: %v", err)
 	}
 }
 

@@ -171,7 +171,7 @@ func (m *Manager) openTiers(ctx context.Context) error {
 func (m *Manager) probeTiers(ctx context.Context) error {
 	for _, t := range m.tiers {
 		if err := t.Probe(ctx); err != nil {
-			return err
+			return &StartError{Tier: t.Index(), Name: t.Name(), Err: err}
 		}
 	}
 	return nil

@@ -143,7 +143,7 @@ func TestBenchL2Refusals(t *testing.T) {
 		{"", "{", cli.ExitUsage, "--l2-adapter 1: "},
 		{"", `{"type": "fs"}`, cli.ExitUsage, "--l2-adapter 1: base_path: is required\n"},
 		{"", `{"type": "dax"}`, cli.ExitUsage, `--l2-adapter 1: type: "dax" is known to LMCache, not available here`},
-		{"", `{"type": "fs", "base_path": "` + file + `"}`, cli.ExitFailed, "l2: fs: l2/fs: base path "},
+		{"", `{"type": "fs", "base_path": "` + file + `"}`, cli.ExitFailed, "l2/fs: base path "},
 		{"--l1-align-bytes 3", `{"type": "mem", "max_size_gb": 1}`, cli.ExitUsage, "--l1-align-bytes: must be a power of two, got 3\n"},
 		{"--data-size-kb 1048576 --num-keys 1000000", `{"type": "mem", "max_size_gb": 1}`, cli.ExitFailed, "--data-size-kb: "},
 		{"--only delete", `{"type": "mem", "max_size_gb": 1}`, cli.ExitUsage, "--only: "},

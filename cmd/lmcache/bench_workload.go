@@ -54,7 +54,7 @@ func (c *workloadCommand) Run(ctx context.Context, std *cli.IO) (err error) {
 	d, err := workload.Open(ctx, o)
 	end()
 	if err != nil {
-		err = errors.Join(err, closeTiers(o.Engine.Tiers))
+		err = errors.Join(startError(err), closeTiers(o.Engine.Tiers))
 	}
 	if signal, ok := errors.AsType[*cli.InterruptedError](err); ok { // while the memory was made ready
 		return &cli.ExitError{Code: signal.ExitCode()}

@@ -86,7 +86,7 @@ func (s *service) start(ctx context.Context, c *serverCommand, o lmcache.Options
 		return err
 	}
 	if s.engine, err = lmcache.Open(ctx, o); err != nil {
-		return errors.Join(err, closeTiers(o.Tiers))
+		return errors.Join(startError(err), closeTiers(o.Tiers))
 	}
 	if err = s.obs.record(&c.Trace, storageConfig(o.ChunkTokens, o.L1, o.Tiers), s.log); err != nil {
 		return err

@@ -54,7 +54,7 @@ func (t *tiers) open(ctx context.Context, log *slog.Logger, o *lmcache.Options) 
 		c := &t.Configs[i]
 		a, err := c.Open(ctx, log.With("adapter_index", i, "l2_name", c.Type))
 		if err != nil {
-			return errors.Join(fmt.Errorf("--l2-adapter %d: %w", i+1, err), closeTiers(list))
+			return errors.Join(fmt.Errorf("--l2-adapter %d (%s): %w", i+1, c.Type, err), closeTiers(list))
 		}
 		list = append(list, storage.Tier{Adapter: a, Settings: c.Settings})
 		warnSpace(ctx, log, i, c)
@@ -103,6 +103,14 @@ func (t *tiers) control(o *storage.Options) error {
 		Policy: prefetch, MaxInflight: t.PrefetchInFlight, MaxBytes: int64(t.PrefetchBytes), Timeout: t.Timeout(), IgnoreL1: t.DisableL1,
 	}
 	return nil
+}
+
+// startError names the flag of a tier that did not start.
+func startError(err error) error {
+	if e, ok := errors.AsType[*storage.StartError](err); ok {
+		return fmt.Errorf("--l2-adapter %d (%s): %w", e.Tier+1, e.Name, e.Err)
+	}
+	return err
 }
 
 // closeTiers closes the adapters of tiers that no engine has taken over. An adapter

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/lmcache-go/lmcache/internal/cli"
 	"github.com/lmcache-go/lmcache/internal/leak"
+	"github.com/lmcache-go/lmcache/internal/servertest"
 )
 
 // serverArgs are those of a server that a dry run accepts.
@@ -122,7 +124,24 @@ func TestAdapterThatCannotBeOpened(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, code := bench(t, "--l2-adapter", `{"type":"mem","max_size_gb":1}`, "--l2-adapter", `{"type":"fs","base_path":"`+file+`"}`)
-	if code != cli.ExitFailed || !strings.Contains(r.stderr.String(), "lmcache: error: --l2-adapter 2: l2: fs: ") {
+	if code != cli.ExitFailed || !strings.Contains(r.stderr.String(), "lmcache: error: --l2-adapter 2 (fs): l2/fs: base path ") {
+		t.Errorf("exit code %d\n%s", code, r.stderr.String())
+	}
+}
+
+// A tier that refuses its test object is told by the flag that configures it, once, with
+// what the store said.
+func TestTierThatRefuses(t *testing.T) {
+	leak.Check(t)
+	s := servertest.Redis(t, "--requirepass", "secret")
+	host, port, err := net.SplitHostPort(s.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, code := bench(t, "--l2-adapter", `{"type":"mem","max_size_gb":1}`,
+		"--l2-adapter", `{"type":"resp","host":"`+host+`","port":`+port+`,"password":"wrong"}`)
+	want := "lmcache: error: --l2-adapter 2 (resp): start probe: store: resp: " + s.Addr + ": refused by the store: WRONGPASS "
+	if code != cli.ExitFailed || !strings.HasPrefix(r.stderr.String(), want) || strings.Count(r.stderr.String(), "\n") != 1 {
 		t.Errorf("exit code %d\n%s", code, r.stderr.String())
 	}
 }

@@ -86,7 +86,7 @@ func (n *connector) connect(a *attempt) {
 	for _, to := range addrs {
 		c, err := n.dial(to)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("resp: %s: %w", strings.Join(to, ","), err))
+			errs = append(errs, at(to, err))
 			continue
 		}
 		a.client, addr, policy = c, to[0], n.maxmemoryPolicy(c)

@@ -44,7 +44,7 @@ func failure(ctx context.Context, err error) error {
 // answer gives an error that the server answered its cause.
 func answer(err error) error {
 	text := err.Error()
-	cause := l2.ErrIO
+	cause := l2.ErrRefused
 	switch word(err) {
 	case "OOM":
 		cause = l2.ErrNoSpace
@@ -55,6 +55,22 @@ func answer(err error) error {
 	}
 	return fmt.Errorf("resp: %w: %s", cause, text)
 }
+
+// at is the error of a server that was tried.
+func at(servers []string, err error) error {
+	return placed{strings.Join(servers, ","), err}
+}
+
+// placed is an error of this package with the place where it happened.
+type placed struct {
+	place string
+	err   error
+}
+
+func (p placed) Error() string {
+	return "resp: " + p.place + ": " + strings.TrimPrefix(p.err.Error(), "resp: ")
+}
+func (p placed) Unwrap() error { return p.err }
 
 // outside gives what kept an answer from coming its cause.
 func outside(ctx context.Context, err error) error {

@@ -96,7 +96,7 @@ func TestServerThatHangs(t *testing.T) {
 
 func TestWrongPassword(t *testing.T) {
 	s := servertest.Redis(t, "--requirepass", "secret")
-	for _, password := range []string{"", "not-the-secret"} {
+	for password, said := range map[string]string{"": "NOAUTH ", "not-the-secret": "WRONGPASS "} {
 		a := open(t, resp.Options{Addrs: []string{s.Addr}, Password: password})
 		l2test.Closing(t, a)
 		err := a.Lookup(t.Context(), []kv.Key{l2test.Key(t, 1)}, make([]l2.Found, 1))
@@ -105,6 +105,10 @@ func TestWrongPassword(t *testing.T) {
 		}
 		if err == nil || l2.Unreachable(err) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("password %q: %v", password, err)
+			continue
+		}
+		if want := "resp: " + s.Addr + ": refused by the store: " + said; !strings.HasPrefix(err.Error(), want) || !errors.Is(err, l2.ErrRefused) || !errors.Is(err, l2.ErrIO) {
+			t.Errorf("password %q: %v, want %s…", password, err, want)
 		}
 	}
 	a := open(t, resp.Options{Addrs: []string{s.Addr}, Password: "secret"})

@@ -49,6 +49,8 @@ func of(r minio.ErrorResponse) error {
 		return l2.ErrTooLarge
 	case r.Code == "QuotaExceeded", r.StatusCode == http.StatusInsufficientStorage:
 		return l2.ErrNoSpace
+	case r.StatusCode >= 400 && r.StatusCode < 500:
+		return l2.ErrRefused
 	default:
 		return l2.ErrIO
 	}

@@ -371,10 +371,11 @@ func TestValidate(t *testing.T) {
 		"no bucket":        {s3.Options{Endpoint: "localhost", Region: "r"}, []string{"does not begin with a bucket"}},
 		"a path":           {s3.Options{Endpoint: "b.host/path", Region: "r"}, []string{"is not a host"}},
 		"path style":       {s3.Options{Endpoint: "host", Region: "r", PathStyle: true}, []string{"Bucket: not set"}},
-		"bucket twice":     {s3.Options{Endpoint: "b.host", Region: "r", Bucket: "b"}, []string{"Bucket: set without PathStyle"}},
-		"no express":       {s3.Options{Endpoint: "b.host", Region: "r", Express: true}, []string{`does not end in "--x-s3"`}},
-		"half a key":       {s3.Options{Endpoint: "b.host", Region: "r", AccessKey: "a"}, []string{"set both or none"}},
-		"negative numbers": {s3.Options{Endpoint: "b.host", Region: "r", Parallel: -1, RequestTimeout: -1}, []string{"Parallel", "RequestTimeout"}},
+		"bucket twice":     {s3.Options{Endpoint: "bucket.host", Region: "r", Bucket: "bucket"}, []string{"Bucket: set without PathStyle"}},
+		"a short name":     {s3.Options{Endpoint: "b.host", Region: "r"}, []string{`Bucket: "b": `}},
+		"no express":       {s3.Options{Endpoint: "bucket.host", Region: "r", Express: true}, []string{`does not end in "--x-s3"`}},
+		"half a key":       {s3.Options{Endpoint: "bucket.host", Region: "r", AccessKey: "a"}, []string{"set both or none"}},
+		"negative numbers": {s3.Options{Endpoint: "bucket.host", Region: "r", Parallel: -1, RequestTimeout: -1}, []string{"Parallel", "RequestTimeout"}},
 	} {
 		_, err := s3.Open(tc.o)
 		if err == nil {

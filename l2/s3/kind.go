@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/minio/minio-go/v7/pkg/s3utils"
+
 	"github.com/lmcache-go/lmcache/l2"
 )
 
@@ -32,6 +34,12 @@ func parse(f *l2.Fields, s *l2.Settings) l2.OpenFunc {
 	switch {
 	case o.Endpoint != "" && err != nil:
 		f.Bad("s3_endpoint", "must be BUCKET.HOST, or HOST with s3_path_style")
+	case bucket != "" && s3utils.CheckValidBucketName(bucket) != nil:
+		key := "s3_endpoint"
+		if o.PathStyle {
+			key = "s3_bucket"
+		}
+		f.Bad(key, "%q is no name of a bucket: 3 to 63 letters, digits, dots and dashes", bucket)
 	case o.Express && bucket != "" && !strings.HasSuffix(bucket, expressSuffix):
 		f.Bad("s3_enable_s3express", "the bucket's name must end in %q", expressSuffix)
 	}

@@ -20,8 +20,8 @@ func registry(t *testing.T) *l2.Registry {
 
 func TestKind(t *testing.T) {
 	configs, err := registry(t).Parse([]string{
-		`{"type": "s3", "s3_endpoint": "s3://kv.s3.eu-west-1.amazonaws.com", "s3_region": "eu-west-1", "s3_num_io_threads": 7, "max_capacity_gb": 2}`,
-		`{"type": "s3", "s3_endpoint": "minio:9000", "s3_region": "x", "s3_path_style": true, "s3_bucket": "kv", "disable_tls": true,
+		`{"type": "s3", "s3_endpoint": "s3://kvcache.s3.eu-west-1.amazonaws.com", "s3_region": "eu-west-1", "s3_num_io_threads": 7, "max_capacity_gb": 2}`,
+		`{"type": "s3", "s3_endpoint": "minio:9000", "s3_region": "x", "s3_path_style": true, "s3_bucket": "kvcache", "disable_tls": true,
 		  "aws_access_key_id": "the-key", "aws_secret_access_key": "the-secret", "s3_prefer_http2": false, "request_timeout": 3, "format": "raw"}`,
 	}, nil)
 	if err != nil {
@@ -34,8 +34,8 @@ func TestKind(t *testing.T) {
 		t.Errorf("settings %+v", s)
 	}
 	for i, want := range []map[string]any{
-		{"bucket": "kv", "service": "https://s3.eu-west-1.amazonaws.com"},
-		{"bucket": "kv", "service": "http://minio:9000"},
+		{"bucket": "kvcache", "service": "https://s3.eu-west-1.amazonaws.com"},
+		{"bucket": "kvcache", "service": "http://minio:9000"},
 	} {
 		a, err := configs[i].Open(t.Context(), nil)
 		if err != nil {
@@ -63,11 +63,14 @@ func TestKindRefuses(t *testing.T) {
 	_, err := registry(t).Parse([]string{
 		`{"type": "s3", "s3_endpoint": "localhost", "s3_bucket": "b", "aws_access_key_id": "the-key", "request_timeout": 0, "s3_regoin": "x"}`,
 		`{"type": "s3", "s3_endpoint": "host", "s3_region": "x", "s3_path_style": true}`,
-		`{"type": "s3", "s3_endpoint": "b.host", "s3_region": "x", "s3_enable_s3express": true}`,
+		`{"type": "s3", "s3_endpoint": "bucket.host", "s3_region": "x", "s3_enable_s3express": true}`,
+		`{"type": "s3", "s3_endpoint": "kv.host", "s3_region": "x"}`,
+		`{"type": "s3", "s3_endpoint": "host", "s3_region": "x", "s3_path_style": true, "s3_bucket": "kv"}`,
 	}, nil)
 	for _, text := range []string{
 		"s3_region: is required", "s3_endpoint: must be BUCKET.HOST", "s3_bucket: has no effect", "aws_access_key_id: needs", "request_timeout:",
 		`"s3_regoin"; did you mean "s3_region"?`, "adapter 2: s3_bucket: is required", `adapter 3: s3_enable_s3express: the bucket's name must end in "--x-s3"`,
+		`adapter 4: s3_endpoint: "kv" is no name of a bucket`, `adapter 5: s3_bucket: "kv" is no name of a bucket`,
 	} {
 		if err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("%q is not in\n%v", text, err)

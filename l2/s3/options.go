@@ -10,6 +10,8 @@ import (
 
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
+	"github.com/minio/minio-go/v7/pkg/s3utils"
+
 	"github.com/lmcache-go/lmcache/l2"
 )
 
@@ -94,6 +96,11 @@ func (o Options) Validate() error {
 		bad("Bucket: not set, and PathStyle needs it")
 	case !o.PathStyle && o.Bucket != "":
 		bad("Bucket: set without PathStyle; the bucket is the first part of Endpoint")
+	}
+	if bucket != "" {
+		if err := s3utils.CheckValidBucketName(bucket); err != nil {
+			bad("Bucket: %q: %w", bucket, err)
+		}
 	}
 	if o.Express && bucket != "" && !strings.HasSuffix(bucket, expressSuffix) {
 		bad("Express: the name of the bucket %q does not end in %q", bucket, expressSuffix)

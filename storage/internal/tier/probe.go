@@ -72,7 +72,7 @@ func (t *Tier) Probe(ctx context.Context) error {
 		})
 		return nil
 	}
-	return fmt.Errorf("storage: tier %d (%s): start probe: %w", t.o.Index, t.o.Name, err)
+	return fmt.Errorf("start probe: %w", err)
 }
 
 // tryObject is the test, without the mutex. What it has stored it removes, as far as it
@@ -94,7 +94,7 @@ func (t *Tier) tryObject(ctx context.Context, key kv.Key) (err error) {
 			_ = t.adapter.Delete(ctx, keys, freed) // nobody comes back to it
 		}
 	}()
-	if err := errors.Join(x.store(ctx), x.items[0].Err); err != nil {
+	if err := first(x.store(ctx), x.items[0].Err); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
 	found := make([]l2.Found, 1)
@@ -106,7 +106,7 @@ func (t *Tier) tryObject(ctx context.Context, key kv.Key) (err error) {
 	}
 	back := aligned(canaryBytes)
 	x.j.Objects[0].Data, x.items[0] = back, l2.Item{}
-	if err := errors.Join(x.load(ctx), x.items[0].Err); err != nil {
+	if err := first(x.load(ctx), x.items[0].Err); err != nil {
 		return fmt.Errorf("load: %w", err)
 	}
 	if !bytes.Equal(back, data) {
@@ -117,4 +117,12 @@ func (t *Tier) tryObject(ctx context.Context, key kv.Key) (err error) {
 	}
 	t.learnLimit()
 	return nil
+}
+
+// first is the error of a call's one item, or of the call: the first may be the second.
+func first(call, item error) error {
+	if item != nil {
+		return item
+	}
+	return call
 }
