@@ -234,7 +234,7 @@ func (b Bounds) String() string {
 	return "between " + short(b.Min) + " and " + short(b.Max)
 }
 
-func short(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+func short(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
 // number reads a number within bounds; the default need not be.
 func (f *Fields) number(key string, def float64, b Bounds, whole bool) float64 {

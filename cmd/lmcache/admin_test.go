@@ -265,6 +265,15 @@ func TestMetricsPort(t *testing.T) {
 		_, _ = w.Write([]byte("lmcache_mp_l1_usage_ratio 0\n"))
 	}))
 	defer page.Close()
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // it serves them as well
+		if r.URL.Path != "/metrics" {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = w.Write([]byte(`{"detail":"there is no such thing"}`))
+			return
+		}
+		_, _ = w.Write([]byte("lmcache_mp_l1_usage_ratio 0\n"))
+	}))
+	defer front.Close()
 	u, err := url.Parse(page.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -280,6 +289,7 @@ func TestMetricsPort(t *testing.T) {
 	for name, c := range map[string]struct{ base, port, want string }{
 		"refused, metrics answer": {dead, u.Port(), "Cannot connect to " + dead + "/status: connection refused (port " + u.Port() + " answers, but that is the metrics port"},
 		"refused":                 {dead, "1", "Cannot connect to " + dead + "/status: connection refused (is the server running, and is that its HTTP port?)"},
+		"no such thing":           {front.URL, u.Port(), "/status answered 404 Not Found: there is no such thing"},
 		"the metrics port itself": {page.URL, u.Port(), "/status answered 404 Not Found (that is the metrics port: the HTTP port is 8080 unless"},
 	} {
 		a := asking{metricsPort: c.port}
@@ -290,6 +300,9 @@ func TestMetricsPort(t *testing.T) {
 		_, err = client.Status(t.Context())
 		if got := a.explain(t.Context(), c.base, err); got == nil || !strings.Contains(got.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", name, got, c.want)
+		}
+		if name == "no such thing" && strings.Contains(fmt.Sprint(a.explain(t.Context(), c.base, err)), "metrics port") {
+			t.Errorf("%s: the front end is taken for the metrics port", name)
 		}
 		client.Close()
 	}

@@ -64,7 +64,7 @@ func (a *asking) explain(ctx context.Context, base string, err error) error {
 			return fmt.Errorf("%w (does it speak TLS? Then the URL begins with https://)", err)
 		}
 	case http.StatusNotFound:
-		if admin.ServesMetrics(ctx, base+"/metrics") {
+		if status.Plain && admin.ServesMetrics(ctx, base+"/metrics") { // a front end serves them too, and says in JSON what is not there
 			return fmt.Errorf("%w (that is the metrics port: the HTTP port is %s unless --http-port of the server says otherwise)", err, httpPort)
 		}
 	}

@@ -390,6 +390,8 @@ func TestSecretsInAFileThatOthersRead(t *testing.T) {
 		{"serve: {port: {secret_key: x}}\n", 0o644, true},
 		{"serve: {port: {secret_key: x}}\n", 0o600, false},
 		{"serve: {port: {secret_key_file: x}}\n", 0o644, false},
+		{"serve: {port: {secret_key: '${KEY}'}}\n", 0o644, false},
+		{"serve: {port: {secret_key: 'x${KEY}'}}\n", 0o644, true},
 		{"serve: {service-instance-id: secret}\n", 0o644, false},
 	} {
 		path := writeConfig(t, c.text)

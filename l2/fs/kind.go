@@ -28,7 +28,7 @@ func parse(f *l2.Fields, s *l2.Settings) l2.OpenFunc {
 		Sync:          Sync(f.OneOf("fsync", string(SyncNone), Syncs()...)),
 	}
 	if o.TempDir != "" && !filepath.IsLocal(o.TempDir) {
-		f.Bad("relative_tmp_dir", "%q, must be a relative path without ..", o.TempDir)
+		f.Bad("relative_tmp_dir", "must be a relative path without .., got %q", o.TempDir)
 	}
 	const minFree = "disk_min_free_gb"
 	if f.Has(minFree) {

@@ -76,7 +76,7 @@ func (o Options) Validate() error {
 		bad("BasePath: %q has a NUL", o.BasePath)
 	}
 	if o.TempDir != "" && !filepath.IsLocal(o.TempDir) {
-		bad("TempDir: %q, must be a relative path without ..", o.TempDir)
+		bad("TempDir: must be a relative path without .., got %q", o.TempDir)
 	}
 	if o.ReadAhead < 0 {
 		bad("ReadAhead: %d bytes is negative", o.ReadAhead)
