@@ -94,6 +94,7 @@ func (c *benchL2Command) Run(ctx context.Context, std *cli.IO) error {
 		if s, ok := a.(*fs.Store); ok && !c.NoRaw {
 			o.RawDir, _ = s.Describe()["base_path"].(string)
 		}
+		o.RawClient = !c.NoRaw
 		results, err := l2bench.Run(ctx, o)
 		signal, interrupted = errors.AsType[*cli.InterruptedError](context.Cause(ctx))
 		if err != nil && !interrupted {
@@ -207,9 +208,13 @@ func section(r *cli.Report, adapter, n int, res *l2bench.Result) {
 		if res.RawDirect {
 			way = "direct I/O"
 		}
-		r.Line("raw_io", "Plain file moved by", way)
-		r.Line("raw_throughput_avg_mbps", "Plain file avg (MB/s)", mib(v))
-		r.Line("raw_ratio", "Ratio to the plain file", ratio)
+		what, label := "Plain file", "Plain file moved by"
+		if res.RawClient {
+			what, label, way = "Plain client", "Compared with", "client of the store"
+		}
+		r.Line("raw_io", label, way)
+		r.Line("raw_throughput_avg_mbps", what+" avg (MB/s)", mib(v))
+		r.Line("raw_ratio", "Ratio to the "+strings.ToLower(what), ratio)
 	}
 }
 

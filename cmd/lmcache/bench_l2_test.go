@@ -148,8 +148,8 @@ func TestBenchL2Refusals(t *testing.T) {
 		{"--data-size-kb 1048576 --num-keys 1000000", `{"type": "mem", "max_size_gb": 1}`, cli.ExitFailed, "--data-size-kb: "},
 		{"--only delete", `{"type": "mem", "max_size_gb": 1}`, cli.ExitUsage, "--only: "},
 		{"--flamegraph", `{"type": "mem", "max_size_gb": 1}`, cli.ExitUsage, "--flamegraph is not supported by lmcache-go"},
-		{"", `{"type": "mem", "max_size_gb": 0.0001}`, cli.ExitFailed, "store: 26 keys failed: no_space; lookup: 26 of 32 keys are missing; load: 26 keys failed: not_found\n"},
-		{"--only load --num-keys 1 --in-flight 1", `{"type": "fault_inject", "rate": 1, "inner": {"type": "mem", "max_size_gb": 1}}`, cli.ExitFailed, "load: 1 keys failed: not_found\n"},
+		{"", `{"type": "mem", "max_size_gb": 0.0001}`, cli.ExitFailed, "store: 26 keys failed: no_space (mem: no space left in the store); lookup: 26 of 32 keys are missing; load: 26 keys failed: not_found (not found)\n"},
+		{"--only load --num-keys 1 --in-flight 1", `{"type": "fault_inject", "rate": 1, "inner": {"type": "mem", "max_size_gb": 1}}`, cli.ExitFailed, "load: 1 keys failed: not_found ("},
 	} {
 		var adapters []string
 		if c.adapter != "" {

@@ -14,7 +14,7 @@ type grammar struct {
 	Bench  struct {
 		Workload workloadCommand `cmd:"" help:"Run a request trace against an engine in this process."`
 		L1       benchL1Command  `cmd:"" name:"l1" help:"Measure the first tier, each figure beside a raw baseline."`
-		L2       benchL2Command  `cmd:"" name:"l2" help:"Measure an adapter of the second tier, files beside a plain program."`
+		L2       benchL2Command  `cmd:"" name:"l2" help:"Measure an adapter of the second tier beside a plain program."`
 	} `cmd:"" help:"Measure parts of the cache."`
 	Trace   traceCommands   `cmd:"" help:"Look at recordings of the storage manager's calls, and replay them."`
 	Metrics metricsCommands `cmd:"" help:"Print the reference, the dashboard and the alert rules of the metrics, or compare them."`

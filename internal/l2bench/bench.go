@@ -26,7 +26,9 @@ type bench struct {
 	items  []l2.Item
 	check  []byte // room for the bytes of one object
 	jobs   chan func()
-	raw    *raw // nil: there is none
+	raw    beside // nil: there is none
+
+	rawDirect, rawClient bool // of raw
 }
 
 // key is that of an object of a round. Rounds of lookups ask for keys of negative

@@ -38,6 +38,10 @@ type Options struct {
 	// RawDir is a folder for the file of the plain program; empty: there is none.
 	RawDir string
 
+	// RawClient has a plain client of the adapter's store move the same bytes, if the
+	// adapter has the ability [l2.Plain] and there is no RawDir.
+	RawClient bool
+
 	// Progress is told a line now and then; nil: nobody is.
 	Progress func(line string)
 }

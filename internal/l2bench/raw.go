@@ -89,7 +89,7 @@ func (r *raw) fill(ctx context.Context, objects int64) error {
 }
 
 // round writes or reads all items and returns how long it took.
-func (r *raw) round(write bool, items []l2.Item) (time.Duration, error) {
+func (r *raw) round(_ context.Context, write bool, items []l2.Item) (time.Duration, error) {
 	move := r.f.ReadAt
 	if write {
 		move = r.w.WriteAt

@@ -19,9 +19,11 @@ type Result struct {
 	Expected     int             // keys that should have been successful
 	Wrong        int             // keys that were loaded with other bytes than were stored
 	Failures     map[l2.Reason]int
+	Causes       map[l2.Reason]error // of the first failure of each reason
 
 	Raw       []time.Duration // of the plain program, by round; empty: there is none
 	RawDirect bool            // it went around the page cache
+	RawClient bool            // it was a client of the adapter's store
 }
 
 // TotalKeys is the number of keys of all measured rounds.

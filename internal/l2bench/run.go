@@ -83,13 +83,31 @@ func newBench(ctx context.Context, o *Options) (*bench, error) {
 		at := int64(i) * o.room()
 		b.items = append(b.items, l2.Item{Head: heads[i*head : (i+1)*head], Data: mem[at : at+o.Bytes : at+o.room()]})
 	}
-	if o.RawDir != "" {
-		if b.raw, err = newRaw(ctx, o, b.s.Workers); err != nil {
-			release(mem)
-			return nil, err
-		}
+	if err := b.compareWith(ctx); err != nil {
+		release(mem)
+		return nil, err
 	}
 	return b, nil
+}
+
+// compareWith opens what the adapter is compared with.
+func (b *bench) compareWith(ctx context.Context) error {
+	if b.o.RawDir != "" {
+		r, err := newRaw(ctx, b.o, b.s.Workers)
+		if err != nil {
+			return err
+		}
+		b.raw, b.rawDirect = r, r.direct
+		return nil
+	}
+	if p, ok := l2.AbilityOf[l2.Plain](b.o.Adapter); ok && b.o.RawClient {
+		c, err := newClient(ctx, b, p.Plain())
+		if err != nil {
+			return err
+		}
+		b.raw, b.rawClient = c, true
+	}
+	return nil
 }
 
 // rounds runs the warm-up and the measured rounds of an operation. play returns how
@@ -111,7 +129,7 @@ func (b *bench) rounds(ctx context.Context, r *Result, title, what string, play 
 		}
 		b.say("  [%s] Round %d: %.2f ms, %s=%d/%d", title, round-b.o.Warmup+1, took.Seconds()*1e3, what, success, r.KeysPerRound)
 		if b.raw != nil && r.Operation != Lookup {
-			took, err := b.raw.round(r.Operation == Store, b.items)
+			took, err := b.raw.round(ctx, r.Operation == Store, b.items)
 			if err != nil {
 				return err
 			}
@@ -132,7 +150,7 @@ func (b *bench) last() int { return b.o.Warmup + b.o.Rounds - 1 }
 
 // result is an empty result of an operation.
 func (b *bench) result(op Op) Result {
-	r := Result{Operation: op, KeysPerRound: len(b.items), Failures: map[l2.Reason]int{}, RawDirect: b.raw != nil && b.raw.direct}
+	r := Result{Operation: op, KeysPerRound: len(b.items), Failures: map[l2.Reason]int{}, Causes: map[l2.Reason]error{}, RawDirect: b.rawDirect, RawClient: b.rawClient}
 	if op != Lookup {
 		r.RoundBytes = int64(len(b.items)) * b.o.Bytes
 	}
@@ -146,7 +164,7 @@ func (b *bench) count(r *Result, round int) (success int) {
 		if err := b.items[i].Err; err == nil {
 			success++
 		} else if round >= b.o.Warmup {
-			r.Failures[l2.ReasonOf(err)]++
+			r.fail(err, 1)
 		}
 	}
 	return success
@@ -161,7 +179,9 @@ func (b *bench) stores(ctx context.Context) (Result, error) {
 		took, late := b.each(ctx, b.s.Timeouts.Store, b.storeCall)
 		success := b.count(&r, round)
 		if round != b.last() || ctx.Err() != nil {
-			failed = errors.Join(failed, b.remove(ctx, round))
+			if err := b.remove(ctx, round); failed == nil {
+				failed = err
+			}
 		}
 		return took, success, late
 	})
@@ -209,7 +229,7 @@ func (b *bench) lookups(ctx context.Context) (Result, error) {
 			}
 			late = late || errors.Is(err, context.DeadlineExceeded)
 			if clear(found[i*b.o.Keys : (i+1)*b.o.Keys]); round >= b.o.Warmup {
-				r.Failures[l2.ReasonOf(err)] += b.o.Keys
+				r.fail(err, b.o.Keys)
 			}
 		}
 		for _, f := range found {
@@ -254,11 +274,19 @@ func (b *bench) loads(ctx context.Context) (Result, error) {
 	return r, err
 }
 
+// fail counts keys that failed.
+func (r *Result) fail(err error, keys int) {
+	why := l2.ReasonOf(err)
+	if r.Failures[why] += keys; r.Causes[why] == nil {
+		r.Causes[why] = err
+	}
+}
+
 // Failed says what went wrong, most frequent first; empty if nothing did.
 func (r *Result) Failed() []string {
 	var all []string
 	for reason, n := range r.Failures {
-		all = append(all, fmt.Sprintf("%s: %d keys failed: %s", r.Operation, n, reason))
+		all = append(all, fmt.Sprintf("%s: %d keys failed: %s (%v)", r.Operation, n, reason, r.Causes[reason]))
 	}
 	slices.Sort(all)
 	if r.Wrong > 0 {

@@ -254,6 +254,71 @@ func TestRaw(t *testing.T) {
 	}
 }
 
+// beacon is an adapter whose plain client takes notes.
+type beacon struct {
+	l2.Adapter
+
+	mu     sync.Mutex
+	values map[int]string
+	fail   error
+}
+
+func (p *beacon) Plain() l2.PlainClient { return p }
+
+func (p *beacon) Write(_ context.Context, first int, values [][]byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, v := range values {
+		p.values[first+i] = string(v)
+	}
+	return p.fail
+}
+
+func (p *beacon) Read(_ context.Context, first int, values [][]byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range values {
+		if copy(values[i], p.values[first+i]) != len(values[i]) {
+			return l2.ErrNotFound
+		}
+	}
+	return nil
+}
+
+func (p *beacon) Remove(_ context.Context, values int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range values {
+		delete(p.values, i)
+	}
+	return nil
+}
+
+// Beside a server a plain client of it moves the same bytes, each round, and leaves
+// nothing. If it cannot there is no result.
+func TestPlainClient(t *testing.T) {
+	p := &beacon{Adapter: memory64(t, mem.Options{}), values: map[int]string{}}
+	o := small(p)
+	o.RawClient, o.InFlight = true, 2
+	for _, r := range run(t, o) {
+		rate, ratio, ok := r.RawRate()
+		if ok != (r.Operation != Lookup) || ok && (rate <= 0 || ratio <= 0 || !r.RawClient || r.RawDirect || len(r.Raw) != o.Rounds) || len(r.Failed()) > 0 {
+			t.Errorf("%s: %v bytes per second, ratio %v, %v, %d rounds; %v", r.Operation, rate, ratio, ok, len(r.Raw), r.Failed())
+		}
+	}
+	if len(p.values) != 0 {
+		t.Errorf("%d values are left", len(p.values))
+	}
+	p.fail = l2.ErrRefused
+	if _, err := Run(t.Context(), o); !errors.Is(err, l2.ErrRefused) || !strings.Contains(err.Error(), "plain client: refused") || len(p.values) != 0 {
+		t.Errorf("%v, %d values are left", err, len(p.values))
+	}
+	o.RawClient = false
+	if results, err := Run(t.Context(), o); err != nil || results[0].Raw != nil {
+		t.Errorf("not asked for: %v, %v", results[0].Raw, err)
+	}
+}
+
 func TestSummary(t *testing.T) {
 	r := Result{KeysPerRound: 1, RoundBytes: 100, Success: 4}
 	if d := cmp.Diff(Summary{}, r.Summary()); d != "" {

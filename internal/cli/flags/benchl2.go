@@ -15,7 +15,7 @@ type BenchL2 struct {
 	MaxHitRate float64  `name:"lookup-max-hit-rate" group:"Benchmark" default:"0" min:"0" max:"1" help:"Part of the keys of a lookup that is there at most; 0: all of them are"`
 	SkipVerify bool     `name:"skip-verify" group:"Benchmark" help:"Do not compare what is loaded with what was stored"`
 	Only       string   `name:"only" group:"Benchmark" choices:"store,lookup,load" help:"Measure this operation alone"`
-	NoRaw      bool     `name:"no-raw" group:"Benchmark" help:"Measure no plain program beside an adapter that keeps files"`
+	NoRaw      bool     `name:"no-raw" group:"Benchmark" help:"Measure no plain program beside the adapter: one that writes a file, or a plain client of its server"`
 
 	Flamegraph       bool   `name:"flamegraph" treat:"refused" why:"profiles are taken with Go's tools" upstream:"false"`
 	FlamegraphOutput string `name:"flamegraph-output" treat:"refused" why:"profiles are taken with Go's tools" upstream:""`
