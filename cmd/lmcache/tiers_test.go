@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net"
 	"os"
 	"path/filepath"
@@ -143,5 +144,30 @@ func TestTierThatRefuses(t *testing.T) {
 	want := "lmcache: error: --l2-adapter 2 (resp): start probe: store: resp: " + s.Addr + ": refused by the store: WRONGPASS "
 	if code != cli.ExitFailed || !strings.HasPrefix(r.stderr.String(), want) || strings.Count(r.stderr.String(), "\n") != 1 {
 		t.Errorf("exit code %d\n%s", code, r.stderr.String())
+	}
+}
+
+// A run with another seed on the files of an earlier one finds nothing of it, and above all
+// no wrong bytes.
+func TestSeedsShareNoObjects(t *testing.T) {
+	leak.Check(t)
+	adapter := `{"type":"fs","base_path":"` + t.TempDir() + `","disk_min_free_gb":0,"max_capacity_gb":1}`
+	var l2Hits []int64
+	for _, seed := range []string{"1", "2", "2"} {
+		r, code := bench(t, "--limit", "40", "--l1-capacity-chunks", "60", "--bytes-per-token", "64", "--seed", seed, "--l2-adapter", adapter, "--json")
+		if code != cli.ExitOK {
+			t.Fatalf("seed %s: exit code %d\n%s", seed, code, r.stderr.String())
+		}
+		var got struct {
+			Wrong int64 `json:"verify_failures"`
+			L2    int64 `json:"l2_hit_chunks"`
+		}
+		if err := json.Unmarshal(r.stdout.Bytes(), &got); err != nil || got.Wrong != 0 {
+			t.Errorf("seed %s: %+v, %v", seed, got, err)
+		}
+		l2Hits = append(l2Hits, got.L2)
+	}
+	if l2Hits[2] <= l2Hits[1] {
+		t.Errorf("hits of the files %v: the third run has those of the second", l2Hits)
 	}
 }

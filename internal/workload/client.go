@@ -51,7 +51,7 @@ func (c *client) serve(ctx context.Context, i int, request *mooncake.Request) re
 	size := c.d.o.Engine.ChunkTokens
 	c.tokens = mooncake.Tokens(c.tokens[:0], *request, c.d.o.BlockTokens)
 	r := report{ran: true, chunks: request.InputLength / size}
-	session := c.d.engine.Session(lmcache.Request{ID: strconv.Itoa(i), Model: model})
+	session := c.d.engine.Session(lmcache.Request{ID: strconv.Itoa(i), Model: modelOf(c.d.o.Seed)})
 	defer func() { c.failed(&r, i, "end", session.Close()) }()
 
 	begin := time.Now()

@@ -12,8 +12,17 @@ import (
 	"github.com/lmcache-go/lmcache/gpu/fake"
 )
 
-// model is the name of the model in keys, events and metrics.
+// model is the name of the model in keys, events and metrics, for the seeds 0 and 1.
 const model = "workload"
+
+// modelOf is the name of the model for a seed. Objects of other bytes have other keys: a
+// store that outlives the run may hold those of an earlier one.
+func modelOf(seed uint64) string {
+	if seed <= 1 {
+		return model
+	}
+	return fmt.Sprintf("%s-seed-%d", model, seed)
+}
 
 // Driver is an engine with one worker on a fake device, ready to run a trace. Its
 // owner must Close it.
@@ -73,7 +82,7 @@ func Open(ctx context.Context, o Options) (_ *Driver, err error) {
 	if o.wrap != nil {
 		backend = o.wrap(backend)
 	}
-	d.worker, err = d.engine.Attach(lmcache.WorkerOptions{Model: model, Backend: backend, Cache: d.cache.paged})
+	d.worker, err = d.engine.Attach(lmcache.WorkerOptions{Model: modelOf(d.o.Seed), Backend: backend, Cache: d.cache.paged})
 	if err != nil {
 		return nil, err
 	}
