@@ -36,6 +36,9 @@ func parseObject(text string) (object, error) {
 		return object{}, fmt.Errorf("invalid JSON: something follows the object at byte %d", dec.InputOffset())
 	}
 	o, ok := v.(object)
+	if _, list := v.([]any); list {
+		return object{}, errors.New("must be a JSON object, got a list: give the flag once for each")
+	}
 	if !ok {
 		return object{}, fmt.Errorf("must be a JSON object, got %s", kindOf(v))
 	}

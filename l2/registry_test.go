@@ -227,7 +227,7 @@ func TestParseProblems(t *testing.T) {
 		`{`:                                      {"invalid JSON"},
 		`{"type":"mem"`:                          {"it ends too early"},
 		`{"type" "mem"}`:                         {"invalid JSON near byte"},
-		`[]`:                                     {"must be a JSON object, got a list"},
+		`[]`:                                     {"must be a JSON object, got a list: give the flag once for each"},
 		`"mem"`:                                  {"must be a JSON object, got a text"},
 		`null`:                                   {"must be a JSON object, got null"},
 		`{"type":"mem","max_size_gb":1}x`:        {"something follows the object"},

@@ -218,6 +218,7 @@ func TestOperator(t *testing.T) {
 		{args: "quota list --json", stdout: `"cache_salt": "t1"`},
 		{args: "kvcache objects", stdout: "Objects shown:"},
 		{args: "kvcache objects --json", stdout: `"objects": []`},
+		{args: "kvcache objects --adapter fs#0 --limit 1", stdout: "fs#0\n"},
 		{args: "kvcache objects --adapter s3", code: 1, stderr: `there is no L2 adapter "s3"`},
 		{args: "kvcache delete " + key, code: 1, stderr: asks},
 		{args: "kvcache delete --tier all " + key, token: "first-secret-of-the-day", stdout: "Objects removed:                               0"},

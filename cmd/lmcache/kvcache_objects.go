@@ -45,6 +45,9 @@ func (c *objectsCommand) Run(ctx context.Context, std *cli.IO) error {
 		for _, o := range list {
 			total += o.Bytes
 		}
+		if c.Adapter != "" {
+			adapter = c.Adapter // a server answers with the type, which others may have too
+		}
 		r := cli.NewReport("KV Cache Objects", cli.WidthWide)
 		r.Line("adapter", "Adapter", adapter)
 		r.Line("num_objects", "Objects shown", len(list))
