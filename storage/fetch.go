@@ -366,9 +366,16 @@ func (c *fetchControl) endLocked(f *fetch, at time.Time) {
 // unpinLocked gives the pins of a prefetch back.
 func (c *fetchControl) unpinLocked(f *fetch) {
 	for i, p := range f.pins {
-		if p != nil {
-			f.pins[i] = nil
-			c.later(p.Release)
-		}
+		f.pins[i] = nil
+		c.dropLocked(p)
+	}
+}
+
+// dropLocked gives pins back at once: another goroutine may be the one that tells who
+// waits for the prefetch, who may delete what was pinned.
+func (c *fetchControl) dropLocked(p *tier.Pins) {
+	if p != nil {
+		p.Unpin()
+		c.later(p.Release)
 	}
 }

@@ -79,10 +79,9 @@ func (c *fetchControl) loadDone(l *load) {
 		BytesKnown: true, BytesTransferred: l.job.Moved, StartedAt: l.job.Began,
 	}, at)
 	c.admitLocked(l, at, false)
-	if p := f.pins[l.tier]; p != nil {
-		f.pins[l.tier] = nil
-		c.later(p.Release)
-	}
+	p := f.pins[l.tier]
+	f.pins[l.tier] = nil
+	c.dropLocked(p)
 	c.finishLocked(f, at)
 }
 

@@ -82,9 +82,7 @@ func (c *fetchControl) answer(f *fetch, i int, positions []int, a tier.Answer) {
 	c.mu.Lock()
 	defer c.unlock()
 	if f.decided { // it is late
-		if a.Pins != nil {
-			c.later(a.Pins.Release)
-		}
+		c.dropLocked(a.Pins)
 		return
 	}
 	f.ended[i] = true

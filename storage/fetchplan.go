@@ -227,9 +227,7 @@ func (c *fetchControl) narrowPinsLocked(f *fetch) {
 		f.pins[l.tier] = c.m.tiers[l.tier].Pin(l.keys())
 	}
 	for _, p := range old {
-		if p != nil {
-			c.later(p.Release)
-		}
+		c.dropLocked(p)
 	}
 }
 

@@ -22,31 +22,46 @@ func (deafSink) Deleted([]kv.Key, []int64, Cause, time.Time)  {}
 func (deafSink) Corrupt([]kv.Key, string, time.Time)          {}
 func (deafSink) Room()                                        {}
 
-// Who waits for a load may ask what is finished at any time: at the deadline of a prefetch
-// its load may just be on the way to the tier.
-func TestFinishedWhileJobBegins(t *testing.T) {
-	leak.Check(t)
+// opened is a live tier in memory, which ends with the test, and a layout of its objects.
+func opened(t *testing.T) (*Tier, kv.Layout) {
+	t.Helper()
 	a, err := mem.Open(mem.Options{Capacity: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	layout, err := kv.RawLayout(100)
 	if err != nil {
 		t.Fatal(err)
 	}
 	rt := runtime.NewLive()
 	tier := New(Options{Name: "mem", Adapter: a, Runtime: rt, Logger: slog.New(slog.DiscardHandler), PinTTL: time.Minute, Sink: deafSink{}})
-	layout, err := kv.RawLayout(100)
-	if err != nil {
-		t.Fatal(err)
-	}
-	objects := func() []Object {
-		list := make([]Object, 3)
-		for i := range list {
-			key := kv.Key{Hash: kv.Hash32([32]byte{byte(i + 1)}), Model: "m"}
-			list[i] = Object{Key: key, Layout: layout, Data: make([]byte, 100, 4096)}
+	t.Cleanup(func() {
+		tier.Stop(false)
+		if err := tier.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
 		}
-		return list
+		rt.Close()
+	})
+	return tier, layout
+}
+
+func objects(layout kv.Layout) []Object {
+	list := make([]Object, 3)
+	for i := range list {
+		key := kv.Key{Hash: kv.Hash32([32]byte{byte(i + 1)}), Model: "m"}
+		list[i] = Object{Key: key, Layout: layout, Data: make([]byte, 100, 4096)}
 	}
+	return list
+}
+
+// Who waits for a load may ask what is finished at any time: at the deadline of a prefetch
+// its load may just be on the way to the tier.
+func TestFinishedWhileJobBegins(t *testing.T) {
+	leak.Check(t)
+	tier, layout := opened(t)
 	do := func(begin func(*Job)) {
 		done := make(chan struct{})
-		j := &Job{Objects: objects(), Done: func(*Job) { close(done) }}
+		j := &Job{Objects: objects(layout), Done: func(*Job) { close(done) }}
 		begun := make(chan struct{})
 		go func() {
 			defer close(begun)
@@ -74,9 +89,45 @@ func TestFinishedWhileJobBegins(t *testing.T) {
 	for range 50 {
 		do(tier.Load)
 	}
-	tier.Stop(false)
-	if err := tier.Close(context.WithoutCancel(t.Context())); err != nil {
+}
+
+// What is pinned is not deleted, and from Unpin on it is, before Release as well.
+func TestUnpin(t *testing.T) {
+	leak.Check(t)
+	tier, layout := opened(t)
+	stored := make(chan struct{})
+	j := &Job{Objects: objects(layout), Done: func(*Job) { close(stored) }}
+	tier.Store(j)
+	<-stored
+	var keys []kv.Key
+	for i := range j.Objects {
+		keys = append(keys, j.Objects[i].Key)
+	}
+	erase := func() (freed []int64) {
+		done := make(chan struct{})
+		tier.Delete(keys, func(f []int64, err error) {
+			if freed = f; err != nil {
+				t.Error(err)
+			}
+			close(done)
+		})
+		<-done
+		return freed
+	}
+	pins := tier.Pin(keys[:2])
+	if freed := erase(); freed[0] != -1 || freed[1] != -1 || freed[2] <= 0 {
+		t.Errorf("freed %d of three objects of which two are pinned", freed)
+	}
+	pins.Unpin()
+	if n := tier.Stats().Pins; n != 0 {
+		t.Errorf("%d keys are pinned", n)
+	}
+	if freed := erase(); freed[0] <= 0 || freed[1] <= 0 {
+		t.Errorf("freed %d when nothing is pinned", freed)
+	}
+	pins.Release()
+	pins.Release()
+	if err := tier.Check(); err != nil {
 		t.Error(err)
 	}
-	rt.Close()
 }

@@ -50,19 +50,27 @@ func (t *Tier) Pin(keys []kv.Key) *Pins {
 	return t.pinLocked(ids, t.rt.Now())
 }
 
-// Release ends the pins. It is idempotent.
+// Unpin ends the pins. It calls nothing back, so that its caller may hold locks of its
+// own; what has waited for them goes on with Release, which comes after it.
+func (p *Pins) Unpin() {
+	t := p.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if at := slices.Index(t.mu.pins, p); at >= 0 {
+		t.mu.pins = slices.Delete(t.mu.pins, at, at+1)
+		t.unpinLocked(p)
+	}
+}
+
+// Release ends the pins, and what has waited for them goes on. It is idempotent.
 func (p *Pins) Release() {
 	if p == nil {
 		return
 	}
-	t := p.t
-	t.lock()
-	defer t.unlock()
-	if at := slices.Index(t.mu.pins, p); at >= 0 {
-		t.mu.pins = slices.Delete(t.mu.pins, at, at+1)
-		t.unpinLocked(p)
-		t.dispatchLocked(t.rt.Now())
-	}
+	p.Unpin()
+	p.t.lock()
+	defer p.t.unlock()
+	p.t.dispatchLocked(p.t.rt.Now())
 }
 
 // expireLocked ends pins that somebody has forgotten. It is looked at before victims
