@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,14 +164,14 @@ func TestScanGivesUp(t *testing.T) {
 
 // A list waits for a store that cannot be reached, however long that takes.
 func TestScanWaitsForTheBreaker(t *testing.T) {
-	var away bool
+	var away atomic.Bool // a timer of before sets off what reads it
 	c := &catalogue{fail: func(int, string) error {
-		if away {
+		if away.Load() {
 			return l2.ErrConnection
 		}
 		return nil
 	}}
-	away = true
+	away.Store(true)
 	scanned(t, func(s *shelf) l2.Adapter {
 		c.shelf = s
 		s.before = func(context.Context, string, []storage.Key) error { return c.fail(0, "") }
@@ -180,7 +181,7 @@ func TestScanWaitsForTheBreaker(t *testing.T) {
 		if st.Breaker != storage.BreakerOpen || st.ScanComplete || st.Objects != 0 || len(c.asked) != l2.DefaultFailures || lines(log(), unlisted) != 0 {
 			t.Errorf("while it is away: %d pages were asked for; %+v", len(c.asked), st)
 		}
-		away = false
+		away.Store(false)
 		pass(10 * time.Minute)
 		synctest.Wait()
 		if st := w.m.Stats().Tiers[0]; !st.ScanComplete || st.Objects != 7 || lines(log(), listed) != 1 {
