@@ -12,5 +12,6 @@ func ReadSpace(dir string) (Space, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return Space{}, fmt.Errorf("machine: statfs %s: %w", dir, err)
 	}
-	return Space{Total: int64(st.Blocks) * st.Bsize, Free: int64(st.Bavail) * st.Bsize}, nil
+	block := int64(st.Bsize) //nolint:unconvert // it has other widths elsewhere
+	return Space{Total: int64(st.Blocks) * block, Free: int64(st.Bavail) * block}, nil
 }

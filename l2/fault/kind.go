@@ -10,8 +10,8 @@ import (
 	"github.com/lmcache-go/lmcache/l2"
 )
 
-// maxSeed is the largest seed that JSON carries exactly.
-const maxSeed = 1<<53 - 1
+// maxSeed is the largest seed that JSON carries exactly, if an int has room for it.
+const maxSeed = min(1<<53-1, math.MaxInt)
 
 // Kind is the type fault_inject of a configuration.
 func Kind() l2.Kind {

@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -153,10 +154,7 @@ func usage(path string) (Usage, error) {
 	if err := retry(func() error { return unix.Statfs(path, &st) }); err != nil {
 		return Usage{}, err
 	}
-	block := st.Frsize
-	if block == 0 {
-		block = st.Bsize
-	}
+	block := int64(cmp.Or(st.Frsize, st.Bsize)) //nolint:unconvert // they have other widths elsewhere
 	return Usage{Size: int64(st.Blocks) * block, Free: int64(st.Bfree) * block, Avail: int64(st.Bavail) * block}, nil
 }
 
