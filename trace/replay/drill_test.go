@@ -332,6 +332,18 @@ func readTape(t testing.TB, f *trace.File) *Tape {
 // drilledFile is drilled with the recording as it is, in one file or several.
 func drilledFile(t testing.TB, so storage.Options, models []storage.Model, seed uint64, requests int, o trace.Options) (*trace.File, []string) {
 	t.Helper()
+	quotas := so.L1.Policy == "IsolatedLRU"
+	return recordFile(t, so, models, o, func(m *storage.Manager, v *storage.Virtual) {
+		d := &drill{t: t, m: m, v: v, rng: rand.New(rand.NewPCG(seed, 22)), layout: rawLayout(t), quotas: quotas, tiers: len(models)}
+		d.run(requests)
+	})
+}
+
+// recordFile records what drive does in virtual time.
+func recordFile(
+	t testing.TB, so storage.Options, models []storage.Model, o trace.Options, drive func(m *storage.Manager, v *storage.Virtual),
+) (*trace.File, []string) {
+	t.Helper()
 	so.Bus, so.L1.NoBytes = eventbus.New(eventbus.Options{Manual: true}), true
 	seen := &log{}
 	if _, err := so.Bus.Subscribe(seen); err != nil {
@@ -347,10 +359,7 @@ func drilledFile(t testing.TB, so storage.Options, models []storage.Model, seed 
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &drill{
-		t: t, m: m, v: v, rng: rand.New(rand.NewPCG(seed, 22)), layout: rawLayout(t), quotas: so.L1.Policy == "IsolatedLRU", tiers: len(models),
-	}
-	d.run(requests)
+	drive(m, v)
 	v.Run()
 	so.Bus.Drain(v.Now())
 	if err := r.Close(); err != nil {
