@@ -18,6 +18,9 @@ type job struct {
 
 	before []*job        // that must be over first
 	over   chan struct{} // closed when it is; nil with one worker
+
+	after   []*job              // lookups that must have resolved first
+	handles []*storage.Prefetch // of a lookup that has not
 }
 
 // crew makes calls with several workers in causal order: what shares a key, an owner or
@@ -35,7 +38,8 @@ type crew struct {
 
 	keys     map[kv.Key]*job // the last one of each
 	requests map[string]*job
-	sweepAt  int // size at which jobs that are over are forgotten
+	lookups  *lookups // nil: there are no tiers, so that all resolve at once
+	sweepAt  int      // size at which jobs that are over are forgotten
 }
 
 type worker struct {
@@ -51,6 +55,9 @@ const firstSweep = 1 << 14
 
 func newCrew(ctx context.Context, u *run) *crew {
 	c := &crew{u: u, keys: make(map[kv.Key]*job), requests: make(map[string]*job), sweepAt: firstSweep}
+	if len(u.o.Manager.Stats().Tiers) > 0 {
+		c.lookups = &lookups{open: make(map[int64]*job)}
+	}
 	for range max(u.o.Workers, 1) {
 		p := newPlayer(u.o, &Result{Ops: make(map[string]*Op)})
 		p.verdict, p.collect = u.verdict, u.o.Complete != nil
@@ -74,8 +81,11 @@ func (c *crew) single() bool { return len(c.workers) == 1 }
 
 // take has a job done, at once or by a worker. Jobs come in the order of the recording.
 func (c *crew) take(ctx context.Context, j *job) {
+	if c.lookups != nil {
+		c.lookups.take(j)
+	}
 	if c.single() {
-		c.u.make(ctx, c.workers[0].p, j)
+		c.make(ctx, c.workers[0], j)
 		return
 	}
 	owner := storage.NoCall
@@ -149,7 +159,24 @@ func (c *crew) do(ctx context.Context, w *worker, j *job) {
 		w.p.r.Interrupted = true
 		return
 	}
+	c.make(ctx, w, j)
+}
+
+// make makes the call of a job.
+func (c *crew) make(ctx context.Context, w *worker, j *job) {
+	j.await(ctx)
 	c.u.make(ctx, w.p, j)
+	if c.lookups != nil {
+		j.keep(w.p)
+	}
+}
+
+// recorded takes outcomes of the recording that come before the next job.
+func (c *crew) recorded(outcomes []trace.Outcome) {
+	if c.lookups != nil {
+		c.lookups.resolved(outcomes)
+	}
+	c.abort(outcomes)
 }
 
 // abort carries out what outcomes say was given up.

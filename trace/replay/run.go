@@ -176,7 +176,7 @@ func (u *run) record(ctx context.Context, rec *trace.Record) error {
 	if u.verdict != nil {
 		u.verdict.recorded(outcomes)
 	}
-	u.crew.abort(outcomes)
+	u.crew.recorded(outcomes)
 	j := &job{entry: entry{name: rec.Name, mono: rec.Mono, own: rec.Own(), number: rec.Number()}}
 	if call, err := rec.Call(); err != nil {
 		j.err = err

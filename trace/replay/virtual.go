@@ -85,6 +85,7 @@ func (t *Tape) Virtual(ctx context.Context, o VirtualOptions) (*Result, error) {
 	u.pending = make(map[int64][]arrival)
 	u.next(ctx)
 	v.Run()
+	u.settle()
 	u.p.close(ctx)
 	v.Run() // what letting go has started
 	u.totals(m.Stats())
@@ -112,6 +113,7 @@ type virtualRun struct {
 	at      int       // entries that have been taken
 	index   int64
 	pending map[int64][]arrival // by owner that waits for a prefetch: its calls
+	late    []int64             // lookups that had resolved in the recording and have not here
 	lines   *lines
 	err     error
 }
@@ -150,6 +152,7 @@ func (u *virtualRun) step(ctx context.Context) {
 	}
 	for u.at < len(u.t.entries) && u.t.entries[u.at].mono <= u.o.To && !u.time(u.at).After(now) {
 		e := &u.t.entries[u.at]
+		u.learn(e)
 		if u.waits(e) && u.v.Due() {
 			again()
 			return
@@ -168,6 +171,9 @@ func (u *virtualRun) step(ctx context.Context) {
 func (u *virtualRun) waits(e *entry) bool {
 	if e.call == nil || e.early || e.own {
 		return false
+	}
+	if _, blocked := u.blocker(e); blocked {
+		return true
 	}
 	_, waits := u.pending[ownerOf(e.call)]
 	return waits
@@ -188,7 +194,7 @@ func ownerOf(c *trace.Call) int64 {
 // arrive handles an entry whose time has come.
 func (u *virtualRun) arrive(e *entry) {
 	u.verdict.recorded(e.outcomes)
-	u.p.abort(e.outcomes)
+	u.abort(e)
 	if e.own {
 		if e.call == nil { // there are outcomes alone
 			return
@@ -206,6 +212,10 @@ func (u *virtualRun) arrive(e *entry) {
 	if e.call == nil {
 		u.p.skip(e.name, e.err)
 		u.told(a)
+		return
+	}
+	if n, blocked := u.blocker(e); blocked {
+		u.park(a, n)
 		return
 	}
 	n := ownerOf(e.call)
@@ -229,6 +239,10 @@ func (u *virtualRun) told(a arrival) {
 
 // play makes a call of an owner that waits for nothing.
 func (u *virtualRun) play(n int64, a arrival) {
+	if a.own && a.call == nil {
+		u.p.abort(a.outcomes)
+		return
+	}
 	if a.own {
 		_ = u.p.makeOwn(context.Background(), a.entry) //nolint:forbidigo // nothing waits in virtual time
 		return
@@ -237,6 +251,9 @@ func (u *virtualRun) play(n int64, a arrival) {
 	u.told(a)
 	if left := len(u.p.unresolved); left > 0 {
 		u.pending[n] = nil // from now on its calls wait
+		if !u.t.outcomes {
+			u.late = append(u.late, n)
+		}
 		for _, h := range u.p.unresolved {
 			u.v.When(h, func() {
 				if left--; left == 0 {
@@ -251,9 +268,19 @@ func (u *virtualRun) play(n int64, a arrival) {
 // resolved goes on with an owner whose prefetch has resolved.
 func (u *virtualRun) resolved(n int64) {
 	u.p.arrived(n)
+	u.late = slices.DeleteFunc(u.late, func(late int64) bool { return late == n })
+	u.flush(n)
+}
+
+// flush makes the calls of an owner that have waited.
+func (u *virtualRun) flush(n int64) {
 	queue := u.pending[n]
 	delete(u.pending, n)
 	for i, a := range queue {
+		if a.reserves() && number(a.call) != n {
+			u.unpark(a)
+			continue
+		}
 		u.play(n, a)
 		if _, waits := u.pending[n]; waits {
 			u.pending[n] = append(u.pending[n], queue[i+1:]...)
