@@ -45,7 +45,7 @@ test-plain: ## all tests as users build the code, without invariants
 
 .PHONY: race
 race: ## all tests with invariants under the race detector (needs a C compiler)
-	$(GO) test -race -tags invariants ./...
+	$(GO) test -race -tags invariants -timeout 20m ./...
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (10s)
