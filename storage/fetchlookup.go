@@ -26,10 +26,7 @@ func (c *fetchControl) askLocked(f *fetch, at time.Time) {
 	for n, i := range f.missing {
 		keys[n] = f.p.keys[i]
 	}
-	want := make([]uint64, len(keys))
-	for n := range keys {
-		want[n] = c.policy.Ask(keys[n], len(c.m.tiers))
-	}
+	want := c.wantLocked(keys)
 	live := 0
 	for i, t := range c.m.tiers {
 		list, at := partFor(keys, want, i, f.missing)
@@ -55,6 +52,15 @@ func (c *fetchControl) askLocked(f *fetch, at time.Time) {
 	if live == 0 {
 		c.answeredLocked(f, at)
 	}
+}
+
+// wantLocked is the tiers that may have each key, as bits by index.
+func (c *fetchControl) wantLocked(keys []kv.Key) []uint64 {
+	want := make([]uint64, len(keys))
+	for n := range keys {
+		want[n] = c.policy.Ask(keys[n], len(c.m.tiers))
+	}
+	return want
 }
 
 // partFor is the keys that tier i is asked for, and their positions.

@@ -38,6 +38,7 @@ type Manager struct {
 	calls       atomic.Int64 // traced calls
 	outstanding atomic.Int64 // prefetches not released
 	closed      atomic.Bool
+	peeks       chan struct{} // one for each Peek that asks the tiers
 }
 
 type topics struct {
@@ -60,7 +61,7 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	m := &Manager{}
+	m := &Manager{peeks: make(chan struct{}, maxPeeks)}
 	if o.Runtime == nil {
 		m.live = runtime.NewLive()
 		o.Runtime = m.live

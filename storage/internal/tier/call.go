@@ -36,6 +36,7 @@ type call struct {
 	givenUp  bool
 	over     bool   // it has returned
 	round    uint64 // of the breaker when it began
+	silent   bool   // its outcome says nothing to the breaker
 
 	do   func(ctx context.Context) error // runs without the mutex
 	done func(err error)                 // its outcome; under the mutex; not of one that was given up
@@ -133,7 +134,9 @@ func (t *Tier) look() {
 		}
 		if !c.givenUp && !c.deadline.IsZero() && !now.Before(c.deadline.Add(grace)) {
 			c.givenUp = true
-			t.mu.breaker.failure(t, c.round, l2.ErrTimeout, now)
+			if !c.silent {
+				t.mu.breaker.failure(t, c.round, l2.ErrTimeout, now)
+			}
 			c.lost()
 		}
 		if age >= c.named {

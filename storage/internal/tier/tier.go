@@ -45,6 +45,7 @@ type state struct {
 	ahead   int          // calls of loads that went before stores that wait
 	wanted  bool         // StoreRoom was asked in vain
 	asking  int          // lookups under way
+	peeking int          // calls of Peek that have not returned
 	erasing bool         // a deletion is under way
 	calls   []*call      // that have not returned
 	after   []func()     // to be done without the mutex
