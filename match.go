@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -141,7 +142,7 @@ func (m *Match) start(ctx context.Context, tokens []int32) {
 	}
 	m.chain = s.hash(tokens)
 	s.names(k, groups)
-	m.part = m.takePart(len(tokens))
+	m.part = takePart(groups, m.chain.Len(), e.o.ChunkTokens, len(tokens))
 	if m.part == 0 {
 		m.exit(exitNoChunk, storage.MissUnderChunkSize, 1, nil)
 		return
@@ -156,20 +157,14 @@ func (m *Match) start(ctx context.Context, tokens []int32) {
 	m.submit(ctx)
 }
 
-// takePart is how many full chunks of a prompt can be supplied. A recurrent state
+// takePart is how many of a prompt's full chunks can be supplied. A recurrent state
 // cannot be rewound, and a token has to be left to compute: a chunk that ends with
 // the prompt is of no use then.
-func (m *Match) takePart(tokens int) int {
-	n := m.chain.Len()
-	if n*m.s.e.o.ChunkTokens < tokens {
-		return n
+func takePart(groups []objectGroup, chunks, chunkTokens, tokens int) int {
+	if chunks*chunkTokens == tokens && slices.ContainsFunc(groups, func(g objectGroup) bool { return g.recurrent }) {
+		return max(chunks-1, 0)
 	}
-	for i := range m.groups {
-		if m.groups[i].recurrent {
-			return max(n-1, 0)
-		}
-	}
-	return n
+	return chunks
 }
 
 // Early exits and reasons in events.

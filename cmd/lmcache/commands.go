@@ -32,6 +32,9 @@ type grammar struct {
 		Delete   deleteCommand   `cmd:"" help:"Remove objects by key."`
 		Prefetch prefetchCommand `cmd:"" help:"Load a prompt from outer tiers into the first one."`
 	} `cmd:"" name:"kvcache" help:"Change what a running server holds."`
+	Query struct {
+		KVCache queryKVCacheCommand `cmd:"" name:"kvcache" help:"Show what of a prompt is cached, and why not the rest."`
+	} `cmd:"" help:"Ask a running server about a prompt."`
 	Quota struct {
 		Set    quotaSetCommand    `cmd:"" help:"Limit what a tenant may have in each tier."`
 		Get    quotaGetCommand    `cmd:"" help:"Show the limit of a tenant, and what it uses."`
@@ -77,7 +80,7 @@ func notes() cli.CommandNotes {
 		n[name] = foreign
 	}
 	for _, name := range []string{
-		"query", "trace merge", "trace anonymise",
+		"query engine", "trace merge", "trace anonymise",
 		"bench server", "bench gpu",
 		"doctor", "config", "completion",
 	} {

@@ -143,7 +143,7 @@ func (c *Client) Objects(ctx context.Context, l Listing) (p Page, err error) {
 	return p, err
 }
 
-// Prompt names what to prefetch.
+// Prompt is tokens of a model.
 type Prompt struct {
 	Model     string  `json:"model_name"`
 	WorldSize int     `json:"world_size"`
@@ -165,7 +165,7 @@ func (p *Prefetch) Runs() bool { return p.Status == "submitted" || p.Status == "
 
 // Prefetch asks for a prompt to be brought into L1.
 func (c *Client) Prefetch(ctx context.Context, in Prompt) (out Prefetch, err error) {
-	_, err = c.do(ctx, http.MethodPost, "/cache/prefetches", in, &out)
+	err = c.ask(ctx, "/cache/prefetches", in, &out)
 	return out, err
 }
 

@@ -25,6 +25,7 @@ type Report struct {
 	metrics object
 	current *object // the open section; nil before the first
 	rows    []row
+	foot    string // the last line of the text form
 }
 
 // row is one line of the text form.
@@ -93,6 +94,9 @@ func (r *Report) Text() string {
 		b.WriteString(pad(row.label+":", row.value, r.width) + "\n")
 	}
 	b.WriteString(strings.Repeat("=", r.width) + "\n")
+	if r.foot != "" {
+		b.WriteString(r.foot + "\n")
+	}
 	return b.String()
 }
 
@@ -161,13 +165,28 @@ type Pair struct {
 	Value any
 }
 
-// ListLine adds an element to the list under the key; in text it is one line as given.
-// All elements of a list have to follow each other.
+// ListLine adds an element to the list under the key; in text it is one line as given,
+// or nothing if that is empty. All elements of a list have to follow each other.
 func (r *Report) ListLine(key string, element []Pair, line string) {
 	o := &object{}
 	for _, p := range element {
 		o.add(p.Key, p.Value)
 	}
 	r.metrics.appendTo(key, o)
-	r.rows = append(r.rows, row{line: line})
+	r.TextLine(line)
+}
+
+// TextLine adds a line to the text form alone, unless it is empty.
+func (r *Report) TextLine(line string) {
+	if line != "" {
+		r.rows = append(r.rows, row{line: line})
+	}
+}
+
+// Foot ends the text with a line below everything else; in JSON it is the values.
+func (r *Report) Foot(line string, values []Pair) {
+	for _, p := range values {
+		r.metrics.add(p.Key, p.Value)
+	}
+	r.foot = line
 }

@@ -73,6 +73,7 @@ type fakeCache struct {
 	page   l2.Page
 	tiers  []storage.TierResult
 	warm   lmcache.WarmStatus
+	view   lmcache.Explanation
 }
 
 func (c *fakeCache) ask(format string, args ...any) {
@@ -121,7 +122,21 @@ func (c *fakeCache) CancelWarming(id string) bool {
 	return id == c.warm.ID
 }
 
+func (c *fakeCache) Explain(_ context.Context, r lmcache.ExplainRequest) (lmcache.Explanation, error) {
+	c.ask("explain %+v", r)
+	return c.view, c.err
+}
+
 func (c *fakeCache) Quotas() []storage.Quota { return c.quotas }
+
+// hash is a hash by its text.
+func hash(text string) kv.Hash {
+	h, err := kv.ParseHash(text)
+	if err != nil {
+		panic(err)
+	}
+	return h
+}
 
 const (
 	goodKey = `{"chunk_hash_hex":"00ff10","model_name":"m","kv_rank":16777472}`
@@ -210,6 +225,15 @@ func TestREQ_W39_CacheRoutes(t *testing.T) {
 		{name: "delete too much", method: "DELETE", path: "/cache/objects", body: `{"keys":[` + strings.Repeat("0,", 10_000) + `0]}`, status: 422, answer: badRequest(`"body","keys"`, "too_long", "must have at most 10000 elements, got 10001")},
 		{name: "evict, the old way", method: "POST", path: "/l2/keys:evict", body: `{"keys":[` + goodKey + `]}`, status: 503, answer: `{"detail":"no L2 adapter is configured"}`},
 		{name: "evict a bad key, the old way", method: "POST", path: "/l2/keys:evict", body: `{"keys":[{}]}`, status: 400, answer: `{"detail":"keys[0]: kv: key object: chunk_hash_hex is missing; kv: key object: model_name is missing; kv: key object: kv_rank is missing"}`},
+		{name: "explain", method: "POST", path: "/cache/explain", body: `{"model_name":"m","world_size":2,"token_ids":[1,2,3],"cache_salt":"t"}`, cache: fakeCache{view: lmcache.Explanation{Chunks: []lmcache.ExplainedChunk{{Hash: hash("00ff"), Place: storage.InL1}, {Hash: hash("01"), Place: storage.InL2}, {Hash: hash("02"), Miss: storage.MissL2}, {Hash: hash("03"), Place: storage.InL1, Miss: storage.MissAfterGap}}, Prefix: 2, Tokens: 512}}, status: 200, answer: `{"chunks":[{"index":0,"hash":"00ff","tier":"l1","reason":""},{"index":1,"hash":"01","tier":"l2","reason":""},{"index":2,"hash":"02","tier":"none","reason":"l2_miss"},{"index":3,"hash":"03","tier":"l1","reason":"after_gap"}],"prefix_chunks":2,"prefix_tokens":512}`, asked: "explain {Model:m WorldSize:2 Salt:t Tokens:[1 2 3]}"},
+		{name: "explain less than a chunk", method: "POST", path: "/cache/explain", body: `{"model_name":"m","world_size":1,"token_ids":[],"more":1}`, cache: fakeCache{view: lmcache.Explanation{Chunks: []lmcache.ExplainedChunk{{Miss: storage.MissUnderChunkSize}}}}, status: 200, answer: `{"chunks":[{"index":0,"hash":"","tier":"none","reason":"under_chunk_size"}],"prefix_chunks":0,"prefix_tokens":0}`, asked: "explain {Model:m WorldSize:1 Salt: Tokens:[]}"},
+		{name: "explain without layout", method: "POST", path: "/cache/explain", body: `{"model_name":"m","world_size":1,"token_ids":[1]}`, cache: fakeCache{err: lmcache.ErrNoLayout}, status: 503, answer: `{"detail":"lmcache: no worker of this model and world size is attached"}`, asked: "explain {Model:m WorldSize:1 Salt: Tokens:[1]}"},
+		{name: "explain to a closed engine", method: "POST", path: "/cache/explain", body: `{"model_name":"m","world_size":1,"token_ids":[1]}`, cache: fakeCache{err: lmcache.ErrClosed}, status: 503, answer: `{"detail":"lmcache: closed"}`, asked: "explain {Model:m WorldSize:1 Salt: Tokens:[1]}"},
+		{name: "explain for a bad salt and model", method: "POST", path: "/cache/explain", body: `{"model_name":"a@b","world_size":1,"token_ids":[],"cache_salt":"a/b"}`, status: 400, answer: `{"detail":"kv: model_name contains \"@\", which is not allowed\nkv: cache_salt contains \"/\", which is not allowed"}`},
+		{name: "explain what is missing", method: "POST", path: "/cache/explain", body: `{}`, status: 422, answer: `{"detail":[{"type":"missing","loc":["body","model_name"],"msg":"is required"},{"type":"missing","loc":["body","world_size"],"msg":"is required"},{"type":"missing","loc":["body","token_ids"],"msg":"is required"}]}`},
+		{name: "explain with mistakes", method: "POST", path: "/cache/explain", body: `{"model_name":1,"world_size":256,"token_ids":[-1],"cache_salt":null}`, status: 422, answer: `{"detail":[{"type":"string_type","loc":["body","model_name"],"msg":"must be a string"},{"type":"less_than_equal","loc":["body","world_size"],"msg":"must be at most 255"},{"type":"greater_than_equal","loc":["body","token_ids"],"msg":"must be a list of whole numbers from 0 to 2147483647"},{"type":"string_type","loc":["body","cache_salt"],"msg":"must be a string"}]}`},
+		{name: "explain by GET", method: "GET", path: "/cache/explain", status: 405, answer: `{"detail":"Method Not Allowed"}`},
+
 		{name: "prefetch", method: "POST", path: "/cache/prefetches", body: `{"model_name":"m","world_size":2,"token_ids":[1,2,3],"cache_salt":"t"}`, cache: fakeCache{warm: lmcache.WarmStatus{ID: "w1", Chunks: 3}}, status: 202, answer: `{"request_id":"w1","chunks":3,"status":"submitted"}`, asked: "warm {Model:m WorldSize:2 Salt:t Tokens:[1 2 3]}"},
 		{name: "prefetch nothing", method: "POST", path: "/cache/prefetches", body: `{"model_name":"m","world_size":1,"token_ids":[],"source_tier":"l2","target_tier":"l1"}`, cache: fakeCache{warm: lmcache.WarmStatus{Done: true}}, status: 202, answer: `{"chunks":0,"status":"noop"}`, asked: "warm {Model:m WorldSize:1 Salt: Tokens:[]}"},
 		{name: "prefetch the other way", method: "POST", path: "/cache/prefetches", body: `{"model_name":"m","world_size":1,"token_ids":[],"source_tier":"l1","target_tier":"l2"}`, status: 400, answer: `{"detail":"from l1 to l2 nothing can be prefetched, only from l2 to l1"}`},
@@ -318,7 +342,7 @@ func TestHostileBodies(t *testing.T) {
 		"[]", `"l1"`, "1", "null x", "{", `{"tier"`, `{"tier":"l1",}`, "{'tier':'l1'}", "\xff\xfe", "\x00", "<x/>", `{"tier":` + deep, deep, "tier=l1",
 		`{"keys":[` + deep, `{"keys":{"0":1}}`, `{"keys":[{"chunk_hash_hex":` + deep + `]}`,
 	} {
-		for _, route := range []string{"POST /cache/clear", "DELETE /cache/objects", "POST /l2/keys:evict", "PUT /quota/u1", "POST /cache/prefetches"} {
+		for _, route := range []string{"POST /cache/clear", "DELETE /cache/objects", "POST /l2/keys:evict", "PUT /quota/u1", "POST /cache/prefetches", "POST /cache/explain"} {
 			method, path, _ := strings.Cut(route, " ")
 			want := http.StatusUnprocessableEntity
 			if path == "/quota/u1" {
@@ -348,7 +372,7 @@ func FuzzBody(f *testing.F) {
 	s.guard.bound = loopback
 	h := s.handler()
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for _, route := range []string{"POST /cache/clear", "DELETE /cache/objects", "PUT /quota/u1", "POST /l2/keys:evict", "POST /cache/prefetches"} {
+		for _, route := range []string{"POST /cache/clear", "DELETE /cache/objects", "PUT /quota/u1", "POST /l2/keys:evict", "POST /cache/prefetches", "POST /cache/explain"} {
 			method, path, _ := strings.Cut(route, " ")
 			r, w := recorded(method, path, body)
 			h.ServeHTTP(w, r)

@@ -22,6 +22,7 @@
 // | POST /cache/clear      | empties L1; {"force":true} also of what is in use      |
 // | GET /cache/objects     | a page of what an outer tier holds                     |
 // | DELETE /cache/objects  | removes objects by key, from outer tiers, L1 or both   |
+// | POST /cache/explain    | what of a prompt is cached, and why not the rest        |
 // | POST /cache/prefetches | loads a prompt from outer tiers into L1 ahead of time  |
 // | GET, DELETE            | how far that is; gives it up                           |
 // | /cache/prefetches/{id} |                                                        |

@@ -23,7 +23,7 @@ type Engine interface {
 	Stats() lmcache.Stats
 }
 
-// Cache is what administrators change. lmcache.Engine is one. Its methods are called
+// Cache is what administrators change, and look into. lmcache.Engine is one. Its methods are called
 // from any goroutine.
 type Cache interface {
 	Clear(ctx context.Context, force bool) (int, error)
@@ -36,6 +36,7 @@ type Cache interface {
 	Warm(ctx context.Context, r lmcache.WarmRequest) (lmcache.WarmStatus, error)
 	Warming(id string) (lmcache.WarmStatus, bool)
 	CancelWarming(id string) bool
+	Explain(ctx context.Context, r lmcache.ExplainRequest) (lmcache.Explanation, error)
 }
 
 // Options configures a Server. Engine is required.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/lmcache-go/lmcache"
 	"github.com/lmcache-go/lmcache/storage"
-	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
 // submitPrefetch answers POST /cache/prefetches.
@@ -17,10 +16,7 @@ func (s *Server) submitPrefetch(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	req := lmcache.WarmRequest{
-		Model: f.required("model_name"), WorldSize: f.whole("world_size", 1, kv.MaxWorldSize),
-		Tokens: f.tokens("token_ids"), Salt: f.text("cache_salt", "", false),
-	}
+	req := lmcache.WarmRequest(readPrompt(f))
 	from, to := f.choice("source_tier", "l2", "l1", "l2"), f.choice("target_tier", "l1", "l1", "l2")
 	if !f.ok(w, r) {
 		return
@@ -29,8 +25,7 @@ func (s *Server) submitPrefetch(w http.ResponseWriter, r *http.Request) {
 		answer(w, r, http.StatusBadRequest, detail{"from " + from + " to " + to + " nothing can be prefetched, only from l2 to l1"})
 		return
 	}
-	if err := errors.Join(kv.ValidateModel(req.Model), kv.ValidateSalt(req.Salt)); err != nil {
-		answer(w, r, http.StatusBadRequest, detail{err.Error()})
+	if !named(w, r, req.Model, req.Salt) {
 		return
 	}
 	st, err := s.o.Cache.Warm(r.Context(), req)

@@ -67,6 +67,7 @@ func (s *Server) cacheRoutes(add func(pattern string, h http.HandlerFunc)) {
 	add("POST /cache/clear", s.admin(s.clear))
 	add("GET /cache/objects", s.listObjects)
 	add("DELETE /cache/objects", s.admin(s.deleteObjects))
+	add("POST /cache/explain", s.explain)
 	add("POST /cache/prefetches", s.admin(s.submitPrefetch))
 	add("GET /cache/prefetches/{id}", s.prefetchStatus)
 	add("DELETE /cache/prefetches/{id}", s.admin(s.cancelPrefetch))
