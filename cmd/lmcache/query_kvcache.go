@@ -60,7 +60,7 @@ func (c *queryKVCacheCommand) Run(ctx context.Context, std *cli.IO) error {
 
 // reasons are the reasons of misses in other words.
 var reasons = map[string]string{
-	"absent":           "was never stored here",
+	"absent":           "was never stored here, as far as is remembered",
 	"evicted":          "was in the first tier and has left it",
 	"staged":           "is just being written",
 	"l2_miss":          "is neither in the first tier nor in an outer one",
@@ -111,7 +111,9 @@ func queryLines(chunks []admin.Chunk) []string {
 			rows[lo+1][0] += fmt.Sprintf("-%d", last.Index)
 			rows[lo+1][1] += ".." + digits(last)
 		}
-		lines[lo+1] = first.Reason
+		if lines[lo+1] = first.Reason; first.Reason != "" {
+			lines[0] = "why"
+		}
 		if text := reasons[first.Reason]; text != "" {
 			lines[lo+1] += ": " + text
 		}
