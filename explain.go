@@ -53,7 +53,7 @@ const explainBatch = 4096
 // Of an object group with a window only the end of the prefix is needed: what is missing
 // before that does not count.
 //
-// It needs an attached worker of the model: else the error wraps ErrNoLayout and names
+// For a prompt with a full chunk it needs an attached worker of the model: else the error wraps ErrNoLayout and names
 // those that are attached. Other errors are bad arguments, ErrClosed and that of ctx.
 func (e *Engine) Explain(ctx context.Context, r ExplainRequest) (Explanation, error) {
 	if err := (Request{Model: r.Model, WorldSize: r.WorldSize, Salt: r.Salt}).validate(); err != nil {
@@ -62,16 +62,16 @@ func (e *Engine) Explain(ctx context.Context, r ExplainRequest) (Explanation, er
 	if e.isClosed() {
 		return Explanation{}, ErrClosed
 	}
+	hashes := (kv.Chain{}).Extend(e.hasher, e.o.ChunkTokens, r.Tokens).Hashes()
+	if len(hashes) == 0 {
+		return Explanation{Chunks: []ExplainedChunk{{Miss: storage.MissUnderChunkSize}}}, nil
+	}
 	k, groups, ok, err := e.resolve(r.Model, r.WorldSize)
 	switch {
 	case err != nil:
 		return Explanation{}, err
 	case !ok:
 		return Explanation{}, fmt.Errorf("%w; %s", ErrNoLayout, e.attached())
-	}
-	hashes := (kv.Chain{}).Extend(e.hasher, e.o.ChunkTokens, r.Tokens).Hashes()
-	if len(hashes) == 0 {
-		return Explanation{Chunks: []ExplainedChunk{{Miss: storage.MissUnderChunkSize}}}, nil
 	}
 	v := view{
 		e: e, hashes: hashes, world: k.world, part: takePart(groups, len(hashes), e.o.ChunkTokens, len(r.Tokens)),

@@ -179,6 +179,7 @@ func TestExplainForetellsLookups(t *testing.T) {
 // What is wrong with a request is told; an unknown model with those that there are.
 func TestExplainRefuses(t *testing.T) {
 	r := newRig(t, setup{})
+	prompt := tokens(1, chunkTokens)
 	for _, c := range []struct {
 		r    lmcache.ExplainRequest
 		is   error
@@ -190,20 +191,21 @@ func TestExplainRefuses(t *testing.T) {
 		{lmcache.ExplainRequest{Model: model, Salt: "a/b"}, nil, `"/", which is not allowed`},
 		{lmcache.ExplainRequest{Model: model, WorldSize: -1}, nil, "WorldSize"},
 	} {
+		c.r.Tokens = prompt
 		_, err := r.eng.Explain(t.Context(), c.r)
 		if err == nil || !strings.Contains(err.Error(), c.text) || c.is != nil && !errors.Is(err, c.is) {
 			t.Errorf("%+v: %v, want %s", c.r, err, c.text)
 		}
 	}
 	r.shut()
-	if _, err := r.eng.Explain(t.Context(), lmcache.ExplainRequest{Model: model}); !errors.Is(err, lmcache.ErrClosed) {
+	if _, err := r.eng.Explain(t.Context(), lmcache.ExplainRequest{Model: model, Tokens: prompt}); !errors.Is(err, lmcache.ErrClosed) {
 		t.Errorf("a closed engine: %v", err)
 	}
-	e, err := lmcache.Open(t.Context(), lmcache.Options{L1: l1.Options{Bytes: 1 << 20}})
+	e, err := lmcache.Open(t.Context(), lmcache.Options{ChunkTokens: chunkTokens, L1: l1.Options{Bytes: 1 << 20}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.Explain(t.Context(), lmcache.ExplainRequest{Model: model}); !errors.Is(err, lmcache.ErrNoLayout) || !strings.HasSuffix(err.Error(), "; there is no worker at all") {
+	if _, err := e.Explain(t.Context(), lmcache.ExplainRequest{Model: model, Tokens: prompt}); !errors.Is(err, lmcache.ErrNoLayout) || !strings.HasSuffix(err.Error(), "; there is no worker at all") {
 		t.Errorf("an engine without workers: %v", err)
 	}
 	for i := range 10 {
@@ -211,7 +213,7 @@ func TestExplainRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := e.Explain(t.Context(), lmcache.ExplainRequest{Model: model}); err == nil || !strings.HasSuffix(err.Error(), "m7 with world size 1, …") {
+	if _, err := e.Explain(t.Context(), lmcache.ExplainRequest{Model: model, Tokens: prompt}); err == nil || !strings.HasSuffix(err.Error(), "m7 with world size 1, …") {
 		t.Errorf("an engine with many: %v", err)
 	}
 	if err := e.Close(t.Context()); err != nil {

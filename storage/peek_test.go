@@ -216,4 +216,3 @@ func TestPeekChecks(t *testing.T) {
 		}
 	}
 }
-

@@ -111,6 +111,7 @@ func TestREQ_C22_Examples(t *testing.T) {
 	for _, name := range []string{"before.jsonl", "after.jsonl"} {
 		traced(t, cli.ExitOK, strings.Fields("trace replay run.lct --l1-size-gb 1 --eviction-policy LRU --pacing virtual --no-csv -q --jsonl-out "+name)...)
 	}
+	write(t, "prompt.json", "[1, 2, 3]\n")
 	commands, err := newRun(t, nil).app.Commands()
 	if err != nil {
 		t.Fatal(err)

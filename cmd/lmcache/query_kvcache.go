@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/lmcache-go/lmcache/internal/admin"
@@ -66,6 +67,8 @@ var reasons = map[string]string{
 	"l2_miss":          "is neither in the first tier nor in an outer one",
 	"l2_io_error":      "an outer tier failed when it was asked",
 	"l2_corrupt":       "what an outer tier has is damaged",
+	"l1_oom":           "there was no memory to load it into",
+	"deadline":         "the time for the request was over",
 	"l2_timeout":       "an outer tier did not answer in time",
 	"layout_mismatch":  "is there with another layout",
 	"adapter_open":     "an outer tier is out of order and not asked",
@@ -101,12 +104,13 @@ func queryLines(chunks []admin.Chunk) []string {
 	rows := make([][3]string, len(chunks)+1)
 	rows[0] = [3]string{"chunks", "hashes", "tier"}
 	lines := make([]string, len(rows))
-	for lo, hi := 0, 0; lo < len(chunks); lo = hi {
-		first := &chunks[lo]
-		for hi = lo + 1; hi < len(chunks) && chunks[hi].Tier == first.Tier && chunks[hi].Reason == first.Reason; hi++ {
+	for lo := 0; lo < len(chunks); {
+		first, hi := &chunks[lo], lo+1
+		for hi < len(chunks) && chunks[hi].Tier == first.Tier && chunks[hi].Reason == first.Reason {
+			hi++
 		}
 		last := &chunks[hi-1]
-		rows[lo+1] = [3]string{fmt.Sprint(first.Index), digits(first), first.Tier}
+		rows[lo+1] = [3]string{strconv.Itoa(first.Index), digits(first), first.Tier}
 		if hi-lo > 1 {
 			rows[lo+1][0] += fmt.Sprintf("-%d", last.Index)
 			rows[lo+1][1] += ".." + digits(last)
@@ -117,6 +121,7 @@ func queryLines(chunks []admin.Chunk) []string {
 		if text := reasons[first.Reason]; text != "" {
 			lines[lo+1] += ": " + text
 		}
+		lo = hi
 	}
 	var width [3]int
 	for _, row := range rows {

@@ -108,6 +108,27 @@ func TestQueryKVCache(t *testing.T) {
 	}
 }
 
+// Every reason is there in other words, and in the manual.
+func TestReasonsInWords(t *testing.T) {
+	manual, known := document(t, "docs/operations.md"), 0
+	for r := storage.MissNone + 1; r.String() != "unknown"; r++ {
+		known++
+		if reasons[r.String()] == "" {
+			t.Errorf("%s has no other words", r)
+		}
+		switch r {
+		case storage.MissL2Corrupt, storage.MissL1OOM, storage.MissDeadline, storage.MissClosed, storage.MissNoLayout: // of loads and lookups alone, or errors here
+		default:
+			if !strings.Contains(manual, "`"+r.String()+"`") {
+				t.Errorf("%s is not in the manual", r)
+			}
+		}
+	}
+	if known != len(reasons) {
+		t.Errorf("%d reasons, %d in other words", known, len(reasons))
+	}
+}
+
 // What cannot be asked is told in a way that helps.
 func TestQueryKVCacheRefuses(t *testing.T) {
 	dir := t.TempDir()
@@ -159,7 +180,7 @@ func TestQueryKVCacheProcess(t *testing.T) {
 	dir := t.TempDir()
 	token := filepath.Join(dir, "token")
 	write(t, token, "secret-of-the-query\n")
-	p := startProcess(t, "--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--http-port", "0", "--prometheus-port", "0", "--prometheus-host", "127.0.0.1",
+	p := startProcess(t, "--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--http-port", "0", "--prometheus-port", "0", "--prometheus-host", "127.0.0.1", "--chunk-size", "2",
 		"--admin-token-file", token, "--http-auth-all", "--l2-adapter", `{"type":"fs","base_path":"`+dir+`/kv","disk_min_free_gb":0,"max_capacity_gb":1}`)
 	page := "http://127.0.0.1:" + p.port + "/metrics"
 	before := scrape(t, page)
@@ -270,8 +291,8 @@ func TestQueryKVCacheServer(t *testing.T) {
 		}, "\n")},
 		{args: "--model m --salt tenant --tokens-file - --json", stdin: string(text), want: `"reason": "l2_miss"`},
 		{args: "--model m --tokens 1,2,3", want: "prefix: 0 of 0 chunks (0 tokens)\n"},
-		{args: "--model n --tokens 1,2,3", code: cli.ExitFailed, want: "; there are workers of m with world size 1\n"},
-		{args: "--model m --world-size 2 --tokens 1,2,3", code: cli.ExitFailed, want: "; there are workers of m with world size 1\n"},
+		{args: "--model n --tokens-file -", stdin: string(text), code: cli.ExitFailed, want: "; there are workers of m with world size 1\n"},
+		{args: "--model m --world-size 2 --tokens-file -", stdin: string(text), code: cli.ExitFailed, want: "; there are workers of m with world size 1\n"},
 	} {
 		stdout, stderr, code := command(t, map[string]string{"LMCACHE_URL": s.URL()}, c.stdin, append([]string{"query", "kvcache"}, strings.Fields(c.args)...)...)
 		if got := stdout + stderr; code != c.code || !strings.Contains(got, c.want) || (stderr != "") != (code != 0) {
