@@ -45,12 +45,27 @@ func (L2StoreCompleted) EventName() string { return "l2.store.completed" }
 // EventReserved puts the event into the reserved admission class.
 func (L2StoreCompleted) EventReserved() bool { return true }
 
+// Values of L2StoreDropped.Reason.
+const (
+	DroppedBacklog  = "backlog"   // too many waited, and these were the oldest
+	DroppedEvicted  = "evicted"   // L1 had lost them before it was their turn
+	DroppedRetries  = "retries"   // their stores failed or timed out, as often as they are tried
+	DroppedNoSpace  = "no_space"  // the tier is full, and nothing of it could be evicted
+	DroppedTooLarge = "too_large" // the tier never takes an object of this size
+	DroppedShutdown = "shutdown"  // the manager was closed before
+)
+
+// DropReasons are all values of L2StoreDropped.Reason.
+func DropReasons() []string {
+	return []string{DroppedBacklog, DroppedEvicted, DroppedRetries, DroppedNoSpace, DroppedTooLarge, DroppedShutdown}
+}
+
 // L2StoreDropped says that keys will not be stored in an outer tier.
 type L2StoreDropped struct {
 	AdapterIndex int
 	L2Name       string
 	KeyCount     int
-	Reason       string // "backlog", "evicted", "retries", "no_space", "too_large" or "shutdown"
+	Reason       string // one of the above
 }
 
 // EventName is the wire name.

@@ -238,6 +238,7 @@ func (m *Manager) Close(ctx context.Context) error {
 		m.fetches.close()
 		m.stores.close(ctx, m.o.DrainTimeout)
 		err = m.closeTiers(ctx)
+		m.stores.endDrops()
 	}
 	return m.stop(err)
 }

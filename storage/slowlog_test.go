@@ -3,6 +3,7 @@ package storage_test
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -11,7 +12,7 @@ import (
 	"github.com/lmcache-go/lmcache/storage"
 )
 
-// stuckLog is a log in which the first record with a text never ends before release
+// stuckLog is a log in which the first record that begins with a text never ends before release
 // is closed.
 type stuckLog struct {
 	text    string
@@ -23,7 +24,7 @@ func (h *stuckLog) Enabled(context.Context, slog.Level) bool { return true }
 func (h *stuckLog) WithAttrs([]slog.Attr) slog.Handler       { return h }
 func (h *stuckLog) WithGroup(string) slog.Handler            { return h }
 func (h *stuckLog) Handle(_ context.Context, r slog.Record) error {
-	if r.Message == h.text && !h.stuck.Swap(true) {
+	if strings.HasPrefix(r.Message, h.text) && !h.stuck.Swap(true) {
 		<-h.release
 	}
 	return nil
@@ -35,6 +36,7 @@ func TestSlowLogStopsNoRequest(t *testing.T) {
 	for _, tt := range []struct {
 		text string
 		fail func(t *testing.T, w *world, s *shelf)
+		has  string // what the other tier has at the end
 	}{
 		{"L1 is out of memory", func(t *testing.T, w *world, s *shelf) {
 			held := w.prefetch("wxyz", storage.PrefetchOptions{}) // all of L1
@@ -47,7 +49,7 @@ func TestSlowLogStopsNoRequest(t *testing.T) {
 			}
 			p.Release()
 			held.Release()
-		}},
+		}, "nwxyz"},
 		{"a tier of the cache is not asked for a while", func(t *testing.T, w *world, s *shelf) {
 			s.before = func(context.Context, string, []storage.Key) error { return l2.ErrConnection }
 			for range 3 {
@@ -58,7 +60,17 @@ func TestSlowLogStopsNoRequest(t *testing.T) {
 				p.Release()
 			}
 			s.before = nil
-		}},
+		}, "nwxyz"},
+		{"keys are not stored in a tier of the cache", func(_ *testing.T, w *world, s *shelf) {
+			s.item = func(op string, it *l2.Item) {
+				if op == "store" {
+					it.Err = l2.ErrTooLarge
+				}
+			}
+			w.put("q")
+			synctest.Wait()
+			w.put("r") // it would be told of after a minute
+		}, "nqrwxyz"},
 	} {
 		t.Run(tt.text, func(t *testing.T) {
 			a, b := newShelf(), newShelf()
@@ -79,7 +91,7 @@ func TestSlowLogStopsNoRequest(t *testing.T) {
 				p.Release()
 				w.put("n")
 				synctest.Wait()
-				if b.has() != "nwxyz" {
+				if b.has() != tt.has {
 					t.Errorf("a store beside the log: the tier has %s", b.has())
 				}
 				close(log.release)

@@ -76,7 +76,7 @@ func (m *Manager) storeStats() (s StoreStats) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := m.rt.Now()
-	s.Pending, s.InflightBytes, s.Dropped = c.mu.waiting, c.mu.inflight, c.mu.dropped
+	s.Pending, s.InflightBytes, s.Dropped = c.mu.waiting, c.mu.inflight, c.mu.drops.keys
 	for i := range c.mu.tiers {
 		s.Tasks += c.mu.tiers[i].tasks
 	}

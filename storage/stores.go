@@ -42,7 +42,7 @@ type storeControl struct {
 		tiers    []storeTier
 		timer    runtime.Timer // of held
 		flushes  []flush
-		dropped  int64
+		drops    drops
 		lately   time.Time // of the last progress
 		ended    []kv.Key  // of entries that have gone; L1 is told without the mutex
 		unwanted []kv.Key  // those of them that leave L1
@@ -98,6 +98,7 @@ func newStoreControl(m *Manager) *storeControl {
 	}
 	c.mu.entries = make(map[kv.Key]*storeEntry)
 	c.mu.tiers = make([]storeTier, len(m.tiers))
+	c.mu.drops.notes = make(map[dropKind]*dropNote)
 	return c
 }
 
@@ -133,7 +134,7 @@ func (c *storeControl) committed(at time.Time, keys []kv.Key, layout kv.Layout) 
 		}
 	})
 	c.mu.ended = append(c.mu.ended, refused...)
-	c.trimLocked(c.m.o.Store.MaxBacklog, "backlog", at)
+	c.trimLocked(c.m.o.Store.MaxBacklog, DroppedBacklog, at)
 	c.armLocked()
 	c.pumpLocked(at)
 }
@@ -217,13 +218,6 @@ func (c *storeControl) giveUpLocked(e *storeEntry, dropped []int) {
 	}
 	e.todo = 0
 	c.mu.waiting--
-}
-
-func (c *storeControl) dropLocked(i, n int, reason string, at time.Time) {
-	if n > 0 {
-		c.mu.dropped += int64(n)
-		c.topics.dropped.PublishAt(L2StoreDropped{AdapterIndex: i, L2Name: c.m.tiers[i].Name(), KeyCount: n, Reason: reason}, at)
-	}
 }
 
 // settleLocked ends an entry for which nothing is left to do.
@@ -322,7 +316,7 @@ func (c *storeControl) close(ctx context.Context, patience time.Duration) {
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	c.trimLocked(0, "shutdown", c.m.rt.Now())
+	c.trimLocked(0, DroppedShutdown, c.m.rt.Now())
 }
 
 // drain waits for what can still be stored: what waits for a tier that is not asked
@@ -362,7 +356,7 @@ func (c *storeControl) dropTierLocked(i int, now time.Time) {
 		c.doneLocked(e, i)
 		c.settleLocked(e)
 	}
-	c.dropLocked(i, n, "shutdown", now)
+	c.dropLocked(i, n, DroppedShutdown, now)
 }
 
 // againLocked reports whether an object waits for a tier that is not asked at present;

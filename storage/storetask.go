@@ -103,7 +103,7 @@ func (c *storeControl) beginLocked(i int, batch []*storeEntry, at time.Time) int
 	if len(locked) > 0 {
 		c.topics.readFailed.PublishAt(ReadFailed{During: DuringL2Store, Reason: ReasonWriteLocked, Keys: locked}, at)
 	}
-	c.dropLocked(i, len(missing)+len(locked), "evicted", at)
+	c.dropLocked(i, len(missing)+len(locked), DroppedEvicted, at)
 	if len(t.entries) == 0 {
 		return 0
 	}
@@ -165,7 +165,7 @@ func (t *storeTask) done(j *tier.Job) {
 		default:
 			why := dropReason(err)
 			if waits {
-				why = "retries"
+				why = DroppedRetries
 			}
 			drops[why]++
 		}
@@ -175,13 +175,13 @@ func (t *storeTask) done(j *tier.Job) {
 		AdapterIndex: i, TaskID: t.id, L2Name: c.m.tiers[i].Name(), SucceededCount: succeeded, FailedCount: len(t.entries) - succeeded,
 		BytesKnown: true, BytesTransferred: j.Moved, Attempts: j.Attempts, StartedAt: j.Began, KeyCountPerSalt: t.salts,
 	}, at)
-	for _, why := range []string{"no_space", "too_large", "retries", "shutdown"} {
+	for _, why := range []string{DroppedNoSpace, DroppedTooLarge, DroppedRetries, DroppedShutdown} {
 		c.dropLocked(i, drops[why], why, at)
 	}
 	for _, e := range ended {
 		c.settleLocked(e)
 	}
-	c.trimLocked(c.m.o.Store.MaxBacklog, "backlog", at)
+	c.trimLocked(c.m.o.Store.MaxBacklog, DroppedBacklog, at)
 	c.pumpLocked(at)
 }
 
@@ -191,17 +191,17 @@ func (t *storeTask) returned(*tier.Job) { t.lease.Finish(t.c.m.rt.Now(), l1.Caus
 // dropReason is why a key is not stored, as events spell it.
 func dropReason(err error) string {
 	if err == tier.ErrOpen { //nolint:errorlint // it is returned as it is
-		return "shutdown"
+		return DroppedShutdown
 	}
 	switch l2.ReasonOf(err) {
 	case l2.ReasonNoSpace:
-		return "no_space"
+		return DroppedNoSpace
 	case l2.ReasonTooLarge:
-		return "too_large"
+		return DroppedTooLarge
 	case l2.ReasonClosed:
-		return "shutdown"
+		return DroppedShutdown
 	default:
-		return "retries"
+		return DroppedRetries
 	}
 }
 

@@ -100,7 +100,7 @@ func TestREQ_S55_LackOfRoomIsLogged(t *testing.T) {
 		if step.want != "" {
 			warnings++
 		}
-		if got := strings.Count(log.String(), "level=WARN"); got != warnings || !strings.Contains(log.String(), step.want) {
+		if got := strings.Count(log.String(), `level=WARN msg="a tier of the cache has `); got != warnings || !strings.Contains(log.String(), step.want) {
 			t.Fatalf("limit %d: %d warnings, want %d:\n%s", step.limit, got, warnings, log.String())
 		}
 		if st := w.m.Stats().Tiers[0]; st.Full != (step.limit == 0) || (st.CapacityBytes == 0) != st.Full {
