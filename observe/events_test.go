@@ -192,6 +192,19 @@ func TestREQ_O2_events(t *testing.T) {
 			},
 		},
 		{
+			"keys that two tiers of one name never got", func(b *eventbus.Bus) {
+				publish(b, storage.L2StoreDropped{L2Name: "fs", KeyCount: 5, Reason: storage.DroppedBacklog})
+				publish(b, storage.L2StoreDropped{L2Name: "fs", KeyCount: 2, Reason: storage.DroppedBacklog})
+				publish(b, storage.L2StoreDropped{L2Name: "fs", KeyCount: 3, Reason: storage.DroppedNoSpace})
+				publish(b, storage.L2StoreDropped{L2Name: "fs", AdapterIndex: 1, KeyCount: 4, Reason: storage.DroppedNoSpace})
+			},
+			map[string]float64{
+				nameL2StoreDropped + `{adapter_index="0",l2_name="fs",reason="backlog"}`:  7,
+				nameL2StoreDropped + `{adapter_index="0",l2_name="fs",reason="no_space"}`: 3,
+				nameL2StoreDropped + `{adapter_index="1",l2_name="fs",reason="no_space"}`: 4,
+			},
+		},
+		{
 			"lookup", func(b *eventbus.Bus) {
 				publish(b, lmcache.LookupEnded{
 					Model: "m", Salt: "s", RequestedTokens: 1024, HitTokens: 768, L1HitTokens: 512, L2HitTokens: 256, FoundCount: 3,

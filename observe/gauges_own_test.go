@@ -101,6 +101,21 @@ func TestBreakers(t *testing.T) {
 	}
 }
 
+// What a tier never gets shows at 0 for each adapter and reason, before anything is dropped.
+func TestDroppedKeysBeforeTheFirst(t *testing.T) {
+	rec, s := newRecorder(), &storage.Stats{Tiers: []storage.TierStats{{Name: "fs"}, {Index: 1, Name: "fs"}}}
+	watchFor(t, rec, Sources{Storage: pointed{s}})
+	want := map[string]float64{}
+	for i := range s.Tiers {
+		for _, reason := range []string{"backlog", "evicted", "retries", "no_space", "too_large", "shutdown"} {
+			want[nameL2StoreDropped+fmt.Sprintf(`{adapter_index="%d",l2_name="fs",reason=%q}`, i, reason)] = 0
+		}
+	}
+	if diff := cmp.Diff(want, only(rec.scrape(t), nameL2StoreDropped)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // pointed is a storage manager whose state a test changes.
 type pointed struct{ stats *storage.Stats }
 

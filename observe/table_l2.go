@@ -9,6 +9,7 @@ const (
 	nameL2StoreCompleted  = "lmcache_mp.l2_store_completed"
 	nameL2StoreSucceeded  = "lmcache_mp.l2_store_succeeded_keys"
 	nameL2StoreFailed     = "lmcache_mp.l2_store_failed_keys"
+	nameL2StoreDropped    = "lmcache_mp.l2_store_dropped_keys"
 	nameL2Lookups         = "lmcache_mp.l2_prefetch_lookups"
 	nameL2LookupKeys      = "lmcache_mp.l2_prefetch_lookup_keys"
 	nameL2Hits            = "lmcache_mp.l2_prefetch_hit_keys"
@@ -90,6 +91,12 @@ func l2Rows() []Metric {
 			Name: nameL2BreakerChanges, Meter: meterHealth, Attributes: breaker(),
 			Source: "l2.adapter.state", Value: "1, for the state that begins",
 			Help: "Changes of the breaker of an outer tier. Each opening is an outage, each half_open a try whether it is over.",
+		},
+		{
+			Name: nameL2StoreDropped, Meter: meterHealth,
+			Attributes: []Attribute{{Key: keyL2}, {Key: keyAdapter, Int: true}, {Key: "reason", Values: storage.DropReasons()}},
+			Source:     "l2.store.dropped", Value: "key_count",
+			Help: "Keys that an outer tier never got. Those with reason retries, no_space and too_large, and some with shutdown, failed in a store task and count in l2_store_failed_keys too; backlog and evicted were never in a task.",
 		},
 		{
 			Row: 41, Name: nameL2StoreSpeed, Kind: Histogram, Float: true, Sampled: true, Unit: unitThroughput, Meter: meterPerf, Grid: ThroughputGrid,

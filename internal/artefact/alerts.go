@@ -33,6 +33,16 @@ func lossAlerts(q promql) []alert {
 			panel:    "L1 allocation failures",
 		},
 		{
+			name: "LMCacheL2StoresDropped", severity: severityTicket, hold: "5m",
+			value: q.rate("instance, l2_name, adapter_index, reason", "l2_store_dropped_keys"), when: "> 0",
+			summary:  "{{ $labels.instance }}: the outer tier {{ $labels.l2_name }} does not get all keys",
+			measured: "{{ $value | humanize }} keys per second do not reach {{ $labels.l2_name }} ({{ $labels.adapter_index }}): {{ $labels.reason }}.",
+			means:    "New keys are given up before the tier has them, and are lost when L1 evicts them. Requests are not affected now; later ones compute these tokens anew.",
+			look:     "The label reason. no_space: the tier is full; too_large: it never takes keys of this size; retries: its stores fail, see failures_by_reason in /status; backlog and evicted: it is slower than what is computed, see panels \"L2 store pipeline\" and \"L1 ↔ L2 throughput\". The log has a warning for each reason, once a minute.",
+			change:   "no_space: raise max_capacity_gb, let it evict, or free its disk (disk_min_free_gb stays free). too_large: smaller chunks or another tier. retries: repair the tier. backlog, evicted: a faster tier, zstd where the network is the limit, or a larger L1; --l2-store-max-backlog helps against bursts only.",
+			panel:    "L2 stores dropped",
+		},
+		{
 			name: "LMCacheEventsDropped", severity: severityTicket,
 			value: q.increase("instance", "event_bus.dropped_events_total"), when: "> 0",
 			summary:  "{{ $labels.instance }}: the event bus drops events, counters are too low",

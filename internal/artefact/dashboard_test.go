@@ -19,7 +19,7 @@ var panelList = [][]string{
 		"System health", "L1 allocation failures", "L1 read failures", "L2 prefetch failures",
 		"L1 usage", "L1 memory", "L1 memory pinned", "L1 operations", "L1 eviction loop", "L1 removals by cause",
 		"L1 objects", "Storage manager", "Leases and jobs out of time",
-		"L2 store pipeline", "L2 prefetch pipeline", "In flight",
+		"L2 store pipeline", "L2 stores dropped", "L2 prefetch pipeline", "In flight",
 		"L2 tasks in flight", "L1 reserved by loads", "L2 memory", "L2 breakers", "L2 read over written", "Timeouts",
 		"Event bus queue", "Event bus lag", "Events dropped by type", "Subscriber faults", "Refused values and folded labels", "Versions",
 		"Background loops", "Spans given up", "Recorded calls", "Cost of observing", "Series by metric",

@@ -156,6 +156,7 @@ func (n *node) outerTier(i int) {
 	publish(n.bus, now, storage.L2LoadCompleted{RequestID: id, LoadedCount: 2})
 	publish(n.bus, now, storage.L2PrefetchFailed{Reason: storage.ReasonIOError, Keys: []kv.Key{{Model: "workload"}}})
 	publish(n.bus, now, storage.L2AdapterState{L2Name: "fs", From: storage.BreakerHalfOpen, To: storage.BreakerClosed})
+	publish(n.bus, now, storage.L2StoreDropped{L2Name: "fs", KeyCount: 1, Reason: storage.DroppedNoSpace})
 	publish(n.bus, now, storage.L2KeysEvicted{L2Name: "fs", KeyCount: 1, KeyCountPerSalt: map[string]int{"tenant": 1}})
 }
 

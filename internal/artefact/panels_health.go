@@ -138,7 +138,7 @@ func l1Panels(q promql) []panel {
 func pipelinePanels(q promql) []panel {
 	return []panel{
 		{
-			title: "L2 store pipeline", unit: unitKeys, width: 8,
+			title: "L2 store pipeline", unit: unitKeys, width: 6,
 			text: "Keys on their way to outer tiers: given to a tier, stored, failed. A lasting gap between the first two is a tier that falls behind.",
 			lines: []line{
 				{"submitted", q.rate("", "l2_store_keys"), false},
@@ -147,7 +147,14 @@ func pipelinePanels(q promql) []panel {
 			},
 		},
 		{
-			title: "L2 prefetch pipeline", unit: unitKeys, width: 8,
+			title: "L2 stores dropped", unit: unitKeys, width: 6,
+			text: "Keys that an outer tier never got, by reason. backlog and evicted: it is too slow for what is computed; no_space: it is full; too_large: it never takes such keys; retries: it fails.",
+			lines: []line{
+				{"{{instance}} {{l2_name}} {{adapter_index}} {{reason}}", q.rate("instance, l2_name, adapter_index, reason", "l2_store_dropped_keys"), false},
+			},
+		},
+		{
+			title: "L2 prefetch pipeline", unit: unitKeys, width: 6,
 			text: "Keys on their way from outer tiers: asked for, found, to be loaded, loaded, failed.",
 			lines: []line{
 				{"asked for", q.rate("", "l2_prefetch_lookup_keys"), false},
@@ -158,7 +165,7 @@ func pipelinePanels(q promql) []panel {
 			},
 		},
 		{
-			title: "In flight", unit: unitShort, width: 8,
+			title: "In flight", unit: unitShort, width: 6,
 			text: "Prefetch jobs that are not consumed yet, and stores and retrieves on the devices' streams. A line that only rises is work that nobody finishes.",
 			lines: []line{
 				{"{{instance}} prefetch jobs", q.sum("instance", "active_prefetch_jobs"), false},

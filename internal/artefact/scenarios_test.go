@@ -68,6 +68,17 @@ func scenarios() []scenario {
 			description: "Prometheus gets no metrics from a:9090.",
 		},
 		{
+			alert: "LMCacheL2StoresDropped", at: "10m", // a tier that stays full; one burst is over before
+			fire: map[string]string{
+				`lmcache_mp_l2_store_dropped_keys_total{` + at + `,l2_name="fs",adapter_index="0",reason="no_space"}`: "0+60x20",
+				`lmcache_mp_l2_store_dropped_keys_total{` + at + `,l2_name="fs",adapter_index="0",reason="backlog"}`:  "0x20",
+			},
+			silent:      map[string]string{`lmcache_mp_l2_store_dropped_keys_total{` + at + `,l2_name="fs",adapter_index="0",reason="backlog"}`: "0 0 900x20"},
+			labels:      map[string]string{"instance": "a:9090", "l2_name": "fs", "adapter_index": "0", "reason": "no_space"},
+			summary:     "a:9090: the outer tier fs does not get all keys",
+			description: "1 keys per second do not reach fs (0): no_space.",
+		},
+		{
 			alert: "LMCacheEventBusLag", at: "5m",
 			fire:        map[string]string{`lmcache_mp_event_bus_drain_lag_seconds{` + at + `}`: "5x10"},
 			silent:      map[string]string{`lmcache_mp_event_bus_drain_lag_seconds{` + at + `}`: "2x10"},
