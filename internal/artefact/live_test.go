@@ -102,7 +102,7 @@ func (n *node) watch(e observe.EngineStats) error {
 func (n *node) work(ctx context.Context, requests []mooncake.Request) error {
 	for ctx.Err() == nil {
 		d, err := workload.Open(ctx, workload.Options{
-			Requests: requests, BytesPerToken: 16, CapacityChunks: 40, Concurrency: 4, Speed: 20, NoOptimal: true, NoVerify: true,
+			Requests: requests, BytesPerToken: 16, CapacityChunks: 40, Concurrency: 4, Speed: 20, Seed: 1, NoOptimal: true, NoVerify: true,
 			Engine: lmcache.Options{Bus: n.bus},
 		})
 		if err == nil {

@@ -12,13 +12,13 @@ import (
 	"github.com/lmcache-go/lmcache/gpu/fake"
 )
 
-// model is the name of the model in keys, events and metrics, for the seeds 0 and 1.
+// model is the name of the model in keys, events and metrics, for the seed 1.
 const model = "workload"
 
 // modelOf is the name of the model for a seed. Objects of other bytes have other keys: a
 // store that outlives the run may hold those of an earlier one.
 func modelOf(seed uint64) string {
-	if seed <= 1 {
+	if seed == 1 {
 		return model
 	}
 	return fmt.Sprintf("%s-seed-%d", model, seed)

@@ -188,7 +188,7 @@ func TestNothingCopied(t *testing.T) {
 	if r := c.serve(ctx, 1, &d.o.Requests[1]); r.hits != 4 || r.wrong != 0 {
 		t.Fatalf("%+v", r)
 	}
-	session := d.engine.Session(lmcache.Request{Model: model})
+	session := d.engine.Session(lmcache.Request{Model: modelOf(d.o.Seed)})
 	match := session.Lookup(ctx, c.tokens)
 	c.blocks = d.cache.pool.take(nil, 4*512/d.cache.group().BlockTokens)
 	d.cache.wipe(c.blocks) // all that retrieve does before it copies
@@ -207,5 +207,20 @@ func TestNothingCopied(t *testing.T) {
 	}
 	if err := d.Close(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// Each seed has keys of its own, also 0: objects of another seed are other bytes.
+func TestSeedsShareNoKeys(t *testing.T) {
+	seen := map[string]uint64{}
+	for _, seed := range []uint64{0, 1, 2, 10} {
+		name := modelOf(seed)
+		if other, ok := seen[name]; ok {
+			t.Errorf("the seeds %d and %d share the model %s", other, seed, name)
+		}
+		seen[name] = seed
+	}
+	if modelOf(1) != model {
+		t.Errorf("the model of the default seed is %s, want %s", modelOf(1), model)
 	}
 }
