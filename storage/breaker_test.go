@@ -89,7 +89,7 @@ func TestREQ_S57_CachedHitsProveNothing(t *testing.T) {
 // The start asks each tier for a test object: one that cannot be reached starts
 // with an open breaker, one that answers with something else is an error.
 func TestStartProbe(t *testing.T) {
-	open := func(s *shelf) (storage.Stats, error) {
+	open := func(s l2.Adapter) (storage.Stats, error) {
 		v := storage.VirtualOptions{Models: []storage.Model{{}}}
 		m, _, err := storage.OpenVirtual(storage.Options{
 			L1: l1Bytes(8), Tiers: []storage.Tier{{Name: "shelf", Adapter: s}},
@@ -129,6 +129,57 @@ func TestStartProbe(t *testing.T) {
 	if e, ok := errors.AsType[*storage.StartError](err); !ok || e.Tier != 0 || e.Name != "shelf" || e.Err.Error() != "start probe: store: refused by the store" {
 		t.Errorf("refusing: %v", err)
 	}
+	s = newShelf()
+	_, err = open(secretive{s})
+	if e, ok := errors.AsType[*storage.StartError](err); !ok || e.Err.Error() != "start probe: lookup of what is not there: refused by the store" || s.has() != "" {
+		t.Errorf("a store that refuses to say that an object is not there: %v, it has %q", err, s.has())
+	}
+}
+
+// secretive is a shelf that refuses to say that an object is not there, as a bucket does
+// to those who may not list it.
+type secretive struct{ *shelf }
+
+func (s secretive) Lookup(ctx context.Context, keys []kv.Key, found []l2.Found) error {
+	if err := s.shelf.Lookup(ctx, keys, found); err != nil {
+		return err
+	}
+	for i := range found {
+		if !found[i].OK {
+			found[i] = l2.Found{Err: l2.ErrRefused}
+		}
+	}
+	return nil
+}
+
+// After an outage a store that refuses the question of the probe is back all the same: it
+// has been reached, and what it does not refuse goes on.
+func TestRefusalEndsTheOutage(t *testing.T) {
+	s := newShelf()
+	w := newTierWorld(t, 16, []*shelf{s}, func(o *storage.Options) { o.Tiers[0].Adapter = secretive{s} })
+	s.keep(t, w.layout, "x")
+	down := true
+	s.before = func(context.Context, string, []kv.Key) error {
+		if down {
+			return l2.ErrConnection
+		}
+		return nil
+	}
+	for range l2.DefaultFailures {
+		p := w.prefetch("x", storage.PrefetchOptions{})
+		w.wait(p)
+		p.Release()
+	}
+	if st := w.m.Stats().Tiers[0]; st.Breaker != storage.BreakerOpen {
+		t.Fatalf("the breaker is %s", st.Breaker)
+	}
+	down = false
+	w.after(time.Minute)
+	p := w.prefetch("x", storage.PrefetchOptions{})
+	if r := w.wait(p); r.Prefix != 1 || w.m.Stats().Tiers[0].Breaker != storage.BreakerClosed {
+		t.Errorf("%+v, the breaker is %s", r, w.m.Stats().Tiers[0].Breaker)
+	}
+	p.Release()
 }
 
 // During an outage what was dropped from the backlog leaves the queue of the tier

@@ -69,9 +69,13 @@ func (a *Adapter) Lookup(ctx context.Context, keys []kv.Key, found []l2.Found) e
 			var err error
 			if size, err = a.stat(ctx, keys[i]); err != nil {
 				key, lost := outcome(ctx, err)
-				if !errors.Is(key, l2.ErrNotFound) {
-					found[i].Err = key
+				switch {
+				case errors.Is(key, l2.ErrNotFound):
+					return lost
+				case status(err) == http.StatusForbidden:
+					key = fmt.Errorf("%w (that an object is not there is told only with the permission s3:ListBucket)", key)
 				}
+				found[i].Err = key
 				return lost
 			}
 			if size == 0 {

@@ -1,14 +1,13 @@
 package tier
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/lmcache-go/lmcache/internal/runtime"
 	"github.com/lmcache-go/lmcache/l2"
-	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
 // State says whether calls reach the adapter.
@@ -136,7 +135,6 @@ func (t *Tier) probe() {
 	t.say(func() {
 		t.log.Info("a tier of the cache is tried again", slog.String("from", string(StateOpen)), slog.String("to", string(StateHalfOpen)))
 	})
-	found := make([]l2.Found, 1)
 	fail := func(err error) {
 		if b.state == StateHalfOpen {
 			b.open(t, string(l2.ReasonOf(err)), err, t.rt.Now())
@@ -145,10 +143,14 @@ func (t *Tier) probe() {
 	t.startLocked(&call{
 		op: opLookup, keys: 1, deadline: now.Add(t.s.Timeouts.Lookup),
 		do: func(ctx context.Context) error {
-			return cmp.Or(t.adapter.Lookup(ctx, []kv.Key{canaryKey}, found), found[0].Err)
+			_, err := t.has(ctx, canaryKey)
+			return err
 		},
 		done: func(err error) {
-			if err != nil {
+			switch {
+			case errors.Is(err, l2.ErrRefused): // it is there, and no wait will change its mind
+				t.say(func() { t.log.Warn("a tier of the cache can be reached, but refuses a lookup", slog.Any("error", err)) })
+			case err != nil:
 				fail(err)
 				return
 			}

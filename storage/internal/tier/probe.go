@@ -34,9 +34,9 @@ func newCanary() kv.Key {
 
 const canaryBytes = 4096
 
-// Probe writes, looks up, reads, compares and deletes a test object. A store that
-// cannot be reached opens the breaker, with a warning; one that answers with
-// anything else but the object is an error.
+// Probe writes, looks up, reads, compares and deletes a test object, and looks it up once
+// more. A store that cannot be reached opens the breaker, with a warning; one that answers
+// with anything else but the object, and then nothing, is an error.
 func (t *Tier) Probe(ctx context.Context) error {
 	if t.s.NoStartProbe || t.o.Adapter == nil {
 		return nil
@@ -94,19 +94,21 @@ func (t *Tier) tryObject(ctx context.Context, key kv.Key) (err error) {
 			_ = t.adapter.Delete(ctx, keys, freed) // nobody comes back to it
 		}
 	}()
-	if err := first(x.store(ctx), x.items[0].Err); err != nil {
+	err = x.store(ctx)
+	if err = cmp.Or(x.items[0].Err, err); err != nil { // the call's may be that of its item
 		return fmt.Errorf("store: %w", err)
 	}
-	found := make([]l2.Found, 1)
-	if err := cmp.Or(t.adapter.Lookup(ctx, keys, found), found[0].Err); err != nil {
+	found, err := t.has(ctx, key)
+	if err != nil {
 		return fmt.Errorf("lookup: %w", err)
 	}
-	if !found[0].OK {
+	if !found {
 		return errors.New("lookup: what was stored is not found")
 	}
 	back := aligned(canaryBytes)
 	x.j.Objects[0].Data, x.items[0] = back, l2.Item{}
-	if err := first(x.load(ctx), x.items[0].Err); err != nil {
+	err = x.load(ctx)
+	if err = cmp.Or(x.items[0].Err, err); err != nil {
 		return fmt.Errorf("load: %w", err)
 	}
 	if !bytes.Equal(back, data) {
@@ -115,14 +117,16 @@ func (t *Tier) tryObject(ctx context.Context, key kv.Key) (err error) {
 	if err := t.adapter.Delete(ctx, keys, freed); err != nil {
 		return fmt.Errorf("delete: %w", err)
 	}
+	if _, err := t.has(ctx, key); err != nil { // as every lookup that misses would
+		return fmt.Errorf("lookup of what is not there: %w", err)
+	}
 	t.learnLimit()
 	return nil
 }
 
-// first is the error of a call's one item, or of the call: the first may be the second.
-func first(call, item error) error {
-	if item != nil {
-		return item
-	}
-	return call
+// has asks the store for one key, without the mutex.
+func (t *Tier) has(ctx context.Context, key kv.Key) (bool, error) {
+	found := make([]l2.Found, 1)
+	err := t.adapter.Lookup(ctx, []kv.Key{key}, found)
+	return found[0].OK, cmp.Or(err, found[0].Err)
 }
