@@ -190,27 +190,55 @@ func TestScanWaitsForTheBreaker(t *testing.T) {
 	})
 }
 
-// Close does not wait for the next try, nor for a page that is under way.
+// Every page that comes ends a row of failures, the last one too.
+func TestScanEndsARowOfFailures(t *testing.T) {
+	c := &catalogue{fail: func(n int, _ string) error {
+		if n > 3 && n < 3+l2.DefaultFailures { // the last of four pages, until one failure is left
+			return l2.ErrConnection
+		}
+		return nil
+	}}
+	scanned(t, func(s *shelf) l2.Adapter { c.shelf = s; return c }, time.Minute, func(t *testing.T, w *world, s *shelf, _ func() []string) {
+		if st := w.m.Stats().Tiers[0]; !st.ScanComplete || len(c.asked) != 3+l2.DefaultFailures {
+			t.Fatalf("%d pages were asked for; %+v", len(c.asked), st)
+		}
+		s.before = func(context.Context, string, []storage.Key) error { return l2.ErrConnection }
+		p := w.prefetch("a", storage.PrefetchOptions{})
+		w.wait(p)
+		p.Release()
+		s.before = nil
+		if st := w.m.Stats().Tiers[0]; st.Breaker != storage.BreakerClosed {
+			t.Errorf("after one failure the breaker is %s", st.Breaker)
+		}
+	})
+}
+
+// Close does not wait for the next try, nor for a scan that is under way, of which nothing
+// is said.
 func TestScanEndsWithClose(t *testing.T) {
 	for name, f := range map[string]func(ctx context.Context) error{
 		"between two tries": func(context.Context) error { return l2.ErrIO },
-		"in the middle of a page": func(ctx context.Context) error {
+		"in the middle": func(ctx context.Context) error {
 			<-ctx.Done()
 			return ctx.Err()
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			c := &hanging{f: f}
-			scanned(t, func(s *shelf) l2.Adapter { c.shelf = s; return c }, 10*time.Second, func(t *testing.T, w *world, _ *shelf, log func() []string) {
-				began := time.Now()
-				if err := w.m.Close(context.WithoutCancel(t.Context())); err != nil || time.Since(began) > time.Second {
-					t.Errorf("%v after %v", err, time.Since(began))
-				}
-				if n := lines(log(), unlisted); n != 0 {
-					t.Errorf("log: %q", log())
-				}
-			}, func(o *storage.Options) { o.Tiers[0].Settings.Retry.Backoff = time.Minute })
-		})
+		for in, open := range map[string]func(*shelf) l2.Adapter{
+			"pages":    func(s *shelf) l2.Adapter { return &hanging{s, f} },
+			"one call": func(s *shelf) l2.Adapter { return &walker{shelf: s, begin: f} },
+		} {
+			t.Run(name+", in "+in, func(t *testing.T) {
+				scanned(t, open, 10*time.Second, func(t *testing.T, w *world, _ *shelf, log func() []string) {
+					began := time.Now()
+					if err := w.m.Close(context.WithoutCancel(t.Context())); err != nil || time.Since(began) > time.Second {
+						t.Errorf("%v after %v", err, time.Since(began))
+					}
+					if n := lines(log(), unlisted); n != 0 {
+						t.Errorf("log: %q", log())
+					}
+				}, func(o *storage.Options) { o.Tiers[0].Settings.Retry.Backoff = time.Minute })
+			})
+		}
 	}
 }
 
@@ -233,12 +261,17 @@ func (h *hanging) Scan(ctx context.Context) iter.Seq2[l2.Entry, error] {
 // walker is a shelf that can be scanned, but not in pages.
 type walker struct {
 	*shelf
+	begin func(ctx context.Context) error // fails; nil: it begins
 	walks int
 }
 
-func (a *walker) Scan(context.Context) iter.Seq2[l2.Entry, error] {
+func (a *walker) Scan(ctx context.Context) iter.Seq2[l2.Entry, error] {
 	return func(yield func(l2.Entry, error) bool) {
 		a.walks++
+		if a.begin != nil {
+			yield(l2.Entry{}, a.begin(ctx))
+			return
+		}
 		for i, k := range keys(a.has()) {
 			if i == 3 && a.walks == 1 {
 				yield(l2.Entry{}, l2.ErrIO)

@@ -68,17 +68,18 @@ func (t *Tier) scanLocked(s *scan, now time.Time) {
 		}
 	}
 	c.done = func(err error) {
-		switch {
-		case err != nil:
+		if err != nil {
 			t.mu.breaker.outcome(t, c.round, err, nil, t.rt.Now())
 			t.scanFailedLocked(s, err)
-		case page.Next != "":
-			t.mu.breaker.success(t, c.round, t.rt.Now())
-			s.cursor, s.tries = page.Next, 0
-			t.nextScanLocked(s)
-		default:
-			t.endScanLocked(s, nil)
+			return
 		}
+		t.mu.breaker.success(t, c.round, t.rt.Now())
+		if page.Next == "" {
+			t.endScanLocked(s, nil)
+			return
+		}
+		s.cursor, s.tries = page.Next, 0
+		t.nextScanLocked(s)
 	}
 	c.lost = func() { t.scanFailedLocked(s, l2.ErrTimeout) }
 	c.back = func() {}
