@@ -34,6 +34,8 @@ func failure(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case rueidis.IsRedisNil(err):
+		return l2.ErrNotFound
 	case said(err):
 		return answer(err)
 	default:

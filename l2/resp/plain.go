@@ -1,6 +1,7 @@
 package resp
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -39,7 +40,8 @@ func (p *plain) Write(ctx context.Context, first int, values [][]byte) error {
 
 // Read implements [l2.PlainClient].
 func (p *plain) Read(ctx context.Context, first int, values [][]byte) error {
-	return p.a.do(ctx, len(values), func(ctx context.Context, c rueidis.Client) error {
+	var short error // the server has answered, though
+	err := p.a.do(ctx, len(values), func(ctx context.Context, c rueidis.Client) error {
 		cmds := make(rueidis.Commands, len(values))
 		for i := range values {
 			cmds[i] = c.B().Get().Key(p.key(first + i)).Build()
@@ -50,11 +52,12 @@ func (p *plain) Read(ctx context.Context, first int, values [][]byte) error {
 				return err
 			}
 			if copy(values[i], v); len(v) != len(values[i]) {
-				return fmt.Errorf("%w: %d bytes of %d", l2.ErrCorrupt, len(v), len(values[i]))
+				short = fmt.Errorf("resp: %w: %d bytes of %d", l2.ErrCorrupt, len(v), len(values[i]))
 			}
 		}
 		return nil
 	})
+	return cmp.Or(err, short)
 }
 
 // Remove implements [l2.PlainClient].

@@ -37,7 +37,7 @@ func (p *plain) each(ctx context.Context, n int, f func(i int) error) error {
 	defer p.a.gate.Leave()
 	for i := range n {
 		if err := f(i); err != nil {
-			_, err = cause(ctx, err)
+			err, _ = broken(ctx, err)
 			return err
 		}
 	}
