@@ -21,12 +21,11 @@ type beside interface {
 type client struct {
 	b *bench
 	c l2.PlainClient
-	n int // values that may be there
 }
 
 // newClient writes all values once, as the rounds of stores will do.
 func newClient(ctx context.Context, b *bench, c l2.PlainClient) (*client, error) {
-	p := &client{b: b, c: c, n: len(b.items)}
+	p := &client{b: b, c: c}
 	if _, err := p.round(ctx, true, b.items); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
@@ -38,7 +37,7 @@ func newClient(ctx context.Context, b *bench, c l2.PlainClient) (*client, error)
 func (p *client) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), p.b.s.Timeouts.Delete) //nolint:forbidigo // after the context of the run, too
 	defer cancel()
-	_ = p.c.Remove(ctx, p.n)
+	_ = p.c.Remove(ctx, len(p.b.items))
 	return nil
 }
 
@@ -63,7 +62,7 @@ func (p *client) round(ctx context.Context, write bool, items []l2.Item) (time.D
 	move, limit := p.c.Read, p.b.s.Timeouts.Load
 	if write {
 		move, limit = p.c.Write, p.b.s.Timeouts.Store
-		_ = p.c.Remove(ctx, p.n) // the adapter's are new as well; what stays is written over
+		_ = p.c.Remove(ctx, len(items)) // the adapter's are new as well; what stays is written over
 	}
 	errs := make([]error, min(p.b.s.Workers, len(pieces)))
 	var wg sync.WaitGroup
