@@ -1,9 +1,11 @@
 package l2bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -285,10 +287,11 @@ func (r *Result) fail(err error, keys int) {
 // Failed says what went wrong, most frequent first; empty if nothing did.
 func (r *Result) Failed() []string {
 	var all []string
-	for reason, n := range r.Failures {
-		all = append(all, fmt.Sprintf("%s: %d keys failed: %s (%v)", r.Operation, n, reason, r.Causes[reason]))
+	for _, why := range slices.SortedFunc(maps.Keys(r.Failures), func(a, b l2.Reason) int {
+		return cmp.Or(r.Failures[b]-r.Failures[a], cmp.Compare(a, b))
+	}) {
+		all = append(all, fmt.Sprintf("%s: %d keys failed: %s (%v)", r.Operation, r.Failures[why], why, r.Causes[why]))
 	}
-	slices.Sort(all)
 	if r.Wrong > 0 {
 		all = append(all, fmt.Sprintf("%s: %d keys have other bytes than were stored", r.Operation, r.Wrong))
 	}

@@ -345,3 +345,15 @@ func TestValidate(t *testing.T) {
 		}
 	}
 }
+
+// What failed most often is told first, whatever its number begins with.
+func TestFailedInOrder(t *testing.T) {
+	r := Result{Operation: Load, Failures: map[l2.Reason]int{l2.ReasonTimeout: 9, l2.ReasonIO: 10, l2.ReasonNotFound: 9}}
+	var got []string
+	for _, line := range r.Failed() {
+		got = append(got, strings.Fields(line)[1]+" "+strings.Fields(line)[4])
+	}
+	if want := []string{"10 io", "9 not_found", "9 timeout"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
