@@ -64,7 +64,7 @@ func TestREQ_T20_NoSecrets(t *testing.T) {
 	}
 	tiers := []string{
 		"--l2-adapter", `{"type": "resp", "host": "127.0.0.1", "port": 1, "username": "u", "password": "marked-resp-password", "start_probe": false}`,
-		"--l2-adapter", `{"type": "s3", "s3_endpoint": "127.0.0.1:1", "s3_region": "r", "s3_path_style": true, "s3_bucket": "b", "disable_tls": true,
+		"--l2-adapter", `{"type": "s3", "s3_endpoint": "127.0.0.1:1", "s3_region": "r", "s3_path_style": true, "s3_bucket": "bucket", "disable_tls": true,
 			"aws_access_key_id": "marked-s3-id", "aws_secret_access_key": "marked-s3-key", "start_probe": false}`,
 	}
 	for name, form := range formats {
