@@ -17,8 +17,8 @@ type Serde interface {
 	// that another serde has written is a miss. It is asked at the start and never again.
 	Name() string
 
-	// Bound is the most bytes that Serialize can give for an object of this layout. It is
-	// asked beside the conversions and returns at once.
+	// Bound is the most bytes that Serialize can give for an object of this layout: at most
+	// eight times its size and 1 MiB. It is asked beside the conversions and returns at once.
 	Bound(layout kv.Layout) int64
 
 	// Serialize writes the stored form of src, a whole object of this layout, into

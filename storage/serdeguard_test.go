@@ -38,9 +38,10 @@ func (b *boundless) Name() string {
 // nor the tier. It says nothing about an object that is stored: that stays.
 func TestSerdeBoundFails(t *testing.T) {
 	for name, bound := range map[string]func(int64) int64{
-		"panic":    func(int64) int64 { panic("boo") },
-		"negative": func(int64) int64 { return -1 },
-		"absurd":   func(int64) int64 { return 1 << 62 },
+		"panic":                 func(int64) int64 { panic("boo") },
+		"negative":              func(int64) int64 { return -1 },
+		"absurd":                func(int64) int64 { return 1 << 62 },
+		"memory of the machine": func(int64) int64 { return 1 << 39 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newShelf()

@@ -19,8 +19,9 @@ type serde struct {
 // errBound says that a serde did not say, in earnest, how large an object may become.
 var errBound = errors.New("no bound")
 
-// maxBound is more than any object has.
-const maxBound = 1 << 40
+// maxBound is the most that a bound may be: memory of that size is asked for, and a process
+// that has too little of it ends.
+func maxBound(layout kv.Layout) int64 { return 8*layout.Size() + 1<<20 }
 
 func newSerde(s l2.Serde) *serde {
 	g := &serde{s: s}
@@ -40,8 +41,8 @@ func (g *serde) bound(layout kv.Layout) (n int64, err error) {
 			return nil
 		})
 	}
-	if err == nil && (n < 0 || n > maxBound || int64(int(n)) != n) {
-		err = fmt.Errorf("it is said to be %d bytes", n)
+	if limit := maxBound(layout); err == nil && (n < 0 || n > limit || int64(int(n)) != n) {
+		err = fmt.Errorf("it is said to be %d bytes of an object of %d, must be at most %d", n, layout.Size(), limit)
 	}
 	if err != nil {
 		return 0, g.failed(fmt.Errorf("%w: %w", errBound, err))
