@@ -61,21 +61,19 @@ func (u *virtualRun) blocker(e *entry) (n int64, blocked bool) {
 	return 0, false
 }
 
-// park has a reservation wait for a lookup, and the calls on it for the reservation.
+// park has a reservation wait for a lookup. It is the first of the calls of its own number,
+// which wait with it.
 func (u *virtualRun) park(a arrival, n int64) {
+	u.pending[a.call.N] = []arrival{a}
 	u.pending[n] = append(u.pending[n], a)
-	if _, waits := u.pending[a.call.N]; !waits {
-		u.pending[a.call.N] = nil
-	}
 }
 
 // unpark makes a reservation that has waited for a lookup, and what came on it since.
 func (u *virtualRun) unpark(a arrival) {
 	if n, blocked := u.blocker(a.entry); blocked {
-		u.park(a, n)
+		u.pending[n] = append(u.pending[n], a)
 		return
 	}
-	u.play(a.call.N, a)
 	u.flush(a.call.N)
 }
 

@@ -61,6 +61,46 @@ func TestRenewalsWaitWithTheirScope(t *testing.T) {
 	}
 }
 
+// A renewal of a reservation that waits for a lookup waits with it: it is made in time.
+func TestRenewalsWaitWithTheirReservation(t *testing.T) {
+	o := chunks(4)
+	o.L1.WriteTTL, o.Prefetch.Timeout = 2*time.Second, 9*time.Second
+	o.Tiers = []storage.Tier{{Name: "mem", Settings: l2.Settings{Workers: 1}}}
+	layout, ctx := rawLayout(t), context.Background()
+	tape := record(t, o, []storage.Model{{}}, func(m *storage.Manager, v *storage.Virtual) {
+		keys := []kv.Key{testKey(1), testKey(2)}
+		p, err := m.SubmitPrefetch(ctx, keys, layout, storage.PrefetchOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.RunUntil(v.Now().Add(time.Second))
+		w, err := m.ReserveWrite(ctx, keys, layout, storage.New, storage.WriteOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.RunUntil(v.Now().Add(1500 * time.Millisecond))
+		if !w.Renew() {
+			t.Fatal("it is not live")
+		}
+		v.RunUntil(v.Now().Add(1500 * time.Millisecond))
+		w.Finish()
+		p.Release()
+	})
+	for _, slow := range []time.Duration{0, 1500 * time.Millisecond, 3500 * time.Millisecond} {
+		live := 0
+		r := replayed(t, tape, VirtualOptions{Storage: o, Models: []storage.Model{{Latency: slow}}, Complete: func(l Line) {
+			for _, o := range l.Outcomes {
+				if o.Name == storage.CallRenew && o.Entered {
+					live++
+				}
+			}
+		}})
+		if live != 1 || r.Own != 1 || r.Unmet != 0 || r.Diverged != 0 {
+			t.Errorf("with calls of %v: %d renewals of what is live, %+v", slow, live, r)
+		}
+	}
+}
+
 func testKey(n byte) kv.Key {
 	var b [32]byte
 	b[0] = n
