@@ -166,8 +166,8 @@ func (c *crew) do(ctx context.Context, w *worker, j *job) {
 func (c *crew) make(ctx context.Context, w *worker, j *job) {
 	j.await(ctx)
 	c.u.make(ctx, w.p, j)
-	if c.lookups != nil {
-		j.keep(w.p)
+	if c.lookups != nil && j.call != nil {
+		j.handles = w.p.unresolved
 	}
 }
 

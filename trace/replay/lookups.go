@@ -166,14 +166,3 @@ func (j *job) await(ctx context.Context) {
 	}
 	j.after = nil
 }
-
-// keep keeps the handles of a lookup that was made and has not resolved.
-func (j *job) keep(p *player) {
-	if j.call == nil || j.call.Name != storage.CallSubmitPrefetch {
-		return
-	}
-	list := p.waiting[number(j.call)]
-	if n := len(list); n > 0 && list[n-1].of.n == j.number {
-		j.handles = list[n-1].handles
-	}
-}

@@ -107,6 +107,44 @@ func TestREQ_T25_StoresComeAfterTheirLookups(t *testing.T) {
 	})
 }
 
+// What a lookup finds in L1 is told when it is made, also while the one before it waits for
+// a tier.
+func TestFoundAtOnceBehindASlowLookup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, layout := context.WithoutCancel(t.Context()), rawLayout(t)
+		check := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		a, err := mem.Open(mem.Options{Capacity: 1 << 30, Latency: time.Second, Store: &mem.Store{}})
+		check(err)
+		m, err := storage.Open(ctx, storage.Options{
+			L1: l1.Options{Bytes: 8 * objectSize}, Tiers: []storage.Tier{{Adapter: a, Settings: l2.Settings{Type: "mem", Workers: 4}}},
+		})
+		check(err)
+		w, err := m.ReserveWrite(ctx, []kv.Key{testKey(1)}, layout, storage.New, storage.WriteOptions{})
+		check(err)
+		w.Finish()
+		p := newPlayer(&Options{Manager: m}, &Result{Ops: make(map[string]*Op)})
+		p.collect = true
+		for n, k := range []byte{2, 1} {
+			p.make(ctx, &entry{call: &trace.Call{Call: storage.Call{
+				N: int64(n), Name: storage.CallSubmitPrefetch, Keys: []kv.Key{testKey(k)}, Layout: layout, Readers: 1,
+			}}, number: int64(n)}, &heldLine{})
+		}
+		if r := p.r; r.Lookups != 1 || r.Hits != 1 || len(p.takeDone()) != 2 {
+			t.Errorf("%d lookups, %d hits are known, of one that is", r.Lookups, r.Hits)
+		}
+		p.close(ctx)
+		if p.r.Lookups != 2 || p.r.Hits != 1 {
+			t.Errorf("%d lookups, %d hits", p.r.Lookups, p.r.Hits)
+		}
+		check(m.Close(ctx))
+	})
+}
+
 // Reservations that wait for a lookup take what is done with them along: everything is
 // given back, whatever calls there are, by tiers that are much slower than the recorded.
 func TestReservationsWaitWithTheirCalls(t *testing.T) {

@@ -31,7 +31,7 @@ type player struct {
 	done    []CallOutcome // since they were taken last
 
 	waiting    map[int64][]waiting // by owner: its lookups that are not resolved, in order
-	unresolved []*storage.Prefetch // by the call that was just made
+	unresolved []*storage.Prefetch // of the call that was made last
 	virtual    *storage.Virtual    // of a replay in virtual time, in which nothing waits
 }
 
@@ -72,6 +72,7 @@ func (p *player) skip(name string, err error) {
 func (p *player) calling(e *entry) {
 	c := e.call
 	p.now = about{n: e.number, recorded: c.N != storage.NoCall, name: c.Name, mono: e.mono, keys: c.Keys}
+	p.unresolved = nil
 	if p.verdict != nil {
 		p.verdict.calling(e.mono)
 	}
@@ -360,7 +361,6 @@ func (p *player) arrived(n int64) {
 // unblock is await before a call that uses what a lookup has leased. In virtual time
 // such a call is not made before.
 func (p *player) unblock(ctx context.Context, n int64) {
-	p.unresolved = nil
 	if p.virtual == nil {
 		p.await(ctx, n)
 	}

@@ -261,7 +261,6 @@ func (u *virtualRun) play(n int64, a arrival) {
 				}
 			})
 		}
-		u.p.unresolved = nil
 	}
 }
 
