@@ -109,7 +109,22 @@ type lookups struct {
 	outcomes bool           // some were recorded
 	open     map[int64]*job // that had not resolved in the recording either, by number
 	late     []*job         // that had
+	sweepAt  int            // size of late at which those that have resolved are forgotten
 }
+
+// firstLateSweep is how many lookups are late before those are forgotten that have resolved.
+const firstLateSweep = 64
+
+// add adds a lookup that had resolved in the recording.
+func (l *lookups) add(j *job) {
+	if len(l.late) >= max(l.sweepAt, firstLateSweep) {
+		l.sweep()
+		l.sweepAt = 2 * len(l.late)
+	}
+	l.late = append(l.late, j)
+}
+
+func (l *lookups) sweep() { l.late = slices.DeleteFunc(l.late, (*job).settled) }
 
 // resolved takes what the recording says until now.
 func (l *lookups) resolved(outcomes []trace.Outcome) {
@@ -118,7 +133,7 @@ func (l *lookups) resolved(outcomes []trace.Outcome) {
 		if o := &outcomes[i]; o.Resolved {
 			if j := l.open[o.N]; j != nil {
 				delete(l.open, o.N)
-				l.late = append(l.late, j)
+				l.add(j)
 			}
 		}
 	}
@@ -131,9 +146,9 @@ func (l *lookups) take(j *job) {
 	case j.call.Name == storage.CallSubmitPrefetch && l.outcomes:
 		l.open[j.number] = j
 	case j.call.Name == storage.CallSubmitPrefetch:
-		l.late = append(l.late, j)
+		l.add(j)
 	case j.reserves() && len(l.late) > 0:
-		l.late = slices.DeleteFunc(l.late, (*job).settled)
+		l.sweep()
 		set := setOf(j.call.Keys)
 		for _, lookup := range l.late {
 			if shares(set, lookup.call.Keys) {
@@ -154,12 +169,10 @@ func (j *job) settled() bool {
 	})
 }
 
-// await waits for the lookups that a job comes after.
+// await waits for the lookups that a job comes after. They have been made, as they share
+// keys with it.
 func (j *job) await(ctx context.Context) {
 	for _, lookup := range j.after {
-		if lookup.over != nil {
-			<-lookup.over
-		}
 		for _, h := range lookup.handles {
 			_, _ = h.Wait(ctx) // what is known then is known
 		}

@@ -145,6 +145,22 @@ func TestFoundAtOnceBehindASlowLookup(t *testing.T) {
 	})
 }
 
+// Lookups that have resolved are forgotten, also where no reservation asks for them.
+func TestLateLookupsAreForgotten(t *testing.T) {
+	for _, outcomes := range []bool{false, true} {
+		l := &lookups{open: make(map[int64]*job), outcomes: outcomes}
+		for n := range int64(10_000) {
+			l.take(&job{entry: entry{number: n, call: &trace.Call{Call: storage.Call{N: n, Name: storage.CallSubmitPrefetch}}}})
+			if outcomes {
+				l.resolved([]trace.Outcome{{N: n, Resolved: true}})
+			}
+		}
+		if len(l.open) > 0 || len(l.late) > 200 {
+			t.Errorf("outcomes %v: %d are open, %d late", outcomes, len(l.open), len(l.late))
+		}
+	}
+}
+
 // Reservations that wait for a lookup take what is done with them along: everything is
 // given back, whatever calls there are, by tiers that are much slower than the recorded.
 func TestReservationsWaitWithTheirCalls(t *testing.T) {
