@@ -13,7 +13,9 @@ import (
 // Who looks a prompt up stores what is missing once he knows what that is. Where tiers are
 // slower than those of the recording, the lookup may not have resolved when the store comes,
 // and would find what was stored because of it. So a reservation waits for lookups of its
-// keys that had resolved before it in the recording; of one without outcomes, for all.
+// keys that had resolved before it in the recording; of one without outcomes, for all. A
+// recorder hears of a result after its owner does: a store that follows within microseconds
+// may be recorded first, and does not wait.
 
 // shares reports whether a list has one of the keys of a set.
 func shares(set map[kv.Key]struct{}, keys []kv.Key) bool {

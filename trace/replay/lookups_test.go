@@ -84,6 +84,7 @@ func TestREQ_T25_StoresComeAfterTheirLookups(t *testing.T) {
 			check(err)
 			res, err := p.Wait(ctx)
 			check(err)
+			synctest.Wait() // who waits for a lookup is told before the recorder is
 			w, err := m.ReserveWrite(ctx, keys[res.Prefix:], layout, storage.New, storage.WriteOptions{})
 			check(err)
 			w.Finish()
