@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"math"
 
 	"github.com/lmcache-go/lmcache/internal/admin"
@@ -60,7 +59,7 @@ func (c *quotaSetCommand) Run(ctx context.Context, std *cli.IO) error {
 			return err
 		}
 		if warning != "" {
-			_, _ = fmt.Fprintf(std.Stderr, "lmcache: warning: %s\n", warning)
+			cli.Warn(std.Stderr, warning)
 		}
 		r := cli.NewReport("Quota Set", cli.WidthNormal)
 		r.Line("cache_salt", "Cache salt", q.Salt)

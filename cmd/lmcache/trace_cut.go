@@ -49,7 +49,7 @@ func (c *traceCutCommand) Run(ctx context.Context, std *cli.IO) error {
 		return err
 	})
 	if err == nil && r.Calls == 0 {
-		_, _ = fmt.Fprintf(std.Stderr, "lmcache: warning: %s has no calls from %v s on%s\n", traceName(f.Paths), c.From, before(c.To))
+		cli.Warn(std.Stderr, fmt.Sprintf("%s has no calls from %v s on%s", traceName(f.Paths), c.From, before(c.To)))
 	}
 	switch {
 	case err != nil:

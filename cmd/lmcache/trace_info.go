@@ -88,7 +88,7 @@ func (c *traceInfoCommand) summarise(std *cli.IO) (s *trace.Summary, name string
 
 // warnDamage writes what is wrong with a file, a line for each place.
 func warnDamage(w io.Writer) func(*trace.DamageError) {
-	return func(d *trace.DamageError) { _, _ = fmt.Fprintf(w, "lmcache: warning: %v\n", d) }
+	return func(d *trace.DamageError) { cli.Warn(w, d.Error()) }
 }
 
 // fileError is an error about a file, in the words of the command line.

@@ -193,6 +193,22 @@ func TestConvertAndCutToStdout(t *testing.T) {
 	}
 }
 
+// A warning quotes what damage has made of a name.
+func TestWarningsQuoteDamagedNames(t *testing.T) {
+	data, err := os.ReadFile(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "run.lct")
+	if err := os.WriteFile(path, []byte(strings.Replace(string(data), "ObjectKey", "Object\x1b\ny", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr := traced(t, cli.ExitOK, "trace", "convert", path, "-q", "--output", path+"2")
+	if !strings.Contains(stderr, `unknown tag 'GroupedObject\x1b ys'`) || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("%q", stderr)
+	}
+}
+
 // Files that are none, and flags that mean nothing.
 func TestConvertAndCutRefuse(t *testing.T) {
 	dir := t.TempDir()

@@ -140,10 +140,13 @@ func (p *Problems) ExitCode() int {
 // printWarnings writes the warnings, each once, and forgets them.
 func (p *Problems) printWarnings(w io.Writer) {
 	for _, text := range p.warnings {
-		_, _ = fmt.Fprintf(w, "lmcache: warning: %s\n", oneLine(text))
+		Warn(w, oneLine(text))
 	}
 	p.warnings = nil
 }
+
+// Warn writes a warning as one line of any length.
+func Warn(w io.Writer, text string) { _, _ = fmt.Fprintf(w, "lmcache: warning: %s\n", joined(text)) }
 
 // NewProblems returns an empty list for a command that checks at run time.
 // Places of values are not known to it.
@@ -160,15 +163,14 @@ func printError(w io.Writer, err error) {
 	_, _ = fmt.Fprintf(w, "lmcache: error: %s\n", oneLine(err.Error()))
 }
 
-// oneLine replaces line breaks and control characters and cuts at maxLine
-// bytes, on a character's border.
+// joined is s with a blank for each line break and tab, and plain otherwise.
+func joined(s string) string {
+	return plain(strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(s))
+}
+
+// oneLine is s joined and cut at maxLine bytes, on a character's border.
 func oneLine(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
+	s = joined(s)
 	if len(s) <= maxLine {
 		return s
 	}
