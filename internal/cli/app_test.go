@@ -392,6 +392,7 @@ func TestSecretsInAFileThatOthersRead(t *testing.T) {
 		{"serve: {port: {secret_key_file: x}}\n", 0o644, false},
 		{"serve: {port: {secret_key: '${KEY}'}}\n", 0o644, false},
 		{"serve: {port: {secret_key: 'x${KEY}'}}\n", 0o644, true},
+		{"serve: {port: {secret_key: '${1KEY}'}}\n", 0o644, true}, // not the name of a variable
 		{"serve: {service-instance-id: secret}\n", 0o644, false},
 	} {
 		path := writeConfig(t, c.text)

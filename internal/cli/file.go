@@ -248,7 +248,7 @@ var secretName = regexp.MustCompile(`(?i)(password|passwd|secret|token|credentia
 func secretKey(n *yaml.Node) string {
 	for i, child := range n.Content {
 		isKey := n.Kind == yaml.MappingNode && i%2 == 0
-		if isKey && secretName.MatchString(child.Value) && !fileName.MatchString(child.Value) && n.Content[i+1].Value != "" && !fromEnvironment.MatchString(n.Content[i+1].Value) {
+		if isKey && secretName.MatchString(child.Value) && !fileName.MatchString(child.Value) && variable.ReplaceAllString(n.Content[i+1].Value, "") != "" {
 			return child.Value
 		}
 		if found := secretKey(child); found != "" {
@@ -257,8 +257,5 @@ func secretKey(n *yaml.Node) string {
 	}
 	return ""
 }
-
-// fromEnvironment matches values that the file does not hold itself.
-var fromEnvironment = regexp.MustCompile(`^\$\{\w+\}$`)
 
 var fileName = regexp.MustCompile(`(?i)[-_](file|path)$`)
