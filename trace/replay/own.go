@@ -11,10 +11,11 @@ import (
 // makeOwn makes a call that only the extended format has. An error says why it was not
 // carried out; it is counted.
 func (p *player) makeOwn(ctx context.Context, e *entry) error {
+	var o trace.Outcome
 	err := e.err
 	if err == nil {
 		p.calling(e)
-		err = p.playOwn(ctx, e.call)
+		o, err = p.playOwn(ctx, e.call)
 	}
 	if err != nil {
 		p.r.Malformed++
@@ -22,41 +23,39 @@ func (p *player) makeOwn(ctx context.Context, e *entry) error {
 		return err
 	}
 	p.r.Own++
-	if e.call.Name != storage.CallRenew {
-		p.decided(trace.Outcome{})
-	}
+	p.decided(o)
 	return nil
 }
 
 // playOwn is the call of makeOwn.
-func (p *player) playOwn(ctx context.Context, c *trace.Call) error {
+func (p *player) playOwn(ctx context.Context, c *trace.Call) (o trace.Outcome, err error) {
 	m := p.o.Manager
 	switch c.Name {
 	case storage.CallClear:
 		m.Clear(c.Force)
 	case storage.CallDelete:
 		if c.Outer {
-			return p.deleteOuter(ctx, c)
+			return o, p.deleteOuter(ctx, c)
 		}
 		m.Delete(c.Keys, c.Force)
 	case storage.CallTouch:
 		m.Touch(c.Keys)
 	case storage.CallRenew:
-		p.renew(c)
+		o.Entered = p.renew(c)
 	case storage.CallQuota:
 		if c.Bytes == storage.NoQuota {
 			m.DeleteQuota(c.Salt)
-			return nil
+			return o, nil
 		}
-		return m.SetQuota(c.Salt, c.Bytes)
+		return o, m.SetQuota(c.Salt, c.Bytes)
 	}
-	return nil
+	return o, nil
 }
 
 // renew starts the time of a lease anew: of what was claimed in a scope, or else of what
 // its owner has reserved or found. What the replay does not have is not live.
-func (p *player) renew(c *trace.Call) {
-	w, live := p.owners[c.Owner], false
+func (p *player) renew(c *trace.Call) (live bool) {
+	w := p.owners[c.Owner]
 	switch {
 	case w == nil:
 	case c.Scope > 0:
@@ -70,7 +69,7 @@ func (p *player) renew(c *trace.Call) {
 			live = h.Renew() || live
 		}
 	}
-	p.decided(trace.Outcome{Entered: live})
+	return live
 }
 
 // deleteOuter deletes from tiers. In one that the replay does not have there is
