@@ -110,6 +110,7 @@ func (o *Owner) AbortWrite(keys []kv.Key) (failed []int) {
 // takeWrites takes the oldest hold of each key. at is where in keys the key of each hold
 // is, failed where those without one are.
 func (o *Owner) takeWrites(keys []kv.Key) (holds []writeHold, at, failed []int) {
+	holds, at = make([]writeHold, 0, len(keys)), make([]int, 0, len(keys))
 	for i, k := range keys {
 		h, ok := takeFirst(o.writes, k)
 		if !ok {

@@ -115,6 +115,7 @@ type virtualRun struct {
 	pending map[int64][]arrival // by owner that waits for a prefetch: its calls
 	late    []int64             // lookups that had resolved in the recording and have not here
 	lines   *lines
+	unread  heldLine // in place of each line, if nobody reads them
 	err     error
 }
 
@@ -208,7 +209,10 @@ func (u *virtualRun) arrive(e *entry) {
 		return
 	}
 	u.index++
-	a := arrival{e, u.lines.begin(u.index, e)}
+	a := arrival{e, &u.unread}
+	if u.o.Line != nil || u.lines != nil {
+		a.line = u.lines.begin(u.index, e)
+	}
 	if e.call == nil {
 		u.p.skip(e.name, e.err)
 		u.told(a)
