@@ -38,8 +38,9 @@ type crew struct {
 
 	keys     map[kv.Key]*job // the last one of each
 	requests map[string]*job
-	lookups  *lookups // nil: there are no tiers, so that all resolve at once
-	sweepAt  int      // size at which jobs that are over are forgotten
+	parts    map[int64][]kv.Key // by owner: keys of a release that goes on, which are given back at its end
+	lookups  *lookups           // nil: there are no tiers, so that all resolve at once
+	sweepAt  int                // size at which jobs that are over are forgotten
 }
 
 type worker struct {
@@ -54,7 +55,7 @@ const queueLength = 256
 const firstSweep = 1 << 14
 
 func newCrew(ctx context.Context, u *run) *crew {
-	c := &crew{u: u, keys: make(map[kv.Key]*job), requests: make(map[string]*job), sweepAt: firstSweep}
+	c := &crew{u: u, keys: make(map[kv.Key]*job), requests: make(map[string]*job), parts: make(map[int64][]kv.Key), sweepAt: firstSweep}
 	if len(u.o.Manager.Stats().Tiers) > 0 {
 		c.lookups = &lookups{open: make(map[int64]*job)}
 	}
@@ -123,7 +124,7 @@ func (c *crew) order(j *job) {
 			j.before = append(j.before, last)
 		}
 	}
-	for _, k := range j.call.Keys {
+	for _, k := range c.touched(j.call) {
 		after(c.keys[k])
 		c.keys[k] = j
 	}
@@ -136,6 +137,21 @@ func (c *crew) order(j *job) {
 		maps.DeleteFunc(c.requests, func(_ string, j *job) bool { return j.isOver() })
 		c.sweepAt = max(firstSweep, 2*(len(c.keys)+len(c.requests)))
 	}
+}
+
+// touched are the keys that a call changes something of: the end of a release gives back
+// what the parts before it have named.
+func (c *crew) touched(call *trace.Call) []kv.Key {
+	if call.Name != storage.CallFinishRead || call.Aborted {
+		return call.Keys
+	}
+	parts := c.parts[call.Owner]
+	if call.Unused && call.More {
+		c.parts[call.Owner] = append(parts, call.Keys...)
+		return call.Keys
+	}
+	delete(c.parts, call.Owner)
+	return append(parts, call.Keys...)
 }
 
 func (j *job) isOver() bool {
