@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -160,14 +161,10 @@ func TestREQ_C1_Admin(t *testing.T) {
 		return times.ReplaceAllString(s, "$1$2\n")
 	}
 	n := 0
-	for block := range strings.SplitSeq("\n"+string(golden), "\n$ lmcache ") {
-		line, want, _ := strings.Cut(block, "\n")
-		if line == "" {
-			continue
-		}
+	for line, want := range transcript(string(golden)) {
 		n++
 		stdout, stderr, code := command(t, nil, "", strings.Fields(strings.ReplaceAll(line, shown, p.url))...)
-		if diff := cmp.Diff(same(strings.TrimRight(want, "\n")+"\n"), same(stdout+fmt.Sprintf("rc=%d\n", code))); diff != "" {
+		if diff := cmp.Diff(same(want), same(stdout+fmt.Sprintf("rc=%d\n", code))); diff != "" {
 			t.Errorf("lmcache %s (-want +got):\n%s", line, diff)
 		}
 		if (stderr != "") != (code != 0) || strings.Count(stderr, "\n") > 1 {
@@ -329,5 +326,16 @@ func TestDescribe(t *testing.T) {
 	var nothing admin.Status
 	if got := describe(&nothing, "u").Text(); strings.Count(got, "N/A") != 7 {
 		t.Errorf("of nothing:\n%s", got)
+	}
+}
+
+// transcript is what stands behind each "$ lmcache " of a golden file, and the output below.
+func transcript(golden string) iter.Seq2[string, string] {
+	return func(yield func(line, want string) bool) {
+		for block := range strings.SplitSeq("\n"+golden, "\n$ lmcache ") {
+			if line, want, _ := strings.Cut(block, "\n"); line != "" && !yield(line, strings.TrimRight(want, "\n")+"\n") {
+				return
+			}
+		}
 	}
 }

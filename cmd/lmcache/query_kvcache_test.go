@@ -89,14 +89,10 @@ func TestQueryKVCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
-	for block := range strings.SplitSeq("\n"+string(golden), "\n$ lmcache ") {
-		line, want, _ := strings.Cut(block, "\n")
-		if line == "" {
-			continue
-		}
+	for line, want := range transcript(string(golden)) {
 		n++
 		stdout, stderr, code := command(t, map[string]string{"LMCACHE_URL": s.URL}, "[1,\n2 3]", strings.Fields(line)...)
-		if diff := cmp.Diff(strings.TrimRight(want, "\n")+"\n", stdout); diff != "" || code != cli.ExitOK || stderr != "" {
+		if diff := cmp.Diff(want, stdout); diff != "" || code != cli.ExitOK || stderr != "" {
 			t.Errorf("lmcache %s: exit code %d %s (-want +got):\n%s", line, code, stderr, diff)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 func TestREQ_T25_ReleaseInParts(t *testing.T) {
 	c := &crew{keys: make(map[kv.Key]*job), requests: make(map[string]*job), parts: make(map[int64][]kv.Key), sweepAt: firstSweep}
 	ordered := func(call storage.Call, key byte) *job {
-		call.Keys = []kv.Key{{Hash: kv.Hash32([32]byte{key}), Model: "m"}}
+		call.Keys = []kv.Key{testKey(key)}
 		j := &job{entry: entry{call: &trace.Call{Call: call}}}
 		c.order(j)
 		return j

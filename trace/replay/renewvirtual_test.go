@@ -47,14 +47,7 @@ func TestRenewalsWaitWithTheirScope(t *testing.T) {
 		p.Release()
 	})
 	for _, slow := range []time.Duration{0, 1500 * time.Millisecond, 3500 * time.Millisecond} {
-		live := 0
-		r := replayed(t, tape, VirtualOptions{Storage: o, Models: []storage.Model{{Latency: slow}}, Complete: func(l Line) {
-			for _, o := range l.Outcomes {
-				if o.Name == storage.CallRenew && o.Entered {
-					live++
-				}
-			}
-		}})
+		r, live := renewed(t, tape, o, slow)
 		if live != 2 || r.Own != 3 || r.Unmet != 0 || r.Misses != 0 || r.Hits != 2 {
 			t.Errorf("with calls of %v: %d renewals of what is live, %+v", slow, live, r)
 		}
@@ -87,18 +80,25 @@ func TestRenewalsWaitWithTheirReservation(t *testing.T) {
 		p.Release()
 	})
 	for _, slow := range []time.Duration{0, 1500 * time.Millisecond, 3500 * time.Millisecond} {
-		live := 0
-		r := replayed(t, tape, VirtualOptions{Storage: o, Models: []storage.Model{{Latency: slow}}, Complete: func(l Line) {
-			for _, o := range l.Outcomes {
-				if o.Name == storage.CallRenew && o.Entered {
-					live++
-				}
-			}
-		}})
+		r, live := renewed(t, tape, o, slow)
 		if live != 1 || r.Own != 1 || r.Unmet != 0 || r.Diverged != 0 {
 			t.Errorf("with calls of %v: %d renewals of what is live, %+v", slow, live, r)
 		}
 	}
+}
+
+// renewed replays a tape over a tier whose calls take so long, and counts the renewals of
+// what is live.
+func renewed(t *testing.T, tape *Tape, o storage.Options, slow time.Duration) (r *Result, live int) {
+	t.Helper()
+	r = replayed(t, tape, VirtualOptions{Storage: o, Models: []storage.Model{{Latency: slow}}, Complete: func(l Line) {
+		for _, o := range l.Outcomes {
+			if o.Name == storage.CallRenew && o.Entered {
+				live++
+			}
+		}
+	}})
+	return r, live
 }
 
 func testKey(n byte) kv.Key {
