@@ -42,7 +42,7 @@ func TestLookupWithoutAnAnswer(t *testing.T) {
 }
 
 // A store that answers a probe by saying that it cannot serve is not back.
-func TestProbeThatIsRefused(t *testing.T) {
+func TestProbeThatIsThrottled(t *testing.T) {
 	s := newShelf()
 	f := l2test.NewFaulty(s)
 	live(t, 16, []*shelf{s}, func(t *testing.T, w *world) {
