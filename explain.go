@@ -53,8 +53,9 @@ const explainBatch = 4096
 // Of an object group with a window only the end of the prefix is needed: what is missing
 // before that does not count.
 //
-// For a prompt with a full chunk it needs an attached worker of the model: else the error wraps ErrNoLayout and names
-// those that are attached. Other errors are bad arguments, ErrClosed and that of ctx.
+// For a prompt with a full chunk it needs an attached worker of the model: else the error
+// wraps ErrNoLayout and names those that are attached. Other errors are bad arguments,
+// ErrClosed and that of ctx.
 func (e *Engine) Explain(ctx context.Context, r ExplainRequest) (Explanation, error) {
 	if err := (Request{Model: r.Model, WorldSize: r.WorldSize, Salt: r.Salt}).validate(); err != nil {
 		return Explanation{}, err
