@@ -100,9 +100,9 @@ type fetch struct {
 	why    []MissReason
 
 	// Of the lookup.
-	has     []uint64 // by position: tiers that have it
-	asked   []bool   // by tier
-	ended   []bool   // by tier: it has answered
+	has     []uint64       // by position: tiers that have it
+	asked   []*tier.Lookup // by tier
+	ended   []bool         // by tier: it has answered
 	broken  MissReason
 	pins    []*tier.Pins // by tier
 	decided bool         // answers do not count any more
@@ -232,7 +232,7 @@ func (c *fetchControl) newFetch(ctx context.Context, p *Prefetch) *fetch {
 		f.missing = append(f.missing, i)
 	}
 	t := len(c.m.tiers)
-	f.asked, f.ended, f.pins = make([]bool, t), make([]bool, t), make([]*tier.Pins, t)
+	f.asked, f.ended, f.pins = make([]*tier.Lookup, t), make([]bool, t), make([]*tier.Pins, t)
 	switch {
 	case p.o.Deadline > 0:
 		f.budget = p.o.Deadline

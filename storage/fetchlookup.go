@@ -37,11 +37,10 @@ func (c *fetchControl) askLocked(f *fetch, at time.Time) {
 			f.ended[i] = true
 			f.broken = MissAdapterOpen
 		default:
-			f.asked[i] = true
+			l := tier.NewLookup(list, f.p.layout, f.deadline, func(a tier.Answer) { c.answer(f, i, at, a) })
+			f.asked[i] = l
 			live++
-			c.later(func() {
-				t.Lookup(list, f.p.layout, f.deadline, func(a tier.Answer) { c.answer(f, i, at, a) })
-			})
+			c.later(func() { t.Ask(l) })
 		}
 	}
 	if c.topics.lookupSubmitted.Active() {
@@ -136,10 +135,16 @@ func (f *fetch) covered() bool {
 	return true
 }
 
-// decideLocked ends the lookup: answers that come now are late.
+// decideLocked ends the lookup: answers that come now are late. They hold nothing that
+// somebody deletes who has heard the result.
 func (c *fetchControl) decideLocked(f *fetch) {
 	f.decided = true
 	c.mu.looking--
+	for i, l := range f.asked {
+		if l != nil && !f.ended[i] {
+			c.m.tiers[i].Drop(l)
+		}
+	}
 	why := MissL2
 	if f.broken != MissNone {
 		why = f.broken

@@ -21,6 +21,7 @@ import (
 type catalogue struct {
 	*shelf
 	fail func(n int, cursor string) error
+	then func() // what happens while a page is on its way; nil: nothing
 
 	mu    sync.Mutex
 	asked []string // cursors
@@ -33,6 +34,9 @@ func (c *catalogue) List(_ context.Context, q l2.ListQuery) (page l2.Page, err e
 	c.asked = append(c.asked, q.Cursor)
 	n := len(c.asked)
 	c.mu.Unlock()
+	if c.then != nil {
+		defer c.then()
+	}
 	if err := c.fail(n, q.Cursor); err != nil {
 		return page, err
 	}
@@ -291,6 +295,39 @@ func TestScanBeginsAnew(t *testing.T) {
 		st := w.m.Stats().Tiers[0]
 		if a.walks != 2 || st.Objects != 7 || st.UsedBytes != s.bytes() || !st.ScanComplete || lines(log(), listed) != 1 || lines(log(), unlisted) != 0 {
 			t.Errorf("%d walks; %+v; log %q", a.walks, st, log())
+		}
+	})
+}
+
+// What is deleted while a page that names it is on its way is not counted, whether it was
+// known before or not; what is stored again is.
+func TestScanAndDeletion(t *testing.T) {
+	var on chan struct{} // of the bubble
+	c := &catalogue{fail: func(int, string) error { return nil }, then: func() { <-on }}
+	scanned(t, func(s *shelf) l2.Adapter { c.shelf, on = s, make(chan struct{}); return c }, 0, func(t *testing.T, w *world, s *shelf, _ func() []string) {
+		gone := func(names string) {
+			t.Helper()
+			r, err := w.m.DeleteL2(t.Context(), keys(names), 0)
+			if err != nil || r[0].Err != nil || r[0].Skipped != 0 {
+				t.Fatalf("%+v, %v", r, err)
+			}
+			w.m.Delete(keys(names), true)
+		}
+		p := w.prefetch("a", storage.PrefetchOptions{}) // it is known now
+		w.wait(p)
+		p.Release()
+		gone("ab")
+		w.put("b")
+		w.flush()
+		close(on)
+		pass(time.Second)
+		synctest.Wait()
+		if st := w.m.Stats().Tiers[0]; !st.ScanComplete || s.has() != "bcdefg" || st.Objects != 6 || st.UsedBytes != s.bytes() {
+			t.Errorf("it has %q, %d bytes; %+v", s.has(), s.bytes(), st)
+		}
+		gone("bcdefg")
+		if st := w.m.Stats().Tiers[0]; st.Objects != 0 || st.UsedBytes != 0 {
+			t.Errorf("%d objects of %d bytes are counted, there are none", st.Objects, st.UsedBytes)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package httpserver
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lmcache-go/lmcache"
+	"github.com/lmcache-go/lmcache/internal/servertest"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
@@ -86,8 +88,16 @@ func TestExplainTiers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stats := func() lmcache.Stats {
-		s := e.Stats()
+	stats := func() (s lmcache.Stats) {
+		servertest.Eventually(t, func() error { // what began with the tiers is over
+			s = e.Stats()
+			for _, t := range s.Storage.Tiers {
+				if t.InflightCalls > 0 || !t.ScanComplete {
+					return fmt.Errorf("tier %s has %d calls under way, scan complete: %v", t.Name, t.InflightCalls, t.ScanComplete)
+				}
+			}
+			return nil
+		})
 		s.Loops, s.Storage.Loops = nil, nil
 		return s
 	}

@@ -169,6 +169,9 @@ func (t *Tier) removedLocked(d *deletion, freed []int64) {
 	total := int64(0)
 	for i := range freed {
 		d.freed[d.next+i] = freed[i]
+		if freed[i] >= 0 {
+			t.goneLocked(d.keys[d.next+i])
+		}
 		k := d.ids[d.next+i]
 		e := x.at(k.id)
 		if k.id == 0 || e.gen != k.gen || !e.erasing {

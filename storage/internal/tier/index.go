@@ -255,6 +255,7 @@ func (t *Tier) forgetLocked(k kv.Key, cause Cause, now time.Time) {
 	}
 	size := t.mu.index.at(id).size
 	t.mu.index.remove(id)
+	t.goneLocked(k)
 	t.o.Sink.Deleted(keysOf(k), []int64{size}, cause, now)
 }
 

@@ -54,6 +54,32 @@ func objects(layout kv.Layout) []Object {
 	return list
 }
 
+// keep stores objects in a tier.
+func keep(t *Tier, layout kv.Layout) (keys []kv.Key) {
+	stored := make(chan struct{})
+	list := objects(layout)
+	t.Store(&Job{Objects: list, Done: func(*Job) { close(stored) }})
+	<-stored
+	for i := range list {
+		keys = append(keys, list[i].Key)
+	}
+	return keys
+}
+
+// erase deletes keys from a tier.
+func erase(t *testing.T, tier *Tier, keys []kv.Key) (freed []int64) {
+	t.Helper()
+	done := make(chan struct{})
+	tier.Delete(keys, func(f []int64, err error) {
+		if freed = f; err != nil {
+			t.Error(err)
+		}
+		close(done)
+	})
+	<-done
+	return freed
+}
+
 // Who waits for a load may ask what is finished at any time: at the deadline of a prefetch
 // its load may just be on the way to the tier.
 func TestFinishedWhileJobBegins(t *testing.T) {
@@ -95,34 +121,16 @@ func TestFinishedWhileJobBegins(t *testing.T) {
 func TestUnpin(t *testing.T) {
 	leak.Check(t)
 	tier, layout := opened(t)
-	stored := make(chan struct{})
-	j := &Job{Objects: objects(layout), Done: func(*Job) { close(stored) }}
-	tier.Store(j)
-	<-stored
-	var keys []kv.Key
-	for i := range j.Objects {
-		keys = append(keys, j.Objects[i].Key)
-	}
-	erase := func() (freed []int64) {
-		done := make(chan struct{})
-		tier.Delete(keys, func(f []int64, err error) {
-			if freed = f; err != nil {
-				t.Error(err)
-			}
-			close(done)
-		})
-		<-done
-		return freed
-	}
+	keys := keep(tier, layout)
 	pins := tier.Pin(keys[:2])
-	if freed := erase(); freed[0] != -1 || freed[1] != -1 || freed[2] <= 0 {
+	if freed := erase(t, tier, keys); freed[0] != -1 || freed[1] != -1 || freed[2] <= 0 {
 		t.Errorf("freed %d of three objects of which two are pinned", freed)
 	}
 	pins.Unpin()
 	if n := tier.Stats().Pins; n != 0 {
 		t.Errorf("%d keys are pinned", n)
 	}
-	if freed := erase(); freed[0] <= 0 || freed[1] <= 0 {
+	if freed := erase(t, tier, keys); freed[0] <= 0 || freed[1] <= 0 {
 		t.Errorf("freed %d when nothing is pinned", freed)
 	}
 	pins.Release()

@@ -15,28 +15,35 @@ type Answer struct {
 	Err   error  // why the store did not say of all keys, or of any, whether it has them
 }
 
-// lookupJob is one lookup.
-type lookupJob struct {
+// Lookup is one question which of some keys a tier has.
+type Lookup struct {
 	keys     []kv.Key
 	layout   kv.Layout
 	deadline time.Time
 	answer   func(Answer)
 	found    []l2.Found
-	called   bool // the answer was given
+
+	// Guarded by the tier's mutex.
+	dropped bool
+	called  bool  // the answer is given, or about to be
+	pins    *Pins // of that answer
 }
 
-// Lookup asks which of the keys the tier has, and pins them. The keys must not
-// change. done is called once, not before the tier's mutex is free; it may be before
-// Lookup returns.
-func (t *Tier) Lookup(keys []kv.Key, layout kv.Layout, deadline time.Time, done func(Answer)) {
+// NewLookup makes a question. The keys must not change. done is called once it was asked,
+// once, not before the tier's mutex is free; it may be before Ask returns.
+func NewLookup(keys []kv.Key, layout kv.Layout, deadline time.Time, done func(Answer)) *Lookup {
+	return &Lookup{keys: keys, layout: layout, deadline: deadline, answer: done}
+}
+
+// Ask asks which of the keys the tier has, and pins them.
+func (t *Tier) Ask(l *Lookup) {
 	t.lock()
 	defer t.unlock()
-	l := &lookupJob{keys: keys, layout: layout, deadline: deadline, answer: done}
 	switch {
 	case t.mu.stopped:
-		t.later(func() { l.done(Answer{Err: l2.ErrClosed}) })
+		t.tellLocked(l, Answer{Err: l2.ErrClosed})
 	case t.mu.breaker.state != StateClosed:
-		t.later(func() { l.done(Answer{Err: ErrOpen}) })
+		t.tellLocked(l, Answer{Err: ErrOpen})
 	case t.mu.asking >= maxLookups:
 		t.mu.lookups = append(t.mu.lookups, l)
 	default:
@@ -44,14 +51,26 @@ func (t *Tier) Lookup(keys []kv.Key, layout kv.Layout, deadline time.Time, done 
 	}
 }
 
-func (l *lookupJob) done(a Answer) {
-	if !l.called {
-		l.called = true
-		l.answer(a)
+// Drop says that nobody wants the answer any more: whether it has come or not, once Drop
+// returns it holds no pins. It calls nothing back, so that its caller may hold locks of
+// its own; the Release of the answer's pins, if it has some, comes after it.
+func (t *Tier) Drop(l *Lookup) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l.dropped = true
+	if l.pins != nil {
+		t.unpinLocked(l.pins)
 	}
 }
 
-func (t *Tier) askLocked(l *lookupJob, now time.Time) {
+func (t *Tier) tellLocked(l *Lookup, a Answer) {
+	if !l.called {
+		l.called, l.pins = true, a.Pins
+		t.later(func() { l.answer(a) })
+	}
+}
+
+func (t *Tier) askLocked(l *Lookup, now time.Time) {
 	t.mu.asking++
 	l.found = make([]l2.Found, len(l.keys))
 	c := &call{op: opLookup, keys: len(l.keys), deadline: now.Add(t.s.Timeouts.Lookup)}
@@ -68,7 +87,7 @@ func (t *Tier) askLocked(l *lookupJob, now time.Time) {
 	c.lost = func() {
 		t.mu.asking--
 		t.failedLocked(l2.ReasonTimeout, 1)
-		t.later(func() { l.done(Answer{Err: l2.ErrTimeout}) })
+		t.tellLocked(l, Answer{Err: l2.ErrTimeout})
 		t.nextLookupLocked()
 	}
 	c.back = func() {}
@@ -84,12 +103,12 @@ func (t *Tier) nextLookupLocked() {
 }
 
 // answeredLocked takes the adapter's answer over.
-func (t *Tier) answeredLocked(c *call, l *lookupJob, err error, began time.Time) {
+func (t *Tier) answeredLocked(c *call, l *Lookup, err error, began time.Time) {
 	now := t.rt.Now()
 	if err != nil {
 		t.unansweredLocked(err, now)
 		t.mu.breaker.outcome(t, c.round, err, nil, now)
-		t.later(func() { l.done(Answer{Err: err}) })
+		t.tellLocked(l, Answer{Err: err})
 		return
 	}
 	a := Answer{Found: make([]bool, len(l.keys))}
@@ -104,12 +123,12 @@ func (t *Tier) answeredLocked(c *call, l *lookupJob, err error, began time.Time)
 		}
 		if !l.found[i].OK {
 			asked = true
-			if id != 0 && !t.mu.index.at(id).since.After(began) {
+			if id != 0 && !l.dropped && !t.mu.index.at(id).since.After(began) {
 				t.forgetLocked(l.keys[i], CauseDelete, now)
 			}
 			continue
 		}
-		if id != 0 && t.mu.index.at(id).erasing {
+		if id != 0 && t.mu.index.at(id).erasing || id == 0 && l.dropped { // it may have been deleted since
 			continue
 		}
 		if id == 0 {
@@ -132,8 +151,10 @@ func (t *Tier) answeredLocked(c *call, l *lookupJob, err error, began time.Time)
 	if asked {
 		t.mu.breaker.success(t, c.round, now)
 	}
-	a.Pins = t.pinLocked(ids, now)
-	t.later(func() { l.done(a) })
+	if !l.dropped {
+		a.Pins = t.pinLocked(ids, now)
+	}
+	t.tellLocked(l, a)
 }
 
 // unansweredLocked counts a question that the store did not answer.

@@ -56,9 +56,13 @@ func (p *Pins) Unpin() {
 	t := p.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.unpinLocked(p)
+}
+
+func (t *Tier) unpinLocked(p *Pins) {
 	if at := slices.Index(t.mu.pins, p); at >= 0 {
 		t.mu.pins = slices.Delete(t.mu.pins, at, at+1)
-		t.unpinLocked(p)
+		t.endPinsLocked(p)
 	}
 }
 
@@ -79,11 +83,11 @@ func (t *Tier) expireLocked(now time.Time) {
 	for len(t.mu.pins) > 0 && !now.Before(t.mu.pins[0].expires) {
 		p := t.mu.pins[0]
 		t.mu.pins = t.mu.pins[1:]
-		t.unpinLocked(p)
+		t.endPinsLocked(p)
 	}
 }
 
-func (t *Tier) unpinLocked(p *Pins) {
+func (t *Tier) endPinsLocked(p *Pins) {
 	for _, k := range p.ids {
 		if e := t.mu.index.at(k.id); e.gen == k.gen && e.pins > 0 {
 			t.mu.index.unpin(k.id)

@@ -65,7 +65,7 @@ func (t *Tier) failQueuedLocked(err error) {
 	}
 	t.endPausesLocked(err)
 	for _, l := range t.mu.lookups {
-		t.later(func() { l.done(Answer{Err: err}) })
+		t.tellLocked(l, Answer{Err: err})
 	}
 	t.mu.lookups = nil
 	for _, d := range t.mu.deletes {

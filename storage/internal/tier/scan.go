@@ -11,6 +11,7 @@ import (
 
 	"github.com/lmcache-go/lmcache/internal/runtime"
 	"github.com/lmcache-go/lmcache/l2"
+	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
 // scanBatch is how many objects of a scan are taken over at a time.
@@ -25,6 +26,7 @@ type scan struct {
 	waits  bool           // for the breaker
 	timer  runtime.Timer  // of the next try
 	began  time.Time
+	gone   map[kv.Key]struct{} // removed since: a page that was listed before may name them
 }
 
 // Scan begins to find out what the store held at the start. It goes on in the
@@ -35,7 +37,7 @@ func (t *Tier) Scan() {
 	if !ok {
 		return
 	}
-	s := &scan{from: from}
+	s := &scan{from: from, gone: make(map[kv.Key]struct{})}
 	s.pages, _ = from.(l2.PageScanner)
 	t.lock()
 	defer t.unlock()
@@ -56,13 +58,13 @@ func (t *Tier) scanLocked(s *scan, now time.Time) {
 	s.waits = false
 	c := &call{op: opScan}
 	var page l2.Page // the call's own until it has returned
-	c.do = func(ctx context.Context) error { return t.scanAll(ctx, s.from) }
+	c.do = func(ctx context.Context) error { return t.scanAll(ctx, s) }
 	if s.pages != nil {
 		q := l2.ListQuery{PageSize: s.pages.ScanPageSize(), Cursor: s.cursor}
 		c.deadline = now.Add(t.s.Timeouts.Load)
 		c.do = func(ctx context.Context) (err error) {
 			if page, err = s.pages.List(ctx, q); err == nil {
-				t.take(page.Entries)
+				t.take(s, page.Entries)
 			}
 			return err
 		}
@@ -126,35 +128,49 @@ func (s *scan) stop() {
 }
 
 // scanAll is a scan in one call, without the mutex.
-func (t *Tier) scanAll(ctx context.Context, s l2.Scanner) error {
+func (t *Tier) scanAll(ctx context.Context, s *scan) error {
 	batch := make([]l2.Entry, 0, scanBatch)
-	for e, err := range s.Scan(ctx) {
+	for e, err := range s.from.Scan(ctx) {
 		if err != nil {
-			t.take(batch)
+			t.take(s, batch)
 			return err
 		}
 		if batch = append(batch, e); len(batch) == scanBatch {
-			t.take(batch)
+			t.take(s, batch)
 			batch = batch[:0]
 		}
 	}
-	t.take(batch)
+	t.take(s, batch)
 	return nil
 }
 
 // take takes entries over that are not known yet, without the mutex between batches.
-func (t *Tier) take(entries []l2.Entry) {
+func (t *Tier) take(s *scan, entries []l2.Entry) {
 	for batch := range slices.Chunk(entries, scanBatch) {
 		t.lock()
+		if t.mu.scan != s { // a page that was given up, and its scan is over
+			t.unlock()
+			return
+		}
 		now := t.rt.Now()
 		for _, e := range batch {
 			if e.Key.Model == canaryModel || t.mu.index.find(e.Key) != 0 {
+				continue
+			}
+			if _, gone := s.gone[e.Key]; gone {
 				continue
 			}
 			id := t.mu.index.add(e.Key, e.Size, now)
 			t.mu.index.at(id).used = e.Used
 		}
 		t.unlock()
+	}
+}
+
+// goneLocked notes that a key is not in the store any more.
+func (t *Tier) goneLocked(k kv.Key) {
+	if t.mu.scan != nil {
+		t.mu.scan.gone[k] = struct{}{}
 	}
 }
 

@@ -37,19 +37,19 @@ type state struct {
 	stopped bool // nothing new is accepted
 	loads   jobQueue
 	stores  jobQueue
-	lookups []*lookupJob // that wait
-	deletes []*deletion  // that wait
-	paused  []*pause     // stores that are tried again later
-	running int          // slots in use
-	storing int          // those of them that stores have
-	ahead   int          // calls of loads that went before stores that wait
-	wanted  bool         // StoreRoom was asked in vain
-	asking  int          // lookups under way
-	peeking int          // calls of Peek that have not returned
-	erasing bool         // a deletion is under way
-	calls   []*call      // that have not returned
-	after   []func()     // to be done without the mutex
-	logs    []func()     // and then: nobody waits for a log
+	lookups []*Lookup   // that wait
+	deletes []*deletion // that wait
+	paused  []*pause    // stores that are tried again later
+	running int         // slots in use
+	storing int         // those of them that stores have
+	ahead   int         // calls of loads that went before stores that wait
+	wanted  bool        // StoreRoom was asked in vain
+	asking  int         // lookups under way
+	peeking int         // calls of Peek that have not returned
+	erasing bool        // a deletion is under way
+	calls   []*call     // that have not returned
+	after   []func()    // to be done without the mutex
+	logs    []func()    // and then: nobody waits for a log
 	alarm   runtime.Timer
 	due     time.Time // of alarm
 	breaker breaker
