@@ -2,6 +2,7 @@ package lmcache_test
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -91,7 +92,7 @@ func TestHostArguments(t *testing.T) {
 		{lmcache.HostOptions{Model: "m", Rank: 1, Geometry: hostGeometry()}, []string{"Rank"}},
 		{lmcache.HostOptions{Model: "m", Geometry: hostGeometry(), Layout: r.host.Layout()}, []string{"not together"}},
 		{lmcache.HostOptions{Model: "m", Geometry: &lmcache.HostGeometry{Layers: 1 << 20, Hidden: 1 << 20, DType: kv.Float16}}, []string{"more than the"}},
-		{lmcache.HostOptions{Model: "m", Geometry: &lmcache.HostGeometry{Layers: 1 << 40, Hidden: 1 << 40, DType: kv.Float16}}, []string{"63 bits"}},
+		{lmcache.HostOptions{Model: "m", Geometry: &lmcache.HostGeometry{Layers: math.MaxInt, Hidden: math.MaxInt, DType: kv.Float16}}, []string{"63 bits"}},
 	} {
 		_, err := r.eng.AttachHost(tc.o)
 		for _, text := range tc.want {

@@ -3,6 +3,8 @@ package gpu_test
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -243,13 +245,18 @@ func TestValidate(t *testing.T) {
 		{"tensor 0: 1023 bytes, must have 2048", func(g *gpu.Group) { g.Layers = []gpu.Tensor{memory(1023), memory(need)} }},
 		{"tensor 1: 2047 bytes, must have 2048", func(g *gpu.Group) { g.Layers = []gpu.Tensor{memory(need), memory(need - 1)} }},
 		{"blocks: 0, must be at least 1", func(g *gpu.Group) { g.Blocks = 0 }},
-		{"blocks: 2147483648, at most 2147483647", func(g *gpu.Group) { g.Blocks = 1 << 31 }},
 		{"block tokens: -1, must be at least 1", func(g *gpu.Group) { g.BlockTokens = -1 }},
 		{"heads: 0, must be at least 1", func(g *gpu.Group) { g.Heads = 0 }},
 		{"head size: 0, must be at least 1", func(g *gpu.Group) { g.HeadSize = 0 }},
-		{"head size: 9223372036854775807, more than", func(g *gpu.Group) { g.HeadSize = 1<<63 - 1 }},
+		{fmt.Sprintf("head size: %d, more than", math.MaxInt), func(g *gpu.Group) { g.HeadSize = math.MaxInt }},
 		{`unknown element type "float12"`, func(g *gpu.Group) { g.DType = "float12" }},
 		{"engine group: -1, must be at least 0", func(g *gpu.Group) { g.EngineGroup = -1 }},
+	}
+	if many := int64(math.MaxInt32) + 1; int64(int(many)) == many { // an int has 64 bits
+		defects = append(defects, struct {
+			want string
+			do   func(g *gpu.Group)
+		}{"blocks: 2147483648, at most 2147483647", func(g *gpu.Group) { g.Blocks = int(many) }})
 	}
 	for _, d := range defects {
 		g := good
@@ -294,9 +301,9 @@ func TestShape(t *testing.T) {
 	for _, bad := range []func(*gpu.Shape){
 		func(s *gpu.Shape) { s.Layers = 0 },
 		func(s *gpu.Shape) { s.Layers = -1 },
-		func(s *gpu.Shape) { s.Layers = 1 << 40 },
+		func(s *gpu.Shape) { s.Layers = math.MaxInt },
 		func(s *gpu.Shape) { s.Format = "NL_X_NB_NH_BS_CS" },
-		func(s *gpu.Shape) { s.Heads = 1 << 62 },
+		func(s *gpu.Shape) { s.Heads = math.MaxInt/2 + 1 },
 	} {
 		s := recorded()
 		bad(&s)

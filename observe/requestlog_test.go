@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -113,7 +114,7 @@ func TestTraceIDOf(t *testing.T) {
 func FuzzREQ_O53_LinesAreJSON(f *testing.F) {
 	f.Add("id", "m", "salt", "hit", "00", int64(1), 2, int32(3))
 	f.Add("a\nb\"\\\x00\x1b[31m", "\u2028\u2029</script>", "\xff\xfe\xed\xa0\x80", "\x7f\u0085", traceparent, int64(-1), -2, int32(-3))
-	f.Add(strings.Repeat("é\r", 300), "{", "}\n{", "store_only", "00-", int64(1)<<62, 1<<62, int32(1)<<30)
+	f.Add(strings.Repeat("é\r", 300), "{", "}\n{", "store_only", "00-", int64(1)<<62, math.MaxInt, int32(1)<<30)
 	f.Fuzz(func(t *testing.T, id, model, salt, outcome, parent string, bytesIn int64, tokens int, misses int32) {
 		var out bytes.Buffer
 		e := lmcache.RequestReceipt{

@@ -103,23 +103,23 @@ func store(tb testing.TB, m *storage.Manager, keys []kv.Key, layout kv.Layout) {
 // prompt in random order.
 func BenchmarkReserveFinish16(b *testing.B) {
 	b.Run("room", func(b *testing.B) {
-		const prompts, first = 4096, 1 << 40
+		const prompts, first = 4096, uint64(1 << 40)
 		m, layout := filled(b, 2*million, million)
 		keys := make([]kv.Key, 0, 16)
 		drop := func() {
 			for i := range prompts {
-				m.Delete(prompt(keys, uint64(first+i), 16), false)
+				m.Delete(prompt(keys, first+uint64(i), 16), false)
 			}
 		}
 		for i := range prompts {
-			store(b, m, prompt(keys, uint64(first+i), 16), layout)
+			store(b, m, prompt(keys, first+uint64(i), 16), layout)
 		}
 		drop()
 		took := make([]time.Duration, 0, 1<<20)
 		b.ReportAllocs()
 		i := 0
 		for b.Loop() {
-			keys = prompt(keys, uint64(first+i), 16)
+			keys = prompt(keys, first+uint64(i), 16)
 			start := time.Now()
 			store(b, m, keys, layout)
 			took = append(took, time.Since(start))
@@ -186,7 +186,7 @@ func paced(b *testing.B, workers int) {
 			for i := range b.N / workers {
 				time.Sleep(time.Until(next))
 				next = next.Add(period)
-				keys = prompt(keys, uint64(1<<40+g<<32+i), 16)
+				keys = prompt(keys, 1<<40+uint64(g)<<32+uint64(i), 16)
 				start := time.Now()
 				store(b, m, keys, layout)
 				took[g] = append(took[g], time.Since(start))
@@ -206,7 +206,7 @@ func BenchmarkLookup(b *testing.B) {
 			m, layout := filled(b, 2*million, million)
 			prompts := make([][]kv.Key, 64)
 			for i := range prompts {
-				prompts[i] = prompt(nil, uint64(1<<41+i), n)
+				prompts[i] = prompt(nil, 1<<41+uint64(i), n)
 				store(b, m, prompts[i], layout)
 			}
 			took := make([]time.Duration, 0, 1<<20)

@@ -174,7 +174,7 @@ func TestREQ_T6_AllNamesOfParameters(t *testing.T) {
 		"finish write":              {storage.CallFinishWrite, m{"keys", keys}, storage.Call{Name: storage.CallFinishWrite, Keys: []kv.Key{a, b}}},
 		"renew":                     {storage.CallRenew, m{"later", 1}, storage.Call{Name: storage.CallRenew}},
 		"clear":                     {storage.CallClear, m{"force", true}, storage.Call{Name: storage.CallClear, Force: true}},
-		"quota":                     {storage.CallQuota, m{"cache_salt", "s", "bytes", 1 << 40}, storage.Call{Name: storage.CallQuota, Salt: "s", Bytes: 1 << 40}},
+		"quota":                     {storage.CallQuota, m{"cache_salt", "s", "bytes", int64(1 << 40)}, storage.Call{Name: storage.CallQuota, Salt: "s", Bytes: 1 << 40}},
 		"quota deleted":             {storage.CallQuota, m{"cache_salt", "s", "bytes", rawValue{0xc0}}, storage.Call{Name: storage.CallQuota, Salt: "s", Bytes: storage.NoQuota}},
 		"delete":                    {storage.CallDelete, m{"keys", keys, "force", true}, storage.Call{Name: storage.CallDelete, Keys: []kv.Key{a, b}, Force: true}},
 		"delete of tiers":           {storage.CallDelete, m{"keys", keys, "adapter", -1}, storage.Call{Name: storage.CallDelete, Keys: []kv.Key{a, b}, Outer: true, Tier: storage.AllTiers}},

@@ -3,6 +3,7 @@ package fake_test
 import (
 	"context"
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -81,7 +82,7 @@ func TestBadCopies(t *testing.T) {
 	s := r.stream()
 	odd := &gpu.Paged{Groups: []gpu.Group{r.paged.Groups[0], r.paged.Groups[0], r.paged.Groups[0]}}
 	odd.Groups[1].Blocks = 9
-	odd.Groups[2].HeadSize = 1 << 62
+	odd.Groups[2].HeadSize = math.MaxInt/2 + 1
 	calls := []func(){
 		func() { s.Gather(make([]byte, r.size), r.paged, 0, []gpu.BlockID{8}) },
 		func() { s.Scatter(make([]byte, r.size), r.paged, 0, []gpu.BlockID{-2}) },

@@ -183,13 +183,16 @@ func (a *Adapter) Close() error {
 
 // Describe implements [l2.Describer].
 func (a *Adapter) Describe() map[string]any {
-	addr, policy := a.conn.describe()
+	addr, s := a.conn.describe()
 	d := map[string]any{"cluster": a.o.Cluster}
 	if addr != "" {
 		d["server"] = addr
 	}
-	if policy != "" {
-		d["maxmemory_policy"] = policy
+	if s.policy != "" {
+		d["maxmemory_policy"] = s.policy
+	}
+	if s.replica {
+		d["replica"] = true // which stores nothing
 	}
 	return d
 }

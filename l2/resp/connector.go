@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -25,10 +26,17 @@ type connector struct {
 		sync.Mutex
 		client  rueidis.Client // nil: not connected
 		addr    string
-		policy  string   // maxmemory-policy of the server; empty: not known
-		attempt *attempt // nil: nobody connects
+		server  server
+		since   time.Time // of client
+		attempt *attempt  // nil: nobody connects
 		closed  bool
 	}
+}
+
+// server is what a server says of itself; the zero value: nothing.
+type server struct {
+	policy  string // maxmemory-policy
+	replica bool
 }
 
 // attempt is one try to connect. Its outcome is there once done is closed.
@@ -72,7 +80,7 @@ func (n *connector) get(ctx context.Context) (rueidis.Client, error) {
 	}
 }
 
-// connect tries the servers in order.
+// connect tries the servers in order, and takes a replica only if it finds no master.
 func (n *connector) connect(a *attempt) {
 	addrs := [][]string{n.o.Addrs}
 	if !n.o.Cluster {
@@ -82,15 +90,26 @@ func (n *connector) connect(a *attempt) {
 		}
 	}
 	var errs []error
-	var addr, policy string
+	var addr string
+	var of server
 	for _, to := range addrs {
 		c, err := n.dial(to)
 		if err != nil {
 			errs = append(errs, at(to, err))
 			continue
 		}
-		a.client, addr, policy = c, to[0], n.maxmemoryPolicy(c)
-		break
+		s := n.ask(c)
+		if s.replica && a.client != nil {
+			c.Close()
+			continue
+		}
+		if a.client != nil {
+			a.client.Close()
+		}
+		a.client, addr, of = c, to[0], s
+		if !s.replica || n.o.Cluster {
+			break
+		}
 	}
 	if a.client == nil {
 		a.err = errors.Join(errs...)
@@ -106,7 +125,7 @@ func (n *connector) connect(a *attempt) {
 		a.client, a.err = nil, l2.ErrClosed
 	}
 	if a.client != nil {
-		n.mu.client, n.mu.addr, n.mu.policy = a.client, addr, policy
+		n.mu.client, n.mu.addr, n.mu.server, n.mu.since = a.client, addr, of, time.Now()
 	}
 	close(a.done)
 }
@@ -163,11 +182,28 @@ func (n *connector) reach(ctx context.Context, addr string, d *net.Dialer, cfg *
 // failed gives up a client whose connection failed, so that the next call looks for
 // another server. A cluster's client does that itself.
 func (n *connector) failed(c rueidis.Client, err error) {
-	if n.o.Cluster || len(n.o.Addrs) < 2 || !l2.Unreachable(err) {
+	if l2.Unreachable(err) {
+		n.leave(c, func() bool { return true })
+	}
+}
+
+// patience is how long a replica is kept before a master is looked for again.
+const patience = 5 * time.Second
+
+// demoted gives up a client whose server refuses to store because it is a replica: at once
+// if it was the master, and from time to time if there was none.
+func (n *connector) demoted(c rueidis.Client) {
+	n.leave(c, func() bool { return !n.mu.server.replica || time.Since(n.mu.since) > patience })
+}
+
+// leave gives up a client if there are other servers, and if, asked with the mutex, due
+// says so.
+func (n *connector) leave(c rueidis.Client, due func() bool) {
+	if !n.choice() {
 		return
 	}
 	n.mu.Lock()
-	lost := n.mu.client == c
+	lost := n.mu.client == c && due()
 	if lost {
 		n.mu.client = nil
 	}
@@ -176,6 +212,9 @@ func (n *connector) failed(c rueidis.Client, err error) {
 		c.Close()
 	}
 }
+
+// choice reports whether there are several servers of which one is used.
+func (n *connector) choice() bool { return !n.o.Cluster && len(n.o.Addrs) > 1 }
 
 // close ends the client, or the attempt to make one, and waits for it.
 func (n *connector) close() {
@@ -193,24 +232,30 @@ func (n *connector) close() {
 	}
 }
 
-func (n *connector) describe() (addr, policy string) {
+func (n *connector) describe() (addr string, s server) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.mu.addr, n.mu.policy
+	return n.mu.addr, n.mu.server
 }
 
-// maxmemoryPolicy asks what the server does when it is full; empty: it does not say.
-func (n *connector) maxmemoryPolicy(c rueidis.Client) string {
+// ask asks a server what it is: what it does when it is full, and whether it only copies
+// another one. What it does not say stays unknown.
+func (n *connector) ask(c rueidis.Client) (s server) {
 	ctx, cancel := context.WithTimeout(n.life, n.o.RequestTimeout)
 	defer cancel()
-	info, err := c.Do(ctx, c.B().Info().Section("memory").Build()).ToString()
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(info) {
-		if policy, ok := strings.CutPrefix(line, "maxmemory_policy:"); ok {
-			return strings.TrimSpace(policy)
+	for _, section := range []string{"memory", "replication"} { // two commands: servers before Redis 7 take one section
+		info, err := c.Do(ctx, c.B().Info().Section(section).Build()).ToString()
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(info) {
+			switch name, value, _ := strings.Cut(strings.TrimSpace(line), ":"); name {
+			case "maxmemory_policy":
+				s.policy = value
+			case "role":
+				s.replica = value == "slave"
+			}
 		}
 	}
-	return ""
+	return s
 }

@@ -275,6 +275,84 @@ func TestSeveralServers(t *testing.T) {
 	}
 }
 
+// A replica is left to the reads of others as long as there is a master; when the two
+// change places, the next stores find the new one.
+func TestReplicas(t *testing.T) {
+	leak.Check(t)
+	first, second := servertest.Redis(t), servertest.Redis(t)
+	follow := func(t *testing.T, s, master *servertest.Server) {
+		t.Helper()
+		c := client(t, s.Addr)
+		cmd := c.B().Replicaof().No().One().Build()
+		if master != nil {
+			host, port, err := net.SplitHostPort(master.Addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd = c.B().Arbitrary("REPLICAOF", host, port).Build()
+		}
+		if err := c.Do(t.Context(), cmd).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := 0
+	stores := func(t *testing.T, a *resp.Adapter) error {
+		t.Helper()
+		n++
+		items := []l2.Item{l2test.Item(t, n, "payload")}
+		if err := a.Store(t.Context(), items); err != nil {
+			return err
+		}
+		return items[0].Err
+	}
+	follow(t, first, second)
+	a := open(t, resp.Options{Addrs: []string{first.Addr, second.Addr}})
+	l2test.Closing(t, a)
+	if err := stores(t, a); err != nil {
+		t.Fatalf("with a replica before the master: %v", err)
+	}
+	if d := a.Describe(); d["server"] != second.Addr || d["replica"] != nil {
+		t.Errorf("it uses %v, want the master", d)
+	}
+	follow(t, first, nil)
+	follow(t, second, first)
+	if err := stores(t, a); !errors.Is(err, l2.ErrThrottled) || !strings.Contains(err.Error(), "READONLY") {
+		t.Errorf("the master has become a replica: %v, want an error that is tried again", err)
+	}
+	if err := stores(t, a); err != nil {
+		t.Errorf("the next store: %v", err)
+	}
+	if got := a.Describe()["server"]; got != first.Addr {
+		t.Errorf("server %v, want the new master", got)
+	}
+
+	follow(t, first, second) // each waits for the other
+	b := open(t, resp.Options{Addrs: []string{first.Addr, second.Addr}})
+	l2test.Closing(t, b)
+	if err := b.Lookup(t.Context(), []kv.Key{l2test.Key(t, 1)}, make([]l2.Found, 1)); err != nil && !errors.Is(err, l2.ErrThrottled) {
+		t.Errorf("a lookup without a master: %v", err)
+	}
+	for range 3 {
+		if err := stores(t, b); !errors.Is(err, l2.ErrThrottled) {
+			t.Errorf("a store without a master: %v", err)
+		}
+	}
+	if d := b.Describe(); d["replica"] != true {
+		t.Errorf("it uses %v, want a replica", d)
+	}
+	follow(t, second, nil)
+	b.Age()
+	servertest.Eventually(t, func() error { return stores(t, b) })
+	if got := b.Describe()["server"]; got != second.Addr {
+		t.Errorf("server %v, want the only master", got)
+	}
+	single := open(t, resp.Options{Addrs: []string{first.Addr}})
+	l2test.Closing(t, single)
+	if err := stores(t, single); !errors.Is(err, l2.ErrRefused) {
+		t.Errorf("a replica and nothing else: %v", err)
+	}
+}
+
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")

@@ -56,7 +56,7 @@ func (b *storing) run(ctx context.Context) error {
 		case rueidis.IsRedisNil(err):
 			answered = true // another writer was faster
 		case said(err):
-			it.Err, answered = answer(err), true
+			it.Err, answered = b.refused(err), true
 		default:
 			lost, clean = err, false
 			it.Err = outside(ctx, err)
@@ -69,6 +69,16 @@ func (b *storing) run(ctx context.Context) error {
 		return nil
 	}
 	return lost
+}
+
+// refused is the error of an item that the server refuses. One that is a replica now is
+// left, if there are others, and the store is tried again with the next.
+func (b *storing) refused(err error) error {
+	if word(err) == "READONLY" && b.a.conn.choice() {
+		b.a.conn.demoted(b.c)
+		return fmt.Errorf("resp: %w: %s", l2.ErrThrottled, err.Error())
+	}
+	return answer(err)
 }
 
 // add puts the value of an item among the commands, unless it is there already.

@@ -91,7 +91,7 @@ func benchStore(b *testing.B, capacity, stored, workers int) {
 			for i := range b.N / workers {
 				time.Sleep(time.Until(next))
 				next = next.Add(period)
-				keys = chunks(keys, uint64(1<<40+g<<32+i))
+				keys = chunks(keys, 1<<40+uint64(g)<<32+uint64(i))
 				took[g] = append(took[g], store(keys))
 			}
 		})
