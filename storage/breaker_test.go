@@ -86,6 +86,43 @@ func TestREQ_S57_CachedHitsProveNothing(t *testing.T) {
 	}
 }
 
+// A cluster of which one node is away is not given up because the probe asks for what
+// would lie on that node.
+func TestBreakerProbesAllNodes(t *testing.T) {
+	s := newShelf()
+	w := newTierWorld(t, 16, []*shelf{s})
+	down := true
+	asked := map[kv.Key]int{}
+	var away kv.Key
+	s.before = func(_ context.Context, op string, list []kv.Key) error {
+		if w.m.Stats().Tiers[0].Breaker == storage.BreakerHalfOpen {
+			if asked[list[0]]++; away == (kv.Key{}) {
+				away = list[0]
+			}
+			if list[0] != away {
+				return nil
+			}
+		}
+		if down || list[0] == away {
+			return l2.ErrConnection
+		}
+		return nil
+	}
+	for range 3 {
+		p := w.prefetch("a", storage.PrefetchOptions{})
+		w.wait(p)
+		p.Release()
+	}
+	if st := w.m.Stats().Tiers[0]; st.Breaker != storage.BreakerOpen {
+		t.Fatalf("the breaker is %s", st.Breaker)
+	}
+	down = false
+	w.after(time.Minute)
+	if st := w.m.Stats().Tiers[0]; st.Breaker != storage.BreakerClosed || len(asked) != 2 || asked[away] != 1 {
+		t.Errorf("the breaker is %s; %v were asked for", st.Breaker, asked)
+	}
+}
+
 // The start asks each tier for a test object: one that cannot be reached starts
 // with an open breaker, one that answers with something else is an error.
 func TestStartProbe(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"os/exec"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/lmcache-go/lmcache/internal/servertest"
@@ -18,7 +17,6 @@ import (
 	"github.com/lmcache-go/lmcache/l2/s3"
 	"github.com/lmcache-go/lmcache/l2/zstd"
 	"github.com/lmcache-go/lmcache/storage"
-	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
 // Kinds of stores.
@@ -183,60 +181,7 @@ func (t *tier) inject(rng *rand.Rand) error {
 	default:
 	}
 	t.Settings.NoStartProbe = true // its object may be met, too
-	for {
-		ok, err := spared(o)
-		if err != nil {
-			return err
-		}
-		if ok {
-			break
-		}
-		o.Seed++ // else a tier that was not asked for a while would never be asked again
-	}
 	var err error
 	t.Adapter, err = fault.New(t.faulty, o)
 	return err
-}
-
-// spared reports whether lookups of the canary go on under o. It is asked of a tier of its
-// own, whose end is that of lookups which hang, whether they mind their context or not.
-func spared(o fault.Options) (bool, error) {
-	inner, err := mem.Open(mem.Options{Capacity: 1})
-	if err != nil {
-		return false, err
-	}
-	a, err := fault.New(inner, o)
-	if err != nil {
-		return false, err
-	}
-	hangs := time.AfterFunc(50*time.Millisecond, func() { _ = a.Close() })
-	defer hangs.Stop()
-	err = a.Lookup(context.Background(), []kv.Key{canary}, make([]l2.Found, 1))
-	return err == nil, a.Close()
-}
-
-// canary is the key that a tier is tried with.
-var canary = kv.Key{Hash: kv.Hash32([32]byte{'c', 'a', 'n', 'a', 'r', 'y'}), Model: "lmcache-canary", Rank: 0x01000100}
-
-// The trial ends at once, whatever a tier does to the canary: a lookup that ignores its
-// context goes on for a minute, for which the soak once stood still.
-func TestSpared(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		o    fault.Options
-		want bool
-	}{
-		{"nothing", fault.Options{}, true},
-		{"other faults", fault.Options{StoreErrorRate: 1, LookupErrorRate: 1, CorruptRate: 1}, true},
-		{"hangs", fault.Options{HangRate: 1}, false},
-		{"ignores its context", fault.Options{IgnoreContextRate: 1}, false},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			began := time.Now()
-			got, err := spared(c.o)
-			if took := time.Since(began); err != nil || got != c.want || took > 100*time.Millisecond {
-				t.Errorf("%s: %v, %v after %v, want %v", c.name, got, err, took, c.want)
-			}
-		})
-	}
 }

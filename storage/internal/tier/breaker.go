@@ -140,10 +140,11 @@ func (t *Tier) probe() {
 			b.open(t, string(l2.ReasonOf(err)), err, t.rt.Now())
 		}
 	}
+	key := probeKey(b.round)
 	t.startLocked(&call{
 		op: opLookup, keys: 1, deadline: now.Add(t.s.Timeouts.Lookup),
 		do: func(ctx context.Context) error {
-			_, err := t.has(ctx, canaryKey)
+			_, err := t.has(ctx, key)
 			return err
 		},
 		done: func(err error) {

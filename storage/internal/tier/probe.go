@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,8 +17,13 @@ import (
 // canaryModel is the model of all test objects.
 const canaryModel = "lmcache-canary"
 
-// canaryKey is the key that a probe of the breaker asks for.
-var canaryKey = canary([32]byte{'c', 'a', 'n', 'a', 'r', 'y'})
+// probeKey is the key that the nth probe of the breaker asks for. Each asks for another
+// one: the node of a cluster that one lies on may be the only one that is away.
+func probeKey(n uint64) kv.Key {
+	hash := [32]byte{'c', 'a', 'n', 'a', 'r', 'y'}
+	binary.BigEndian.PutUint64(hash[24:], n)
+	return canary(hash)
+}
 
 func canary(hash [32]byte) kv.Key {
 	return kv.Key{Hash: kv.Hash32(hash), Model: canaryModel, Rank: 0x01000100}
