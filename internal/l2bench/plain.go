@@ -13,6 +13,7 @@ import (
 // beside moves the same bytes as a round of the adapter, in turns with it.
 type beside interface {
 	round(ctx context.Context, write bool, items []l2.Item) (time.Duration, error)
+	forget(ctx context.Context) // removes what it has written
 	close() error
 }
 
@@ -41,6 +42,10 @@ func (p *client) close() error {
 	return nil
 }
 
+// forget implements beside: the values that come next are new, as those of the adapter
+// are. What stays is written over.
+func (p *client) forget(ctx context.Context) { _ = p.c.Remove(ctx, len(p.b.items)) }
+
 // round writes or reads all items and returns how long it took.
 func (p *client) round(ctx context.Context, write bool, items []l2.Item) (time.Duration, error) {
 	type piece struct {
@@ -62,7 +67,6 @@ func (p *client) round(ctx context.Context, write bool, items []l2.Item) (time.D
 	move, limit := p.c.Read, p.b.s.Timeouts.Load
 	if write {
 		move, limit = p.c.Write, p.b.s.Timeouts.Store
-		_ = p.c.Remove(ctx, len(items)) // the adapter's are new as well; what stays is written over
 	}
 	errs := make([]error, min(p.b.s.Workers, len(pieces)))
 	var wg sync.WaitGroup

@@ -126,6 +126,9 @@ func all(move func([][]byte, int64) (int, error), b []byte, offset int64) error 
 	return nil
 }
 
+// forget implements beside: the file is written over.
+func (r *raw) forget(context.Context) {}
+
 // close removes the file.
 func (r *raw) close() error {
 	var errs []error

@@ -117,6 +117,9 @@ func (b *bench) compareWith(ctx context.Context) error {
 func (b *bench) rounds(ctx context.Context, r *Result, title, what string, play func(round int) (time.Duration, int, bool)) error {
 	b.say("[%s] Running %d warmup + %d measurement rounds...", title, b.o.Warmup, b.o.Rounds)
 	for round := range b.o.Warmup + b.o.Rounds {
+		if b.raw != nil && r.Operation == Store {
+			b.raw.forget(ctx) // before the adapter's round: the store has as much free memory for both
+		}
 		took, success, late := play(round)
 		if err := ctx.Err(); err != nil {
 			return err
