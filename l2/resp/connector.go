@@ -27,7 +27,7 @@ type connector struct {
 		client  rueidis.Client // nil: not connected
 		addr    string
 		server  server
-		since   time.Time // of client
+		since   time.Time // of the last attempt
 		attempt *attempt  // nil: nobody connects
 		closed  bool
 	}
@@ -114,20 +114,35 @@ func (n *connector) connect(a *attempt) {
 	if a.client == nil {
 		a.err = errors.Join(errs...)
 	}
+	if out := n.end(a, addr, of); out != nil {
+		out.Close() // without the mutex, which its connections may ask for
+	}
+	close(a.done)
+}
+
+// end puts the outcome of an attempt in place, and returns a client that is not used any
+// more.
+func (n *connector) end(a *attempt, addr string, of server) (out rueidis.Client) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.mu.attempt = nil
+	n.mu.attempt, n.mu.since = nil, time.Now()
 	for _, f := range a.forget {
 		f()
 	}
-	if n.mu.closed && a.client != nil {
-		a.client.Close()
-		a.client, a.err = nil, l2.ErrClosed
+	old := n.mu.client // a replica that serves meanwhile
+	switch {
+	case a.client == nil:
+		return nil
+	case n.mu.closed:
+		out, a.client, a.err = a.client, nil, l2.ErrClosed
+		return out
+	case old != nil && of.replica:
+		out, a.client = a.client, old
+		return out
+	default:
+		n.mu.client, n.mu.addr, n.mu.server = a.client, addr, of
+		return old
 	}
-	if a.client != nil {
-		n.mu.client, n.mu.addr, n.mu.server, n.mu.since = a.client, addr, of, time.Now()
-	}
-	close(a.done)
 }
 
 func (n *connector) dial(addrs []string) (rueidis.Client, error) {
@@ -182,28 +197,11 @@ func (n *connector) reach(ctx context.Context, addr string, d *net.Dialer, cfg *
 // failed gives up a client whose connection failed, so that the next call looks for
 // another server. A cluster's client does that itself.
 func (n *connector) failed(c rueidis.Client, err error) {
-	if l2.Unreachable(err) {
-		n.leave(c, func() bool { return true })
-	}
-}
-
-// patience is how long a replica is kept before a master is looked for again.
-const patience = 5 * time.Second
-
-// demoted gives up a client whose server refuses to store because it is a replica: at once
-// if it was the master, and from time to time if there was none.
-func (n *connector) demoted(c rueidis.Client) {
-	n.leave(c, func() bool { return !n.mu.server.replica || time.Since(n.mu.since) > patience })
-}
-
-// leave gives up a client if there are other servers, and if, asked with the mutex, due
-// says so.
-func (n *connector) leave(c rueidis.Client, due func() bool) {
-	if !n.choice() {
+	if !n.choice() || !l2.Unreachable(err) {
 		return
 	}
 	n.mu.Lock()
-	lost := n.mu.client == c && due()
+	lost := n.mu.client == c
 	if lost {
 		n.mu.client = nil
 	}
@@ -211,6 +209,25 @@ func (n *connector) leave(c rueidis.Client, due func() bool) {
 	if lost {
 		c.Close()
 	}
+}
+
+// patience is how long a replica is kept before a master is looked for again.
+const patience = 5 * time.Second
+
+// demoted looks for another server when the one in use refuses to store, because it is a
+// replica. Meanwhile, and as long as there is no master, that one serves loads.
+func (n *connector) demoted(c rueidis.Client) {
+	if !n.choice() {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.mu.client != c || n.mu.closed || n.mu.attempt != nil || n.mu.server.replica && time.Since(n.mu.since) < patience {
+		return
+	}
+	n.mu.server.replica = true
+	n.mu.attempt = &attempt{done: make(chan struct{})}
+	go n.connect(n.mu.attempt)
 }
 
 // choice reports whether there are several servers of which one is used.

@@ -319,9 +319,7 @@ func TestReplicas(t *testing.T) {
 	if err := stores(t, a); !errors.Is(err, l2.ErrThrottled) || !strings.Contains(err.Error(), "READONLY") {
 		t.Errorf("the master has become a replica: %v, want an error that is tried again", err)
 	}
-	if err := stores(t, a); err != nil {
-		t.Errorf("the next store: %v", err)
-	}
+	servertest.Eventually(t, func() error { return stores(t, a) })
 	if got := a.Describe()["server"]; got != first.Addr {
 		t.Errorf("server %v, want the new master", got)
 	}

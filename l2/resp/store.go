@@ -71,8 +71,8 @@ func (b *storing) run(ctx context.Context) error {
 	return lost
 }
 
-// refused is the error of an item that the server refuses. One that is a replica now is
-// left, if there are others, and the store is tried again with the next.
+// refused is the error of an item that the server refuses. If it is a replica now and
+// there are others, a master is looked for, and the store is to be tried again.
 func (b *storing) refused(err error) error {
 	if word(err) == "READONLY" && b.a.conn.choice() {
 		b.a.conn.demoted(b.c)
