@@ -23,10 +23,9 @@ type TierStats struct {
 	Type    string // registered type of the adapter
 	Healthy bool
 
-	EvictionPolicy string         // empty: exact LRU when a store needs room
-	Watermark      float64        // of the capacity or of a quota, at which eviction begins
-	EvictionRatio  float64        // of the bytes, that one round takes
-	Info           map[string]any // what the adapter found out about itself; nil: nothing
+	EvictionPolicy string  // empty: exact LRU when a store needs room
+	Watermark      float64 // of the capacity or of a quota, at which eviction begins
+	EvictionRatio  float64 // of the bytes, that one round takes
 
 	Breaker        BreakerState
 	BreakerRetryIn time.Duration // open: until the next probe
@@ -57,7 +56,7 @@ type TierStats struct {
 	Retries       int64          // of stores of single objects
 	Evicted       int64          // objects
 	Raw           bool           // objects are stored without a header: only their length can be verified
-	Details       map[string]any // what the adapter says of itself
+	Details       map[string]any // what the adapter says of itself; nil: nothing
 }
 
 // UsageFraction is the used part of the capacity; -1 if that is unknown or unlimited.
@@ -74,5 +73,4 @@ func (t *TierStats) describe(from *Tier) {
 	if e := from.Settings.Eviction; e != nil {
 		t.EvictionPolicy, t.Watermark, t.EvictionRatio = e.Policy, e.Watermark, e.Ratio
 	}
-	t.Info = t.Details
 }

@@ -125,12 +125,12 @@ func newTierEvictions(s *lmcache.Stats) tierEvictions {
 
 func newTierStatus(t *storage.TierStats) tierStatus {
 	st := tierStatus{
-		IsHealthy: t.Healthy, Type: t.Type, Index: t.Index, Name: t.Name, BasePath: t.Info["base_path"], Stored: t.Objects,
-		Current: t.UsedBytes, Max: t.CapacityBytes, Config: map[string]any{}, Format: t.Info["format"], Used: t.UsedBytes,
+		IsHealthy: t.Healthy, Type: t.Type, Index: t.Index, Name: t.Name, BasePath: t.Details["base_path"], Stored: t.Objects,
+		Current: t.UsedBytes, Max: t.CapacityBytes, Config: map[string]any{}, Format: t.Details["format"], Used: t.UsedBytes,
 		Capacity: t.CapacityBytes, Usage: t.UsageFraction(), Unbounded: t.CapacityBytes <= 0 && !t.Full, Objects: t.Objects, Breaker: string(t.Breaker),
 		BreakerRetryIn: t.BreakerRetryIn.Seconds(), InflightCalls: t.InflightCalls, OldestCall: t.OldestCall.Seconds(),
-		Failures: maps.Clone(t.FailuresByReason), Corrupt: t.Corrupt, Written: t.WrittenBytes, Read: t.ReadBytes, DirectIO: t.Info["direct_io"],
-		ScanComplete: t.ScanComplete, Pins: t.Pins, BytesBySalt: maps.Clone(t.BytesBySalt), Details: maps.Clone(t.Info),
+		Failures: maps.Clone(t.FailuresByReason), Corrupt: t.Corrupt, Written: t.WrittenBytes, Read: t.ReadBytes, DirectIO: t.Details["direct_io"],
+		ScanComplete: t.ScanComplete, Pins: t.Pins, BytesBySalt: maps.Clone(t.BytesBySalt), Details: maps.Clone(t.Details),
 	}
 	if st.Failures == nil {
 		st.Failures = map[string]int64{}
