@@ -101,7 +101,7 @@ type fetch struct {
 
 	// Of the lookup.
 	has     []uint64       // by position: tiers that have it
-	asked   []*tier.Lookup // by tier
+	asked   []*tier.Lookup // by tier; until it is decided
 	ended   []bool         // by tier: it has answered
 	broken  MissReason
 	pins    []*tier.Pins // by tier

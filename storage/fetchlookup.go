@@ -145,6 +145,7 @@ func (c *fetchControl) decideLocked(f *fetch) {
 			c.m.tiers[i].Drop(l)
 		}
 	}
+	f.asked = nil
 	why := MissL2
 	if f.broken != MissNone {
 		why = f.broken

@@ -300,34 +300,61 @@ func TestScanBeginsAnew(t *testing.T) {
 }
 
 // What is deleted while a page that names it is on its way is not counted, whether it was
-// known before or not; what is stored again is.
+// known before or not, and whichever is over first; what is stored again is.
 func TestScanAndDeletion(t *testing.T) {
-	var on chan struct{} // of the bubble
-	c := &catalogue{fail: func(int, string) error { return nil }, then: func() { <-on }}
-	scanned(t, func(s *shelf) l2.Adapter { c.shelf, on = s, make(chan struct{}); return c }, 0, func(t *testing.T, w *world, s *shelf, _ func() []string) {
-		gone := func(names string) {
-			t.Helper()
-			r, err := w.m.DeleteL2(t.Context(), keys(names), 0)
-			if err != nil || r[0].Err != nil || r[0].Skipped != 0 {
-				t.Fatalf("%+v, %v", r, err)
+	var page, deletion chan struct{} // of the bubble
+	c := &catalogue{fail: func(int, string) error { return nil }, then: func() { <-page }}
+	at := func(s *shelf) l2.Adapter {
+		c.shelf, page, deletion = s, make(chan struct{}), make(chan struct{})
+		s.before = func(_ context.Context, op string, _ []storage.Key) error {
+			if op == "delete" {
+				<-deletion
 			}
-			w.m.Delete(keys(names), true)
+			return nil
 		}
-		p := w.prefetch("a", storage.PrefetchOptions{}) // it is known now
-		w.wait(p)
-		p.Release()
-		gone("ab")
-		w.put("b")
-		w.flush()
-		close(on)
-		pass(time.Second)
-		synctest.Wait()
-		if st := w.m.Stats().Tiers[0]; !st.ScanComplete || s.has() != "bcdefg" || st.Objects != 6 || st.UsedBytes != s.bytes() {
-			t.Errorf("it has %q, %d bytes; %+v", s.has(), s.bytes(), st)
-		}
-		gone("bcdefg")
-		if st := w.m.Stats().Tiers[0]; st.Objects != 0 || st.UsedBytes != 0 {
-			t.Errorf("%d objects of %d bytes are counted, there are none", st.Objects, st.UsedBytes)
-		}
+		return c
+	}
+	run := func(t *testing.T, over func(), then func()) {
+		scanned(t, at, 0, func(t *testing.T, w *world, s *shelf, _ func() []string) {
+			gone := func(names string, begun func()) {
+				t.Helper()
+				done := make(chan []storage.TierResult, 1)
+				if err := w.m.StartDeleteL2(keys(names), 0, func(r []storage.TierResult) { done <- r }); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				begun()
+				if r := <-done; r[0].Err != nil || r[0].Skipped != 0 {
+					t.Fatalf("%+v", r)
+				}
+				w.m.Delete(keys(names), true)
+			}
+			p := w.prefetch("a", storage.PrefetchOptions{}) // it is known now
+			w.wait(p)
+			p.Release()
+			gone("ab", over)
+			w.put("b")
+			w.flush()
+			then()
+			pass(time.Second)
+			synctest.Wait()
+			if st := w.m.Stats().Tiers[0]; !st.ScanComplete || s.has() != "bcdefg" || st.Objects != 6 || st.UsedBytes != s.bytes() {
+				t.Errorf("it has %q, %d bytes; %+v", s.has(), s.bytes(), st)
+			}
+			gone("bcdefg", func() {})
+			if st := w.m.Stats().Tiers[0]; st.Objects != 0 || st.UsedBytes != 0 {
+				t.Errorf("%d objects of %d bytes are counted, there are none", st.Objects, st.UsedBytes)
+			}
+		})
+	}
+	t.Run("the deletion first", func(t *testing.T) {
+		run(t, func() { close(deletion) }, func() { close(page) })
+	})
+	t.Run("the page first", func(t *testing.T) {
+		run(t, func() {
+			close(page)
+			synctest.Wait()
+			close(deletion)
+		}, func() {})
 	})
 }

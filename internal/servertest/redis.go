@@ -73,6 +73,24 @@ func (s *Server) Hang() {
 // Resume ends Hang.
 func (s *Server) Resume() { s.p.signal(syscall.SIGCONT, false) }
 
+// Follow makes a Redis a replica of another one; of nil: a master.
+func (s *Server) Follow(master *Server) {
+	s.tb.Helper()
+	of := "NO ONE"
+	if master != nil {
+		of = strings.Replace(master.Addr, ":", " ", 1)
+	}
+	s.Command("REPLICAOF " + of)
+}
+
+// Command has a Redis obey an inline command.
+func (s *Server) Command(command string) {
+	s.tb.Helper()
+	if answer, err := ask(s.tb, s.Addr, command); err != nil || !strings.HasPrefix(answer, "+OK") {
+		s.tb.Fatalf("%s: %q, %v", command, answer, err)
+	}
+}
+
 // pings reports whether a Redis answers, if only that it wants a password.
 func pings(tb testing.TB, addr string) bool {
 	answer, err := ask(tb, addr, "PING")

@@ -2,6 +2,7 @@ package resp
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/redis/rueidis"
@@ -67,10 +68,20 @@ func (a *Adapter) do(ctx context.Context, n int, f func(context.Context, rueidis
 	if err != nil {
 		return err
 	}
-	if err = failure(ctx, f(ctx, c)); err != nil {
+	if err = a.failure(ctx, c, f(ctx, c)); err != nil {
 		a.conn.failed(c, err)
 	}
 	return err
+}
+
+// failure is the error of a command, or of an item. If the server is a replica and there
+// are others, a master is looked for, and the command is to be tried again.
+func (a *Adapter) failure(ctx context.Context, c rueidis.Client, err error) error {
+	if a.conn.choice() && said(err) && word(err) == "READONLY" {
+		a.conn.demoted(c)
+		return fmt.Errorf("resp: %w: %s", l2.ErrThrottled, err.Error())
+	}
+	return failure(ctx, err)
 }
 
 // name is what the object of a key is called in the server.

@@ -24,12 +24,12 @@ type connector struct {
 	cancel context.CancelFunc
 	mu     struct {
 		sync.Mutex
-		client  rueidis.Client // nil: not connected
-		addr    string
-		server  server
-		since   time.Time // of the last attempt
-		attempt *attempt  // nil: nobody connects
-		closed  bool
+		client   rueidis.Client // nil: not connected
+		addr     string
+		server   server
+		searched time.Time // when a master was last looked for because of a refusal
+		attempt  *attempt  // nil: nobody connects
+		closed   bool
 	}
 }
 
@@ -39,12 +39,14 @@ type server struct {
 	replica bool
 }
 
-// attempt is one try to connect. Its outcome is there once done is closed.
+// attempt is one try to connect. There is a client, or none, once done is closed; the try
+// itself, which looks on for a master if that is a replica, has ended once over is.
 type attempt struct {
-	done   chan struct{}
-	client rueidis.Client
-	err    error
-	forget []func() bool // of its connections, which the end of the adapter does not end any more
+	refused string // address of a server that refuses stores, whatever it says of itself
+	err     error
+	done    chan struct{}
+	over    chan struct{}
+	forget  []func() bool // of its connections, which the end of the adapter does not end any more
 }
 
 func newConnector(o Options) *connector {
@@ -56,42 +58,49 @@ func newConnector(o Options) *connector {
 // get returns a client, or waits for one as long as ctx allows. One attempt at a time
 // is for all.
 func (n *connector) get(ctx context.Context) (rueidis.Client, error) {
-	n.mu.Lock()
-	if c := n.mu.client; c != nil || n.mu.closed {
-		closed := n.mu.closed
-		n.mu.Unlock()
-		if closed {
-			return nil, l2.ErrClosed
+	for {
+		n.mu.Lock()
+		c, closed := n.mu.client, n.mu.closed
+		if c == nil && !closed && n.mu.attempt == nil {
+			n.beginLocked("")
 		}
-		return c, nil
-	}
-	a := n.mu.attempt
-	if a == nil {
-		a = &attempt{done: make(chan struct{})}
-		n.mu.attempt = a
-		go n.connect(a)
-	}
-	n.mu.Unlock()
-	select {
-	case <-a.done:
-		return a.client, a.err
-	case <-ctx.Done():
-		return nil, outside(ctx, fmt.Errorf("no connection yet: %w", ctx.Err()))
+		a := n.mu.attempt
+		n.mu.Unlock()
+		switch {
+		case closed:
+			return nil, l2.ErrClosed
+		case c != nil:
+			return c, nil
+		}
+		select {
+		case <-a.done:
+			if a.err != nil {
+				return nil, a.err
+			}
+		case <-ctx.Done():
+			return nil, outside(ctx, fmt.Errorf("no connection yet: %w", ctx.Err()))
+		}
 	}
 }
 
-// connect tries the servers in order, and takes a replica only if it finds no master.
+// beginLocked begins an attempt.
+func (n *connector) beginLocked(refused string) {
+	n.mu.attempt = &attempt{refused: refused, done: make(chan struct{}), over: make(chan struct{})}
+	go n.connect(n.mu.attempt)
+}
+
+// connect tries the servers in order until one is a master. The first replica serves
+// meanwhile, and afterwards if there is no master.
 func (n *connector) connect(a *attempt) {
+	defer close(a.over)
 	addrs := [][]string{n.o.Addrs}
-	if !n.o.Cluster {
+	if n.choice() {
 		addrs = nil
 		for _, a := range n.o.Addrs {
 			addrs = append(addrs, []string{a})
 		}
 	}
 	var errs []error
-	var addr string
-	var of server
 	for _, to := range addrs {
 		c, err := n.dial(to)
 		if err != nil {
@@ -99,49 +108,48 @@ func (n *connector) connect(a *attempt) {
 			continue
 		}
 		s := n.ask(c)
-		if s.replica && a.client != nil {
-			c.Close()
-			continue
+		s.replica = n.choice() && (s.replica || to[0] == a.refused)
+		if out := n.use(a, c, to[0], s); out != nil {
+			out.Close() // without the mutex, which its connections may ask for
 		}
-		if a.client != nil {
-			a.client.Close()
-		}
-		a.client, addr, of = c, to[0], s
-		if !s.replica || n.o.Cluster {
+		if !s.replica {
 			break
 		}
 	}
-	if a.client == nil {
-		a.err = errors.Join(errs...)
-	}
-	if out := n.end(a, addr, of); out != nil {
-		out.Close() // without the mutex, which its connections may ask for
-	}
-	close(a.done)
-}
-
-// end puts the outcome of an attempt in place, and returns a client that is not used any
-// more.
-func (n *connector) end(a *attempt, addr string, of server) (out rueidis.Client) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.mu.attempt, n.mu.since = nil, time.Now()
+	n.mu.attempt = nil
 	for _, f := range a.forget {
 		f()
 	}
-	old := n.mu.client // a replica that serves meanwhile
-	switch {
-	case a.client == nil:
-		return nil
-	case n.mu.closed:
-		out, a.client, a.err = a.client, nil, l2.ErrClosed
-		return out
-	case old != nil && of.replica:
-		out, a.client = a.client, old
-		return out
+	if n.mu.client == nil {
+		a.err = errors.Join(errs...)
+		if n.mu.closed {
+			a.err = l2.ErrClosed
+		}
+	}
+	a.tell()
+}
+
+// use takes a client into use, if it is better than the one in use, and returns the one
+// that is not used any more.
+func (n *connector) use(a *attempt, c rueidis.Client, addr string, s server) (out rueidis.Client) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.mu.closed || n.mu.client != nil && s.replica {
+		return c
+	}
+	out, n.mu.client, n.mu.addr, n.mu.server = n.mu.client, c, addr, s
+	a.tell()
+	return out
+}
+
+// tell says that there is a client, or none. It is called with the mutex.
+func (a *attempt) tell() {
+	select {
+	case <-a.done:
 	default:
-		n.mu.client, n.mu.addr, n.mu.server = a.client, addr, of
-		return old
+		close(a.done)
 	}
 }
 
@@ -203,7 +211,7 @@ func (n *connector) failed(c rueidis.Client, err error) {
 	n.mu.Lock()
 	lost := n.mu.client == c
 	if lost {
-		n.mu.client = nil
+		n.mu.client, n.mu.server = nil, server{}
 	}
 	n.mu.Unlock()
 	if lost {
@@ -211,23 +219,31 @@ func (n *connector) failed(c rueidis.Client, err error) {
 	}
 }
 
-// patience is how long a replica is kept before a master is looked for again.
+// patience is how long it takes until a master is looked for again.
 const patience = 5 * time.Second
 
-// demoted looks for another server when the one in use refuses to store, because it is a
+// demoted looks for another server when the one in use refuses to write, because it is a
 // replica. Meanwhile, and as long as there is no master, that one serves loads.
 func (n *connector) demoted(c rueidis.Client) {
-	if !n.choice() {
-		return
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.mu.client != c || n.mu.closed || n.mu.attempt != nil || n.mu.server.replica && time.Since(n.mu.since) < patience {
+	if n.mu.client != c || n.mu.closed {
 		return
 	}
 	n.mu.server.replica = true
-	n.mu.attempt = &attempt{done: make(chan struct{})}
-	go n.connect(n.mu.attempt)
+	if n.mu.attempt == nil && time.Since(n.mu.searched) > patience {
+		n.mu.searched = time.Now()
+		n.beginLocked(n.mu.addr)
+	}
+}
+
+// accepted notes that a server writes.
+func (n *connector) accepted(c rueidis.Client) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.mu.client == c {
+		n.mu.server.replica = false
+	}
 }
 
 // choice reports whether there are several servers of which one is used.
@@ -245,7 +261,7 @@ func (n *connector) close() {
 	}
 	n.cancel()
 	if a != nil {
-		<-a.done
+		<-a.over
 	}
 }
 
@@ -270,7 +286,7 @@ func (n *connector) ask(c rueidis.Client) (s server) {
 			case "maxmemory_policy":
 				s.policy = value
 			case "role":
-				s.replica = value == "slave"
+				s.replica = value == "slave" || value == "replica"
 			}
 		}
 	}

@@ -1,10 +1,10 @@
 package resp
 
-// Age makes the connection older than the patience with a replica.
+// Age makes the last search for a master older than the patience.
 func (a *Adapter) Age() {
 	a.conn.mu.Lock()
 	defer a.conn.mu.Unlock()
-	a.conn.mu.since = a.conn.mu.since.Add(-2 * patience)
+	a.conn.mu.searched = a.conn.mu.searched.Add(-2 * patience)
 }
 
 // Connecting reports whether an attempt to connect is under way.

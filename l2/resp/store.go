@@ -46,21 +46,24 @@ func (b *storing) run(ctx context.Context) error {
 	if len(b.sent) == 0 {
 		return nil
 	}
-	answered, clean := false, true
+	answered, clean, wrote := false, true, false
 	var lost error
 	for j, r := range b.c.DoMulti(ctx, b.cmds...) {
 		it := &b.items[b.sent[j]]
 		switch err := r.Error(); {
 		case err == nil:
-			it.N, answered = int64(len(it.Data)), true
+			it.N, answered, wrote = int64(len(it.Data)), true, true
 		case rueidis.IsRedisNil(err):
 			answered = true // another writer was faster
 		case said(err):
-			it.Err, answered = b.refused(err), true
+			it.Err, answered = b.a.failure(ctx, b.c, err), true
 		default:
 			lost, clean = err, false
 			it.Err = outside(ctx, err)
 		}
+	}
+	if wrote {
+		b.a.conn.accepted(b.c)
 	}
 	if clean {
 		b.a.free.put(b.held) // otherwise they may still be on their way
@@ -69,16 +72,6 @@ func (b *storing) run(ctx context.Context) error {
 		return nil
 	}
 	return lost
-}
-
-// refused is the error of an item that the server refuses. If it is a replica now and
-// there are others, a master is looked for, and the store is to be tried again.
-func (b *storing) refused(err error) error {
-	if word(err) == "READONLY" && b.a.conn.choice() {
-		b.a.conn.demoted(b.c)
-		return fmt.Errorf("resp: %w: %s", l2.ErrThrottled, err.Error())
-	}
-	return answer(err)
 }
 
 // add puts the value of an item among the commands, unless it is there already.

@@ -53,6 +53,7 @@ func (t *Tier) deleteLocked(d *deletion) {
 	for i, k := range d.keys {
 		id := x.find(k)
 		if id == 0 {
+			t.goneLocked(k)
 			continue
 		}
 		e := x.at(id)
@@ -169,9 +170,6 @@ func (t *Tier) removedLocked(d *deletion, freed []int64) {
 	total := int64(0)
 	for i := range freed {
 		d.freed[d.next+i] = freed[i]
-		if freed[i] >= 0 {
-			t.goneLocked(d.keys[d.next+i])
-		}
 		k := d.ids[d.next+i]
 		e := x.at(k.id)
 		if k.id == 0 || e.gen != k.gen || !e.erasing {
@@ -186,6 +184,7 @@ func (t *Tier) removedLocked(d *deletion, freed []int64) {
 		}
 		keys, sizes = append(keys, e.key), append(sizes, e.size)
 		total += e.size
+		t.goneLocked(e.key)
 		x.remove(k.id)
 	}
 	t.mu.full = d.cause == CauseEvict && len(keys) == 0

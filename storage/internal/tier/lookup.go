@@ -123,7 +123,7 @@ func (t *Tier) answeredLocked(c *call, l *Lookup, err error, began time.Time) {
 		}
 		if !l.found[i].OK {
 			asked = true
-			if id != 0 && !l.dropped && !t.mu.index.at(id).since.After(began) {
+			if id != 0 && t.mu.index.at(id).since.Before(began) {
 				t.forgetLocked(l.keys[i], CauseDelete, now)
 			}
 			continue

@@ -26,7 +26,7 @@ type scan struct {
 	waits  bool           // for the breaker
 	timer  runtime.Timer  // of the next try
 	began  time.Time
-	gone   map[kv.Key]struct{} // removed since: a page that was listed before may name them
+	gone   map[kv.Key]struct{} // removed since, or about to be: a page that was listed before may name them
 }
 
 // Scan begins to find out what the store held at the start. It goes on in the
@@ -167,7 +167,7 @@ func (t *Tier) take(s *scan, entries []l2.Entry) {
 	}
 }
 
-// goneLocked notes that a key is not in the store any more.
+// goneLocked notes that a key is not in the store any more, or is about to be removed.
 func (t *Tier) goneLocked(k kv.Key) {
 	if t.mu.scan != nil {
 		t.mu.scan.gone[k] = struct{}{}
