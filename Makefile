@@ -107,10 +107,14 @@ lint: ## formatting and linters, with and without invariants (needs make tools)
 	golangci-lint run --allow-parallel-runners --build-tags invariants
 
 .PHONY: cross
-cross: ## builds without cgo, here, for arm64 and, as one with 32 bits, for 386
+cross: ## builds without cgo, here and for arm64; that all of it, tests too, fits 32 bits (386)
 	CGO_ENABLED=0 $(GO) build ./...
 	GOOS=linux GOARCH=arm64 $(GO) build ./...
 	CGO_ENABLED=0 GOOS=linux GOARCH=386 $(GO) vet ./...
+
+.PHONY: test-386
+test-386: ## all tests as programs of 32 bits (on a machine that runs them)
+	CGO_ENABLED=0 GOARCH=386 $(GO) test ./...
 
 .PHONY: tidy
 tidy: ## go.mod and go.sum are as go mod tidy leaves them

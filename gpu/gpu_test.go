@@ -3,8 +3,8 @@ package gpu_test
 import (
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -248,15 +248,18 @@ func TestValidate(t *testing.T) {
 		{"block tokens: -1, must be at least 1", func(g *gpu.Group) { g.BlockTokens = -1 }},
 		{"heads: 0, must be at least 1", func(g *gpu.Group) { g.Heads = 0 }},
 		{"head size: 0, must be at least 1", func(g *gpu.Group) { g.HeadSize = 0 }},
-		{fmt.Sprintf("head size: %d, more than", math.MaxInt), func(g *gpu.Group) { g.HeadSize = math.MaxInt }},
 		{`unknown element type "float12"`, func(g *gpu.Group) { g.DType = "float12" }},
 		{"engine group: -1, must be at least 0", func(g *gpu.Group) { g.EngineGroup = -1 }},
 	}
-	if many := int64(math.MaxInt32) + 1; int64(int(many)) == many { // an int has 64 bits
-		defects = append(defects, struct {
+	if strconv.IntSize == 64 {
+		most := math.MaxInt32
+		defects = append(defects, []struct {
 			want string
 			do   func(g *gpu.Group)
-		}{"blocks: 2147483648, at most 2147483647", func(g *gpu.Group) { g.Blocks = int(many) }})
+		}{
+			{"blocks: 2147483648, at most 2147483647", func(g *gpu.Group) { g.Blocks = most + 1 }},
+			{"head size: 9223372036854775807, more than", func(g *gpu.Group) { g.HeadSize = math.MaxInt }},
+		}...)
 	}
 	for _, d := range defects {
 		g := good
@@ -303,7 +306,7 @@ func TestShape(t *testing.T) {
 		func(s *gpu.Shape) { s.Layers = -1 },
 		func(s *gpu.Shape) { s.Layers = math.MaxInt },
 		func(s *gpu.Shape) { s.Format = "NL_X_NB_NH_BS_CS" },
-		func(s *gpu.Shape) { s.Heads = math.MaxInt/2 + 1 },
+		func(s *gpu.Shape) { s.Heads, s.HeadSize = math.MaxInt, math.MaxInt },
 	} {
 		s := recorded()
 		bad(&s)

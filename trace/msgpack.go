@@ -78,11 +78,15 @@ func head(b []byte) (size, children int, err error) {
 	}
 }
 
+// tooLong is more bytes or values than there are. Sizes that are made of it fit an int of
+// 32 bits.
+const tooLong = math.MaxInt32 / 4
+
 // headLong is head of a value that begins with c, from 0xc0 on.
 func headLong(c byte, b []byte) (size, children int, err error) {
 	length := func(bytes int) int {
 		if len(b) < bytes {
-			return math.MaxInt32 // more than there is
+			return tooLong
 		}
 		switch bytes {
 		case 1:
@@ -90,7 +94,7 @@ func headLong(c byte, b []byte) (size, children int, err error) {
 		case 2:
 			return int(binary.BigEndian.Uint16(b))
 		default:
-			return int(min(binary.BigEndian.Uint32(b), math.MaxInt32))
+			return int(min(binary.BigEndian.Uint32(b), tooLong))
 		}
 	}
 	switch c {

@@ -9,11 +9,11 @@ import (
 // time in proportion to n log n for n requested chunks. With chunks of unequal sizes,
 // where the capacity is in the unit of SetSize, it is the outcome of the same rule,
 // which need not be the best then.
-func (t *Trace) Bound(capacity int) Count {
+func (t *Trace) Bound(capacity int64) Count {
 	var c Count
 	next := t.nextRequests()
 	b := bound{
-		t: t, capacity: int64(max(capacity, 0)), next: make([]int32, len(t.depth)), resident: make([]bool, len(t.depth)),
+		t: t, capacity: max(capacity, 0), next: make([]int32, len(t.depth)), resident: make([]bool, len(t.depth)),
 		far: make(farthest, 0, len(t.depth)),
 	}
 	at := 0

@@ -115,9 +115,9 @@ func TestREQ_C12_OptimalEqualsBruteForce(t *testing.T) {
 	for range 500 {
 		tr := randomTree(rng)
 		trace := tr.trace()
-		capacity := rng.IntN(6)
+		capacity := int64(rng.IntN(6))
 		bound, lru := trace.Bound(capacity), trace.LRU(capacity)
-		if want := tr.optimum(capacity); bound.Hits != want {
+		if want := tr.optimum(int(capacity)); bound.Hits != want {
 			t.Fatalf("capacity %d, parents %v, requests %v: bound %d, optimum %d",
 				capacity, tr.parents, tr.requests, bound.Hits, want)
 		}
@@ -144,7 +144,7 @@ func TestMonotone(t *testing.T) {
 	for range 200 {
 		trace := randomTree(rng).trace()
 		var bound, lru int64
-		for capacity := range trace.Chunks() + 1 {
+		for capacity := range int64(trace.Chunks()) + 1 {
 			b, l := trace.Bound(capacity).Hits, trace.LRU(capacity).Hits
 			if b < bound || l < lru {
 				t.Fatalf("capacity %d: bound %d after %d, LRU %d after %d", capacity, b, bound, l, lru)
@@ -166,9 +166,9 @@ func TestInsertsEqualBruteForce(t *testing.T) {
 			tr.inserts[i] = rng.IntN(3) == 0
 		}
 		trace := tr.numbered()
-		capacity := rng.IntN(6)
+		capacity := int64(rng.IntN(6))
 		bound, lru := trace.Bound(capacity), trace.LRU(capacity)
-		if want := tr.optimum(capacity); bound.Hits != want || lru.Hits > want {
+		if want := tr.optimum(int(capacity)); bound.Hits != want || lru.Hits > want {
 			t.Fatalf("capacity %d, parents %v, requests %v, inserts %v: bound %d, LRU %d, optimum %d",
 				capacity, tr.parents, tr.requests, tr.inserts, bound.Hits, lru.Hits, want)
 		}

@@ -41,10 +41,10 @@ func TestConversation(t *testing.T) {
 		}
 		t.Logf("%s: %.5f (%d)", what, c.Ratio(), c.Hits)
 	}
-	for capacity, want := range map[int]float64{1_000: .047, 2_000: .058, 5_000: .124, 10_000: .224, 20_000: .306, 50_000: .372, 1e6: .382} {
+	for capacity, want := range map[int64]float64{1_000: .047, 2_000: .058, 5_000: .124, 10_000: .224, 20_000: .306, 50_000: .372, 1e6: .382} {
 		check(fmt.Sprintf("LRU of %d", capacity), trace.LRU(capacity), want)
 	}
-	for capacity, want := range map[int]float64{1_000: .199, 5_000: .356, 20_000: .382, 1e6: .382} {
+	for capacity, want := range map[int64]float64{1_000: .199, 5_000: .356, 20_000: .382, 1e6: .382} {
 		check(fmt.Sprintf("bound of %d", capacity), trace.Bound(capacity), want)
 	}
 	check("everything", trace.Infinite(), .382)

@@ -5,14 +5,14 @@ import "slices"
 // LRU is what a cache for capacity chunks serves that evicts what was least
 // recently requested. The chunks of a request are refreshed from the last to the
 // first, so that a chunk is always younger than those below it.
-func (t *Trace) LRU(capacity int) Count {
+func (t *Trace) LRU(capacity int64) Count {
 	var c Count
 	l := newLRU(t)
 	for i := range t.ends {
 		t.count(&c, i, l.has)
 		for _, n := range slices.Backward(t.request(i)) {
 			l.use(n)
-			for l.used > int64(max(capacity, 0)) {
+			for l.used > max(capacity, 0) {
 				l.drop(l.younger[l.end()])
 			}
 		}

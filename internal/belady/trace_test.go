@@ -20,7 +20,7 @@ func TestTrace(t *testing.T) {
 	for _, tc := range []struct {
 		name       string
 		requests   [][]uint64
-		capacity   int
+		capacity   int64
 		bound, lru int64
 		chunks     int
 	}{

@@ -138,7 +138,7 @@ func (d *Driver) sum(reports []report) Result {
 		r.HitRatio = float64(r.HitChunks) / float64(r.RequestedChunks)
 	}
 	if !o.NoOptimal {
-		optimal := trace.Bound(int(r.CapacityChunks)).Ratio()
+		optimal := trace.Bound(r.CapacityChunks).Ratio()
 		r.OptimalHitRatio = &optimal
 	}
 	return r

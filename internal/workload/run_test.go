@@ -67,7 +67,7 @@ func counts(r workload.Result) workload.Result {
 }
 
 // lru is what a cache with exact LRU does with the requests.
-func lru(list []mooncake.Request, capacity int) belady.Count {
+func lru(list []mooncake.Request, capacity int64) belady.Count {
 	var trace belady.Trace
 	for _, r := range list {
 		trace.Add(r.HashIDs[:r.InputLength/512])
@@ -94,7 +94,7 @@ func TestREQ_C10_Builtin(t *testing.T) {
 	}
 	r := run(t, workload.Options{Requests: list, BytesPerToken: 64, CapacityChunks: capacity, Seed: 1})
 	sound(t, r)
-	want := lru(list, int(capacity))
+	want := lru(list, capacity)
 	if r.HitChunks != want.Hits || r.RequestedChunks != want.Requested {
 		t.Errorf("%d of %d chunks hit, exact LRU has %d of %d", r.HitChunks, r.RequestedChunks, want.Hits, want.Requested)
 	}

@@ -201,9 +201,9 @@ func definitions() map[string]func(prev []byte, tokens []int32) []byte {
 		},
 		kv.SHA256CBOR: func(prev []byte, tokens []int32) []byte {
 			b := append([]byte{0x83, 0x58, 0x20}, prev...)
-			b = append(b, cborNumber(0x80, len(tokens))...)
+			b = append(b, cborNumber(0x80, uint64(len(tokens)))...)
 			for _, t := range tokens {
-				b = append(b, cborNumber(0x00, int(uint32(t)))...)
+				b = append(b, cborNumber(0x00, uint64(uint32(t)))...)
 			}
 			sum := sha256.Sum256(append(b, 0xf6))
 			return sum[:]
@@ -230,7 +230,7 @@ func definitions() map[string]func(prev []byte, tokens []int32) []byte {
 }
 
 // cborNumber is the shortest head of RFC 8949 for n.
-func cborNumber(major byte, n int) []byte {
+func cborNumber(major byte, n uint64) []byte {
 	switch {
 	case n <= 23:
 		return []byte{major + byte(n)}

@@ -199,7 +199,7 @@ func (w *Workload) job(ctx context.Context, j *job, progress func(int64)) (belad
 	if j.policy != nil {
 		return w.simulate(ctx, w.runBytes(j.bytes), *j.policy, progress)
 	}
-	c := w.trace.Bound(int(w.scaled(j.bytes)))
+	c := w.trace.Bound(w.scaled(j.bytes))
 	progress(int64(len(w.events)))
 	return c, nil
 }

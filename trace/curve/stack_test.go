@@ -47,7 +47,7 @@ func TestStackEqualsLRU(t *testing.T) {
 			s := w.Stack()
 			hits := map[int64]bool{}
 			for bytes := range w.Size + 2 {
-				want, got := w.trace.LRU(int(bytes)), s.At(bytes)
+				want, got := w.trace.LRU(bytes), s.At(bytes)
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Fatalf("sizes %v, cache of %d (-run +stack):\n%s", sizes, bytes, diff)
 				}
