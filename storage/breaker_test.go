@@ -76,13 +76,19 @@ func TestREQ_S57_CachedHitsProveNothing(t *testing.T) {
 		}
 		return nil
 	}
+	w.broken("a")
+}
+
+// broken asks for what cannot be had until the first tier is given up.
+func (w *world) broken(name string) {
+	w.t.Helper()
 	for range 3 {
-		p := w.prefetch("a", storage.PrefetchOptions{})
+		p := w.prefetch(name, storage.PrefetchOptions{})
 		w.wait(p)
 		p.Release()
 	}
 	if st := w.m.Stats().Tiers[0]; st.Breaker != storage.BreakerOpen {
-		t.Errorf("the breaker is %s", st.Breaker)
+		w.t.Fatalf("the breaker is %s", st.Breaker)
 	}
 }
 
@@ -108,14 +114,7 @@ func TestBreakerProbesAllNodes(t *testing.T) {
 		}
 		return nil
 	}
-	for range 3 {
-		p := w.prefetch("a", storage.PrefetchOptions{})
-		w.wait(p)
-		p.Release()
-	}
-	if st := w.m.Stats().Tiers[0]; st.Breaker != storage.BreakerOpen {
-		t.Fatalf("the breaker is %s", st.Breaker)
-	}
+	w.broken("a")
 	down = false
 	w.after(time.Minute)
 	if st := w.m.Stats().Tiers[0]; st.Breaker != storage.BreakerClosed || len(asked) != 2 || asked[away] != 1 {
