@@ -55,7 +55,7 @@ func (a *Adapter) enter(ctx context.Context) (_ context.Context, leave func(), e
 
 // do runs f with a client for a batch of n keys. What f returns condemns the batch; if it
 // says that the server could not be talked to, other addresses are tried next time.
-func (a *Adapter) do(ctx context.Context, n int, f func(context.Context, rueidis.Client) error) error {
+func (a *Adapter) do(ctx context.Context, n int, f func(context.Context, *link) error) error {
 	ctx, leave, err := a.enter(ctx)
 	if err != nil {
 		return err
@@ -68,18 +68,23 @@ func (a *Adapter) do(ctx context.Context, n int, f func(context.Context, rueidis
 	if err != nil {
 		return err
 	}
+	defer a.conn.release(c)
 	if err = a.failure(ctx, c, f(ctx, c)); err != nil {
 		a.conn.failed(c, err)
 	}
 	return err
 }
 
-// failure is the error of a command, or of an item. If the server is a replica and there
-// are others, a master is looked for, and the command is to be tried again.
-func (a *Adapter) failure(ctx context.Context, c rueidis.Client, err error) error {
-	if a.conn.choice() && said(err) && word(err) == "READONLY" {
-		a.conn.demoted(c)
-		return fmt.Errorf("resp: %w: %s", l2.ErrThrottled, err.Error())
+// failure is the error of a command, or of an item. If the server is a replica, or one
+// that has lost its master, and there are others, a master is looked for, and the command
+// is to be tried again.
+func (a *Adapter) failure(ctx context.Context, c *link, err error) error {
+	if a.conn.choice() && said(err) && (word(err) == "READONLY" || word(err) == "MASTERDOWN") {
+		text := err.Error()
+		if missing := a.conn.refused(c); missing != nil {
+			text += " (no master was found: " + strings.ReplaceAll(missing.Error(), "\n", "; ") + ")"
+		}
+		return fmt.Errorf("resp: %w: %s", l2.ErrThrottled, text)
 	}
 	return failure(ctx, err)
 }
@@ -106,8 +111,8 @@ func (a *Adapter) parse(name string) (kv.Key, error) {
 // Lookup implements [l2.Adapter]. An object is a string that is not empty.
 func (a *Adapter) Lookup(ctx context.Context, keys []kv.Key, found []l2.Found) error {
 	clear(found)
-	return a.do(ctx, len(keys), func(ctx context.Context, c rueidis.Client) error {
-		values, err := a.sizes(ctx, c, keys)
+	return a.do(ctx, len(keys), func(ctx context.Context, c *link) error {
+		values, err := a.sizes(ctx, c, c, keys)
 		for i, v := range values {
 			found[i] = l2.Found{OK: v.size > 0, Size: v.size, Err: v.err}
 		}
@@ -123,7 +128,7 @@ type value struct {
 
 // sizes asks for the length of each key's value. An error means that the server could
 // not be talked to about any.
-func (a *Adapter) sizes(ctx context.Context, c rueidis.Client, keys []kv.Key) ([]value, error) {
+func (a *Adapter) sizes(ctx context.Context, l *link, c rueidis.Client, keys []kv.Key) ([]value, error) {
 	cmds := make(rueidis.Commands, len(keys))
 	for i, k := range keys {
 		cmds[i] = c.B().Strlen().Key(a.name(k)).Build()
@@ -142,7 +147,7 @@ func (a *Adapter) sizes(ctx context.Context, c rueidis.Client, keys []kv.Key) ([
 			if answered = answered || said(err); !said(err) {
 				lost = err
 			}
-			values[i].err = failure(ctx, err)
+			values[i].err = a.failure(ctx, l, err)
 		}
 	}
 	if answered {
@@ -153,8 +158,8 @@ func (a *Adapter) sizes(ctx context.Context, c rueidis.Client, keys []kv.Key) ([
 
 // Delete implements [l2.Adapter]. If the server refuses all, that is an error.
 func (a *Adapter) Delete(ctx context.Context, keys []kv.Key, freed []int64) error {
-	return a.do(ctx, len(keys), func(ctx context.Context, c rueidis.Client) error {
-		values, err := a.sizes(ctx, c, keys)
+	return a.do(ctx, len(keys), func(ctx context.Context, c *link) error {
+		values, err := a.sizes(ctx, c, c, keys)
 		if err != nil {
 			return err
 		}
@@ -202,7 +207,7 @@ func (a *Adapter) Describe() map[string]any {
 	if s.policy != "" {
 		d["maxmemory_policy"] = s.policy
 	}
-	if s.replica {
+	if s.refuses {
 		d["replica"] = true // which stores nothing
 	}
 	return d

@@ -2,97 +2,126 @@ package resp
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/redis/rueidis"
 
 	"github.com/lmcache-go/lmcache/l2"
 )
 
-// connector makes the client when it is needed, and another one after it was lost.
-// An attempt to connect is nobody's call: it takes up to ConnectTimeout for each
-// server, and those who wait for it give up in their own time.
+// connector makes the link when it is needed, and another one after it was lost. Of
+// several servers it looks for one that writes; the first that does not serves loads
+// meanwhile, and afterwards if there is no other.
+//
+// A search is nobody's call: it takes up to ConnectTimeout for each server, and those who
+// wait for it give up in their own time.
 type connector struct {
 	o      Options
-	life   context.Context //nolint:containedctx // of attempts, ended by close
+	life   context.Context //nolint:containedctx // of searches and links, ended by close
 	cancel context.CancelFunc
+	tasks  sync.WaitGroup // searches, and links that are being closed
 	mu     struct {
 		sync.Mutex
-		client   rueidis.Client // nil: not connected
-		addr     string
-		server   server
-		searched time.Time // when a master was last looked for because of a refusal
-		attempt  *attempt  // nil: nobody connects
+		link     *link              // nil: not connected
+		links    map[*link]struct{} // all that are not closed
+		search   *search            // nil: none is under way
+		searched time.Time          // when a refusal last began one
+		missing  error              // why the last search found no server that writes
 		closed   bool
 	}
 }
 
-// server is what a server says of itself; the zero value: nothing.
-type server struct {
-	policy  string // maxmemory-policy
-	replica bool
+// search is one walk through the servers.
+type search struct {
+	refused string          // a server that refuses to write; it may not know that it does
+	ctx     context.Context //nolint:containedctx // of what it opens, until that is in use
+	cancel  context.CancelFunc
+	told    bool          // found is closed; guarded by the mutex of the connector
+	found   chan struct{} // closed when there is a link, or none
+	err     error         // there is none; written before found is closed
 }
 
-// attempt is one try to connect. There is a client, or none, once done is closed; the try
-// itself, which looks on for a master if that is a replica, has ended once over is.
-type attempt struct {
-	refused string // address of a server that refuses stores, whatever it says of itself
-	err     error
-	done    chan struct{}
-	over    chan struct{}
-	forget  []func() bool // of its connections, which the end of the adapter does not end any more
+// tellLocked says that there is a link, or why there is none.
+func (s *search) tellLocked(err error) {
+	if !s.told {
+		s.told, s.err = true, err
+		close(s.found)
+	}
 }
 
 func newConnector(o Options) *connector {
 	n := &connector{o: o}
-	n.life, n.cancel = context.WithCancel(context.Background()) //nolint:forbidigo // the root of all attempts, ended by close
+	n.life, n.cancel = context.WithCancel(context.Background()) //nolint:forbidigo // the root of all connections, ended by close
+	n.mu.links = make(map[*link]struct{})
 	return n
 }
 
-// get returns a client, or waits for one as long as ctx allows. One attempt at a time
-// is for all.
-func (n *connector) get(ctx context.Context) (rueidis.Client, error) {
-	for {
+// choice reports whether there are several servers of which one is used.
+func (n *connector) choice() bool { return !n.o.Cluster && len(n.o.Addrs) > 1 }
+
+// get lends a link, or waits for one as long as ctx allows. One search at a time is for
+// all. The link is given back with release.
+func (n *connector) get(ctx context.Context) (*link, error) {
+	for ctx.Err() == nil {
 		n.mu.Lock()
-		c, closed := n.mu.client, n.mu.closed
-		if c == nil && !closed && n.mu.attempt == nil {
+		if n.mu.closed {
+			n.mu.Unlock()
+			return nil, l2.ErrClosed
+		}
+		if l := n.mu.link; l != nil {
+			l.users++
+			n.mu.Unlock()
+			return l, nil
+		}
+		if n.mu.search == nil {
 			n.beginLocked("")
 		}
-		a := n.mu.attempt
+		s := n.mu.search
 		n.mu.Unlock()
-		switch {
-		case closed:
-			return nil, l2.ErrClosed
-		case c != nil:
-			return c, nil
-		}
 		select {
-		case <-a.done:
-			if a.err != nil {
-				return nil, a.err
+		case <-s.found:
+			if s.err != nil {
+				return nil, s.err
 			}
 		case <-ctx.Done():
-			return nil, outside(ctx, fmt.Errorf("no connection yet: %w", ctx.Err()))
 		}
+	}
+	return nil, outside(ctx, fmt.Errorf("no connection yet: %w", ctx.Err()))
+}
+
+// release gives a link back.
+func (n *connector) release(l *link) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l.users--
+	n.closeLocked(l)
+}
+
+// retireLocked has a link closed once nobody uses it.
+func (n *connector) retireLocked(l *link) {
+	l.retired = true
+	n.closeLocked(l)
+}
+
+func (n *connector) closeLocked(l *link) {
+	if _, open := n.mu.links[l]; open && l.retired && l.users == 0 && !n.mu.closed {
+		delete(n.mu.links, l)
+		n.tasks.Go(l.close)
 	}
 }
 
-// beginLocked begins an attempt.
+// beginLocked begins a search.
 func (n *connector) beginLocked(refused string) {
-	n.mu.attempt = &attempt{refused: refused, done: make(chan struct{}), over: make(chan struct{})}
-	go n.connect(n.mu.attempt)
+	s := &search{refused: refused, found: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancel(n.life)
+	n.mu.search = s
+	n.tasks.Go(func() { n.walk(s) })
 }
 
-// connect tries the servers in order until one is a master. The first replica serves
-// meanwhile, and afterwards if there is no master.
-func (n *connector) connect(a *attempt) {
-	defer close(a.over)
+// walk tries the servers in order until one writes.
+func (n *connector) walk(s *search) {
+	defer s.cancel()
 	addrs := [][]string{n.o.Addrs}
 	if n.choice() {
 		addrs = nil
@@ -102,193 +131,118 @@ func (n *connector) connect(a *attempt) {
 	}
 	var errs []error
 	for _, to := range addrs {
-		c, err := n.dial(to)
+		l, err := n.dial(s.ctx, to)
 		if err != nil {
 			errs = append(errs, at(to, err))
 			continue
 		}
-		s := n.ask(c)
-		s.replica = n.choice() && (s.replica || to[0] == a.refused)
-		if out := n.use(a, c, to[0], s); out != nil {
-			out.Close() // without the mutex, which its connections may ask for
+		if l.addr == s.refused && l.server.role == "" {
+			l.server.refuses = true
 		}
-		if !s.replica {
+		best := l.server.rank() == writes || !n.choice()
+		if n.use(s, l); best {
+			errs = nil
 			break
 		}
 	}
+	n.end(s, errors.Join(errs...))
+}
+
+// use takes a link into use, unless there is a better one.
+func (n *connector) use(s *search, l *link) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.mu.attempt = nil
-	for _, f := range a.forget {
-		f()
+	old := n.mu.link
+	if n.mu.closed || n.mu.search != s || old != nil && l.server.rank() <= old.server.rank() {
+		n.tasks.Go(l.close) // a search is a task
+		return
 	}
-	if n.mu.client == nil {
-		a.err = errors.Join(errs...)
-		if n.mu.closed {
-			a.err = l2.ErrClosed
-		}
+	n.mu.link, n.mu.links[l] = l, struct{}{}
+	if old != nil {
+		n.retireLocked(old)
 	}
-	a.tell()
+	s.tellLocked(nil)
 }
 
-// use takes a client into use, if it is better than the one in use, and returns the one
-// that is not used any more.
-func (n *connector) use(a *attempt, c rueidis.Client, addr string, s server) (out rueidis.Client) {
+// end ends a search that failed with these servers.
+func (n *connector) end(s *search, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.mu.closed || n.mu.client != nil && s.replica {
-		return c
+	if n.mu.search != s { // it was given up
+		return
 	}
-	out, n.mu.client, n.mu.addr, n.mu.server = n.mu.client, c, addr, s
-	a.tell()
-	return out
+	n.mu.search, n.mu.missing = nil, err
+	if n.mu.closed {
+		err = l2.ErrClosed
+	}
+	s.tellLocked(err)
 }
 
-// tell says that there is a client, or none. It is called with the mutex.
-func (a *attempt) tell() {
-	select {
-	case <-a.done:
-	default:
-		close(a.done)
-	}
-}
-
-func (n *connector) dial(addrs []string) (rueidis.Client, error) {
-	o := rueidis.ClientOption{
-		InitAddress: addrs, Username: n.o.Username, Password: n.o.Password, SelectDB: n.o.Database,
-		ForceSingleClient: !n.o.Cluster,
-		DisableCache:      true, AlwaysRESP2: true, // what every server speaks
-		DisableRetry:     true, // the tier's
-		ConnWriteTimeout: n.o.RequestTimeout,
-		BlockingPoolSize: n.o.Connections,
-		ClientName:       "lmcache",
-		DialCtxFn:        n.reach,
-	}
-	o.Dialer.Timeout = n.o.ConnectTimeout
-	if n.o.TLS != nil {
-		o.TLSConfig = n.o.TLS.Clone()
-		o.TLSConfig.MinVersion = max(o.TLSConfig.MinVersion, tls.VersionTLS12)
-	}
-	c, err := rueidis.NewClient(o)
-	switch {
-	case err == nil:
-		return c, nil
-	case said(err):
-		return nil, answer(err) // a wrong password, for example
-	default:
-		return nil, outside(n.life, err)
-	}
-}
-
-// reach opens a connection. That of a client that is being made ends with the adapter:
-// such a client does not hear of it otherwise.
-func (n *connector) reach(ctx context.Context, addr string, d *net.Dialer, cfg *tls.Config) (c net.Conn, err error) {
-	ctx, cancel := context.WithTimeout(ctx, n.o.ConnectTimeout)
-	defer cancel()
-	defer context.AfterFunc(n.life, cancel)()
-	if cfg != nil {
-		c, err = (&tls.Dialer{NetDialer: d, Config: cfg}).DialContext(ctx, "tcp", addr)
-	} else {
-		c, err = d.DialContext(ctx, "tcp", addr)
-	}
-	if err != nil {
-		return nil, err
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if a := n.mu.attempt; a != nil {
-		a.forget = append(a.forget, context.AfterFunc(n.life, func() { _ = c.Close() })) // its reader hears of it
-	}
-	return c, nil
-}
-
-// failed gives up a client whose connection failed, so that the next call looks for
-// another server. A cluster's client does that itself.
-func (n *connector) failed(c rueidis.Client, err error) {
+// failed gives up a link whose connection failed, so that the next call looks for
+// another server. One of a cluster looks itself.
+func (n *connector) failed(l *link, err error) {
 	if !n.choice() || !l2.Unreachable(err) {
 		return
 	}
 	n.mu.Lock()
-	lost := n.mu.client == c
-	if lost {
-		n.mu.client, n.mu.server = nil, server{}
-	}
-	n.mu.Unlock()
-	if lost {
-		c.Close()
-	}
-}
-
-// patience is how long it takes until a master is looked for again.
-const patience = 5 * time.Second
-
-// demoted looks for another server when the one in use refuses to write, because it is a
-// replica. Meanwhile, and as long as there is no master, that one serves loads.
-func (n *connector) demoted(c rueidis.Client) {
-	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.mu.client != c || n.mu.closed {
+	if n.mu.link != l {
 		return
 	}
-	n.mu.server.replica = true
-	if n.mu.attempt == nil && time.Since(n.mu.searched) > patience {
-		n.mu.searched = time.Now()
-		n.beginLocked(n.mu.addr)
+	n.mu.link = nil
+	if s := n.mu.search; s != nil { // for a better one; now any will do
+		n.mu.search = nil
+		s.cancel()
 	}
+	n.retireLocked(l)
+}
+
+// patience is how long it takes until a server that writes is looked for again.
+const patience = 5 * time.Second
+
+// refused looks for another server when the one in use refuses to write, and returns why
+// the last such search was in vain. Meanwhile that server serves loads.
+func (n *connector) refused(l *link) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.mu.link != l || n.mu.closed {
+		return nil
+	}
+	l.server.refuses = true
+	if n.mu.search == nil && time.Since(n.mu.searched) > patience {
+		n.mu.searched = time.Now()
+		n.beginLocked(l.addr)
+	}
+	return n.mu.missing
 }
 
 // accepted notes that a server writes.
-func (n *connector) accepted(c rueidis.Client) {
+func (n *connector) accepted(l *link) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.mu.client == c {
-		n.mu.server.replica = false
-	}
+	l.server.refuses = false
 }
 
-// choice reports whether there are several servers of which one is used.
-func (n *connector) choice() bool { return !n.o.Cluster && len(n.o.Addrs) > 1 }
-
-// close ends the client, or the attempt to make one, and waits for it.
+// close ends all links and searches, and waits for them.
 func (n *connector) close() {
 	n.mu.Lock()
 	n.mu.closed = true
-	c, a := n.mu.client, n.mu.attempt
-	n.mu.client = nil
+	links := n.mu.links
+	n.mu.link, n.mu.links = nil, nil
 	n.mu.Unlock()
-	if c != nil {
-		c.Close()
-	}
 	n.cancel()
-	if a != nil {
-		<-a.over
+	for l := range links {
+		l.close()
 	}
+	n.tasks.Wait()
 }
 
+// describe is the server in use; empty: there is none.
 func (n *connector) describe() (addr string, s server) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.mu.addr, n.mu.server
-}
-
-// ask asks a server what it is: what it does when it is full, and whether it only copies
-// another one. What it does not say stays unknown.
-func (n *connector) ask(c rueidis.Client) (s server) {
-	ctx, cancel := context.WithTimeout(n.life, n.o.RequestTimeout)
-	defer cancel()
-	for _, section := range []string{"memory", "replication"} { // two commands: servers before Redis 7 take one section
-		info, err := c.Do(ctx, c.B().Info().Section(section).Build()).ToString()
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(info) {
-			switch name, value, _ := strings.Cut(strings.TrimSpace(line), ":"); name {
-			case "maxmemory_policy":
-				s.policy = value
-			case "role":
-				s.replica = value == "slave" || value == "replica"
-			}
-		}
+	if n.mu.link == nil {
+		return "", server{}
 	}
-	return s
+	return n.mu.link.addr, n.mu.link.server
 }

@@ -7,9 +7,9 @@ func (a *Adapter) Age() {
 	a.conn.mu.searched = a.conn.mu.searched.Add(-2 * patience)
 }
 
-// Connecting reports whether an attempt to connect is under way.
+// Connecting reports whether an search is under way.
 func (a *Adapter) Connecting() bool {
 	a.conn.mu.Lock()
 	defer a.conn.mu.Unlock()
-	return a.conn.mu.attempt != nil
+	return a.conn.mu.search != nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"hash/crc32"
 	"iter"
 	"slices"
 	"strconv"
@@ -22,7 +23,7 @@ func (a *Adapter) List(ctx context.Context, q l2.ListQuery) (page l2.Page, err e
 	if err != nil {
 		return l2.Page{}, err
 	}
-	err = a.do(ctx, 1, func(ctx context.Context, c rueidis.Client) error {
+	err = a.do(ctx, 1, func(ctx context.Context, c *link) error {
 		page, err = a.page(ctx, c, q.Model, max(q.PageSize, 1), at)
 		return err
 	})
@@ -41,15 +42,16 @@ func (a *Adapter) Scan(ctx context.Context) iter.Seq2[l2.Entry, error] {
 func (a *Adapter) ScanPageSize() int { return scanPage }
 
 // cursor is a place in a listing: the node, the cursor of its SCAN, and the last name
-// of that answer that has been listed, empty for none.
+// of that answer that has been listed, empty for none. It is of one of several servers.
 type cursor struct {
-	node  int
-	scan  uint64
-	after string
+	server uint32 // a checksum of the address; 0: there is one server, or a cluster
+	node   int
+	scan   uint64
+	after  string
 }
 
 func (c cursor) String() string {
-	return fmt.Sprintf("%d.%d.%s", c.node, c.scan, base64.RawURLEncoding.EncodeToString([]byte(c.after)))
+	return fmt.Sprintf("%d.%d.%d.%s", c.server, c.node, c.scan, base64.RawURLEncoding.EncodeToString([]byte(c.after)))
 }
 
 func parseCursor(s string) (c cursor, err error) {
@@ -58,16 +60,17 @@ func parseCursor(s string) (c cursor, err error) {
 	}
 	bad := fmt.Errorf("resp: list: cursor %q: %w", s, l2.ErrCursor)
 	parts := strings.Split(s, ".")
-	if len(parts) != 3 {
+	if len(parts) != 4 {
 		return c, bad
 	}
-	node, err1 := strconv.ParseUint(parts[0], 10, 16)
-	scan, err2 := strconv.ParseUint(parts[1], 10, 64)
-	after, err3 := base64.RawURLEncoding.DecodeString(parts[2])
-	if err1 != nil || err2 != nil || err3 != nil {
+	server, err0 := strconv.ParseUint(parts[0], 10, 32)
+	node, err1 := strconv.ParseUint(parts[1], 10, 16)
+	scan, err2 := strconv.ParseUint(parts[2], 10, 64)
+	after, err3 := base64.RawURLEncoding.DecodeString(parts[3])
+	if err0 != nil || err1 != nil || err2 != nil || err3 != nil {
 		return c, bad
 	}
-	return cursor{int(node), scan, string(after)}, nil
+	return cursor{uint32(server), int(node), scan, string(after)}, nil
 }
 
 // maxScans is how often a page asks on when it is not full: of a server that holds much
@@ -75,10 +78,15 @@ func parseCursor(s string) (c cursor, err error) {
 const maxScans = 100
 
 // page collects entries from a place on.
-func (a *Adapter) page(ctx context.Context, c rueidis.Client, model string, size int, at cursor) (l2.Page, error) {
+func (a *Adapter) page(ctx context.Context, c *link, model string, size int, at cursor) (l2.Page, error) {
 	nodes, err := a.masters(ctx, c)
 	if err != nil {
 		return l2.Page{}, err
+	}
+	if a.conn.choice() {
+		if server := crc32.ChecksumIEEE([]byte(c.addr)); at.server != server {
+			at = cursor{server: server} // its SCAN has other cursors: from the start, and some twice
+		}
 	}
 	pattern := escape(a.prefix()+a.o.Format.ModelPrefix(model)) + "*"
 	if model == "" {
@@ -104,7 +112,7 @@ func (a *Adapter) page(ctx context.Context, c rueidis.Client, model string, size
 		if len(keys) == 0 {
 			continue
 		}
-		values, err := a.sizes(ctx, n, keys)
+		values, err := a.sizes(ctx, c, n, keys)
 		if err != nil {
 			return l2.Page{}, err
 		}

@@ -14,12 +14,12 @@ import (
 
 // Load implements [l2.Adapter].
 func (a *Adapter) Load(ctx context.Context, items []l2.Item) error {
-	return a.do(ctx, len(items), func(ctx context.Context, c rueidis.Client) error {
+	return a.do(ctx, len(items), func(ctx context.Context, c *link) error {
 		keys := make([]kv.Key, len(items))
 		for i := range items {
 			keys[i], items[i].N, items[i].Err = items[i].Key, 0, nil
 		}
-		values, err := a.sizes(ctx, c, keys)
+		values, err := a.sizes(ctx, c, c, keys)
 		if err != nil {
 			return err
 		}
@@ -52,7 +52,7 @@ func fits(it *l2.Item, n int64) error {
 }
 
 // get reads values, those of a single server in one pipeline.
-func (a *Adapter) get(ctx context.Context, c rueidis.Client, items []*l2.Item) error {
+func (a *Adapter) get(ctx context.Context, c *link, items []*l2.Item) error {
 	step := len(items)
 	if a.o.Cluster {
 		step = 1 // a pipeline has one server
@@ -82,7 +82,7 @@ func (a *Adapter) get(ctx context.Context, c rueidis.Client, items []*l2.Item) e
 }
 
 // read takes the next value of s. It returns what kept an answer from coming.
-func (a *Adapter) read(ctx context.Context, c rueidis.Client, s *rueidis.MultiRedisResultStream, it *l2.Item) error {
+func (a *Adapter) read(ctx context.Context, c *link, s *rueidis.MultiRedisResultStream, it *l2.Item) error {
 	to := &destination{head: it.Head, data: it.Data}
 	if err := s.Error(); err != nil {
 		return err // of the connection, or of a value before
@@ -100,7 +100,7 @@ func (a *Adapter) read(ctx context.Context, c rueidis.Client, s *rueidis.MultiRe
 	case moved(err):
 		return a.follow(ctx, c, it)
 	case said(err):
-		it.Err = answer(err)
+		it.Err = a.failure(ctx, c, err)
 	default:
 		return err
 	}
@@ -120,7 +120,7 @@ func moved(err error) bool {
 
 // follow reads one value by a command that follows a cluster while it moves slots. It
 // copies, which streams do not.
-func (a *Adapter) follow(ctx context.Context, c rueidis.Client, it *l2.Item) error {
+func (a *Adapter) follow(ctx context.Context, c *link, it *l2.Item) error {
 	v, err := c.Do(ctx, c.B().Get().Key(a.name(it.Key)).Build()).ToString()
 	switch {
 	case err == nil:
@@ -131,7 +131,7 @@ func (a *Adapter) follow(ctx context.Context, c rueidis.Client, it *l2.Item) err
 	case rueidis.IsRedisNil(err):
 		it.Err = l2.ErrNotFound
 	case said(err):
-		it.Err = answer(err)
+		it.Err = a.failure(ctx, c, err)
 	default:
 		return err
 	}

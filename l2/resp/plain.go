@@ -29,7 +29,7 @@ func (p *plain) key(i int) string { return fmt.Sprint(p.name, i) }
 
 // Write implements [l2.PlainClient].
 func (p *plain) Write(ctx context.Context, first int, values [][]byte) error {
-	return p.a.do(ctx, len(values), func(ctx context.Context, c rueidis.Client) error {
+	return p.a.do(ctx, len(values), func(ctx context.Context, c *link) error {
 		cmds := make(rueidis.Commands, len(values))
 		for i, v := range values {
 			cmds[i] = c.B().Set().Key(p.key(first + i)).Value(rueidis.BinaryString(v)).Build()
@@ -41,7 +41,7 @@ func (p *plain) Write(ctx context.Context, first int, values [][]byte) error {
 // Read implements [l2.PlainClient].
 func (p *plain) Read(ctx context.Context, first int, values [][]byte) error {
 	var short error // the server has answered, though
-	err := p.a.do(ctx, len(values), func(ctx context.Context, c rueidis.Client) error {
+	err := p.a.do(ctx, len(values), func(ctx context.Context, c *link) error {
 		cmds := make(rueidis.Commands, len(values))
 		for i := range values {
 			cmds[i] = c.B().Get().Key(p.key(first + i)).Build()
@@ -62,7 +62,7 @@ func (p *plain) Read(ctx context.Context, first int, values [][]byte) error {
 
 // Remove implements [l2.PlainClient].
 func (p *plain) Remove(ctx context.Context, values int) error {
-	return p.a.do(ctx, values, func(ctx context.Context, c rueidis.Client) error {
+	return p.a.do(ctx, values, func(ctx context.Context, c *link) error {
 		cmds := make(rueidis.Commands, values)
 		for i := range cmds {
 			cmds[i] = c.B().Unlink().Key(p.key(i)).Build()

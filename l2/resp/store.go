@@ -13,7 +13,7 @@ import (
 // Store implements [l2.Adapter]. Values are not sent for keys that are there; an
 // object of another size is replaced.
 func (a *Adapter) Store(ctx context.Context, items []l2.Item) error {
-	return a.do(ctx, len(items), func(ctx context.Context, c rueidis.Client) error {
+	return a.do(ctx, len(items), func(ctx context.Context, c *link) error {
 		b := &storing{a: a, c: c, items: items}
 		return b.run(ctx)
 	})
@@ -22,7 +22,7 @@ func (a *Adapter) Store(ctx context.Context, items []l2.Item) error {
 // storing is one batch that is stored.
 type storing struct {
 	a     *Adapter
-	c     rueidis.Client
+	c     *link
 	items []l2.Item
 	sent  []int // items whose values were sent
 	cmds  rueidis.Commands
@@ -34,7 +34,7 @@ func (b *storing) run(ctx context.Context) error {
 	for i := range b.items {
 		keys[i], b.items[i].N, b.items[i].Err = b.items[i].Key, 0, nil
 	}
-	values, err := b.a.sizes(ctx, b.c, keys)
+	values, err := b.a.sizes(ctx, b.c, b.c, keys)
 	if err != nil {
 		return err
 	}
