@@ -12,8 +12,10 @@
 // # Connections
 //
 // The first call connects, so that an adapter of a server that is away can be
-// opened. Of several addresses of single servers the first that answers is used; after
-// a failure of the connection all are tried again in order. A cluster needs one
+// opened. Of several addresses of single servers the first one is used that is a master;
+// a replica that answers before it serves loads meanwhile, and afterwards if there is no
+// master. After a failure of the connection all are tried again in order; after a write
+// that is refused by a replica too, while that goes on serving loads. A cluster needs one
 // address that answers. Every call is bounded by its context and by
 // [Options].RequestTimeout. What fails is told and not tried again: that is the tier's.
 //
