@@ -41,6 +41,12 @@ func (*traceConvertCommand) Examples() []string {
 // Check implements cli.Checker.
 func (c *traceConvertCommand) Check(p *cli.Problems) {
 	c.Convert.Check(p)
+	if c.File != "" {
+		var files fileUses
+		files.reads("FILE", c.File)
+		files.writes("output", c.Output)
+		files.check(p)
+	}
 	c.chunkGiven = p.IsSet("chunk-size")
 }
 

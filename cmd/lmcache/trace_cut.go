@@ -35,7 +35,15 @@ func (*traceCutCommand) Examples() []string {
 }
 
 // Check implements cli.Checker.
-func (c *traceCutCommand) Check(p *cli.Problems) { c.Cut.Check(p) }
+func (c *traceCutCommand) Check(p *cli.Problems) {
+	c.Cut.Check(p)
+	if len(c.Files) > 1 { // one file is replaced by its part at the end
+		var files fileUses
+		files.reads("FILE", c.Files...)
+		files.writes("output", c.Output)
+		files.check(p)
+	}
+}
 
 // Run implements cli.Command.
 func (c *traceCutCommand) Run(ctx context.Context, std *cli.IO) error {

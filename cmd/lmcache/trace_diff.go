@@ -33,7 +33,14 @@ func (*traceDiffCommand) Examples() []string {
 }
 
 // Check implements cli.Checker.
-func (c *traceDiffCommand) Check(p *cli.Problems) { c.Diff.Check(p) }
+func (c *traceDiffCommand) Check(p *cli.Problems) {
+	c.Diff.Check(p)
+	var files fileUses
+	files.reads("A", c.A)
+	files.reads("B", c.B)
+	files.writes("divergence-out", c.DivergenceOut)
+	files.check(p)
+}
 
 // Run implements cli.Command.
 func (c *traceDiffCommand) Run(ctx context.Context, std *cli.IO) (err error) {

@@ -20,6 +20,9 @@ import (
 	"github.com/lmcache-go/lmcache/trace/replay"
 )
 
+// curveCSV is the file of the curves in --output-dir.
+const curveCSV = "trace_replay_mrc.csv"
+
 // traceMRCCommand is "lmcache trace mrc".
 type traceMRCCommand struct {
 	flags.Curve
@@ -41,7 +44,16 @@ func (*traceMRCCommand) Examples() []string {
 }
 
 // Check implements cli.Checker.
-func (c *traceMRCCommand) Check(p *cli.Problems) { c.Curve.Check(p) }
+func (c *traceMRCCommand) Check(p *cli.Problems) {
+	c.Curve.Check(p)
+	var files fileUses
+	files.reads("FILE", c.Files...)
+	if !c.NoCSV {
+		files.writesIn("output-dir", c.Dir, curveCSV)
+	}
+	files.writes("html", c.HTML)
+	files.check(p)
+}
 
 // Run implements cli.Command.
 func (c *traceMRCCommand) Run(ctx context.Context, std *cli.IO) error {
@@ -164,7 +176,7 @@ func (c *traceMRCCommand) showProgress(std *cli.IO, o *curve.Options) (end func(
 // results writes the files and prints the table.
 func (c *traceMRCCommand) results(std *cli.IO, r *curveResult) error {
 	if !c.NoCSV {
-		if err := cli.WriteFile(filepath.Join(c.Dir, "trace_replay_mrc.csv"), r.r.CSV()); err != nil {
+		if err := cli.WriteFile(filepath.Join(c.Dir, curveCSV), r.r.CSV()); err != nil {
 			return err
 		}
 	}

@@ -62,6 +62,7 @@ func (c *traceReplayCommand) Check(p *cli.Problems) {
 		c.L1.Check(p)
 	}
 	c.tiers.check(p, &c.L1)
+	c.checkFiles(p)
 	if c.Pacing == "virtual" {
 		c.models, c.probed = tierModels(p, c.Configs, c.L2Models)
 		for _, name := range []string{"prometheus-port", "prometheus-host", "otlp-endpoint", "request-log", "span-output"} {

@@ -20,6 +20,41 @@ import (
 	"github.com/lmcache-go/lmcache/trace/replay"
 )
 
+// Files of a replay in --output-dir.
+const (
+	opsCSV      = "trace_replay_ops.csv"
+	summaryJSON = "trace_replay_summary.json"
+)
+
+// checkFiles reports files that would be written over others.
+func (c *traceReplayCommand) checkFiles(p *cli.Problems) {
+	var files fileUses
+	files.reads("FILE", c.Files...)
+	if !c.NoCSV {
+		name := opsCSV
+		switch {
+		case len(c.Sweep) > 0:
+			name = sweepCSV
+		case c.curve:
+			name = curveCSV
+		}
+		files.writesIn("output-dir", c.Dir, name)
+	}
+	if c.Replay.JSON {
+		files.writesIn("output-dir", c.Dir, summaryJSON)
+	}
+	files.writes("jsonl-out", c.JSONL)
+	files.writes("divergence-out", c.DivergenceOut)
+	files.writes("html", c.HTML)
+	if c.Pacing != "virtual" {
+		files.writes("request-log", c.RequestLog)
+		if c.SpanOutput != "stdout" {
+			files.writes("span-output", c.SpanOutput)
+		}
+	}
+	files.check(p)
+}
+
 // replayFiles are the files that a replay writes. They are there before it begins.
 type replayFiles struct {
 	dir      string
@@ -62,14 +97,14 @@ func (o *replayFiles) close() error { return errors.Join(o.diverged.close(), o.j
 // results writes the files of a run and prints its table.
 func (c *traceReplayCommand) results(std *cli.IO, log *slog.Logger, out *replayFiles, r *replay.Result, d configDigest) error {
 	if !c.NoCSV {
-		path := filepath.Join(out.dir, "trace_replay_ops.csv")
+		path := filepath.Join(out.dir, opsCSV)
 		if err := cli.WriteFile(path, replayCSV(r)); err != nil {
 			return err
 		}
 		log.Info("CSV written to " + path)
 	}
 	if c.Replay.JSON {
-		path := filepath.Join(out.dir, "trace_replay_summary.json")
+		path := filepath.Join(out.dir, summaryJSON)
 		data, err := replayJSON(r, d, c.modelTexts())
 		if err != nil {
 			return err

@@ -25,6 +25,9 @@ import (
 	"github.com/lmcache-go/lmcache/trace/replay"
 )
 
+// sweepCSV is the file of a sweep in --output-dir.
+const sweepCSV = "trace_replay_sweep.csv"
+
 // maxPoints is the most configurations of one sweep.
 const maxPoints = 10_000
 
@@ -149,8 +152,8 @@ func (c *traceReplayCommand) sweep(ctx context.Context, std *cli.IO, log *slog.L
 	}
 	slices.SortStableFunc(c.points, func(a, b point) int { return cmpRatio(b.result, a.result) })
 	if !c.NoCSV {
-		path := filepath.Join(out.dir, "trace_replay_sweep.csv")
-		if err := cli.WriteFile(path, c.sweepCSV()); err != nil {
+		path := filepath.Join(out.dir, sweepCSV)
+		if err := cli.WriteFile(path, c.sweepTableCSV()); err != nil {
 			return err
 		}
 		log.Info("CSV written to " + path)
@@ -276,7 +279,7 @@ func (c *traceReplayCommand) header() (names []string) {
 	return append(names, sweepColumns()...)
 }
 
-func (c *traceReplayCommand) sweepCSV() []byte {
+func (c *traceReplayCommand) sweepTableCSV() []byte {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
 	rows := [][]string{c.header()}
