@@ -344,6 +344,7 @@ func (c *fetchControl) leaveLocked(f *fetch, at time.Time) {
 		c.endLocked(f, at)
 	case phaseLookup:
 		c.mu.ready = slices.DeleteFunc(c.mu.ready, same)
+		c.mu.kick = true // it may have held others up
 		if !f.decided {
 			c.decideLocked(f)
 		}

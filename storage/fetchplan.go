@@ -215,6 +215,7 @@ func (c *fetchControl) beginLoadsLocked(f *fetch, wanted []int, end int, at time
 		c.writers.Add(1)
 		until := at.Add(writerPatience)
 		f.patience = c.m.rt.At(until, func() { c.impatient(f) })
+		c.lookAgainLocked(f, at, false) // a writer that finished before the count was raised told nobody
 	}
 	c.finishLocked(f, at)
 }
