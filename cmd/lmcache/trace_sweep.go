@@ -20,6 +20,7 @@ import (
 
 	"github.com/lmcache-go/lmcache/internal/cli"
 	"github.com/lmcache-go/lmcache/internal/cli/flags"
+	"github.com/lmcache-go/lmcache/l1"
 	"github.com/lmcache-go/lmcache/storage"
 	"github.com/lmcache-go/lmcache/trace"
 	"github.com/lmcache-go/lmcache/trace/replay"
@@ -49,11 +50,11 @@ type point struct {
 // setters are the flags that may be swept: those of the storage manager that change
 // what it decides.
 func setters() map[string]func(*point, string) error {
-	number := func(to func(*point) *float64, from, below float64) func(*point, string) error {
+	part := func(to func(*point) *float64, zero bool, bounds string) func(*point, string) error {
 		return func(p *point, text string) error {
 			v, err := strconv.ParseFloat(text, 64)
-			if err != nil || !(v >= from && v <= below) {
-				return fmt.Errorf("must be a number from %g to %g, got %q", from, below, text)
+			if err != nil || !(v > 0 && v <= 1 || zero && v == 0) {
+				return fmt.Errorf("must be a number %s, got %q", bounds, text)
 			}
 			*to(p) = v
 			return nil
@@ -77,8 +78,8 @@ func setters() map[string]func(*point, string) error {
 		},
 		"eviction-policy":            choice(func(p *point) *string { return &p.l1.Policy }, "LRU", "IsolatedLRU", "RecencyFrequency", "noop"),
 		"eviction-mode":              choice(func(p *point) *string { return &p.l1.Mode }, "exact", "watermark"),
-		"eviction-trigger-watermark": number(func(p *point) *float64 { return &p.l1.Watermark }, math.SmallestNonzeroFloat64, 1),
-		"eviction-ratio":             number(func(p *point) *float64 { return &p.l1.Ratio }, 0, 1),
+		"eviction-trigger-watermark": part(func(p *point) *float64 { return &p.l1.Watermark }, false, "above 0 and at most 1"),
+		"eviction-ratio":             part(func(p *point) *float64 { return &p.l1.Ratio }, true, "from 0 to 1"),
 		"l2-store-policy":            choice(func(p *point) *string { return &p.l2.StorePolicy }, "default", "skip_l1"),
 		"l2-prefetch-policy":         choice(func(p *point) *string { return &p.l2.PrefetchPolicy }, "default", "retain"),
 		"l2-prefetch-max-in-flight": func(p *point, text string) error {
@@ -99,10 +100,10 @@ func (c *traceReplayCommand) checkSweep(p *cli.Problems) {
 	points := []point{{l1: c.L1, l2: c.tiers.L2}}
 	for _, text := range c.Sweep {
 		name, list, ok := strings.Cut(text, "=")
-		name = strings.TrimPrefix(name, "--")
+		name = strings.TrimPrefix(strings.TrimSpace(name), "--")
 		set := known[name]
 		switch {
-		case !ok || list == "":
+		case !ok || strings.TrimSpace(list) == "":
 			p.Flag(flag, "%q: must be FLAG=VALUE,VALUE,…", text)
 			return
 		case set == nil:
@@ -110,6 +111,9 @@ func (c *traceReplayCommand) checkSweep(p *cli.Problems) {
 			return
 		case strings.HasPrefix(name, "l2-") && len(c.Configs) == 0:
 			p.Flag(flag, "%s has no effect without --l2-adapter", name)
+			return
+		case c.swept(name):
+			p.Flag(flag, "%s is there twice: all its values belong into one list", name)
 			return
 		}
 		a := axis{flag: name, values: strings.Split(list, ",")}
@@ -119,7 +123,9 @@ func (c *traceReplayCommand) checkSweep(p *cli.Problems) {
 		}
 		var next []point
 		for _, pt := range points {
-			for _, v := range a.values {
+			for i, v := range a.values {
+				v = strings.TrimSpace(v)
+				a.values[i] = v
 				q := pt
 				q.values = append(slices.Clip(pt.values), v)
 				if err := set(&q, v); err != nil {
@@ -133,6 +139,46 @@ func (c *traceReplayCommand) checkSweep(p *cli.Problems) {
 		c.axes = append(c.axes, a)
 	}
 	c.points = points
+	c.checkPoints(p)
+}
+
+// swept reports whether a flag is an axis.
+func (c *traceReplayCommand) swept(flag string) bool {
+	return slices.ContainsFunc(c.axes, func(a axis) bool { return a.flag == flag })
+}
+
+// checkPoints finds the modes of eviction as for the flags alone, and reports the first
+// point that no machine could replay.
+func (c *traceReplayCommand) checkPoints(p *cli.Problems) {
+	const flag = "sweep"
+	modeSwept := c.swept("eviction-mode")
+	watermark := func(pt point) bool { return pt.l1.Mode == string(l1.ModeWatermark) }
+	var given []string // what has to take effect at every point
+	for _, name := range flags.WatermarkFlags() {
+		switch {
+		case c.swept(name) || !modeSwept && p.IsSet(name):
+			given = append(given, name)
+		case modeSwept && p.IsSet(name) && !slices.ContainsFunc(c.points, watermark):
+			p.Flag(name, "takes effect with --eviction-mode %s only, which is not swept", l1.ModeWatermark)
+		}
+	}
+	sound := p.Err() == nil // what is wrong with the flags is wrong at every point
+	for i := range c.points {
+		pt := &c.points[i]
+		if !modeSwept && !p.IsSet("eviction-mode") {
+			pt.l1.Mode = ""
+		}
+		pt.l1.SettleEviction(given, func(name, format string, args ...any) {
+			p.Flag(flag, "%s: --%s %s", c.describe(pt), name, fmt.Sprintf(format, args...))
+		})
+		if p.IsBad(flag) || !sound {
+			return
+		}
+		if err := (storage.Options{L1: l1Options(&pt.l1)}).Validate(); err != nil {
+			p.Flag(flag, "%s: %v", c.describe(pt), err)
+			return
+		}
+	}
 }
 
 // sweep replays the recording under every configuration, several at a time, and writes
@@ -168,11 +214,23 @@ func (c *traceReplayCommand) sweep(ctx context.Context, std *cli.IO, log *slog.L
 		}
 		log.Info("HTML written to " + c.HTML)
 	}
-	if c.Replay.Quiet {
+	if !c.Replay.Quiet {
+		if _, err := io.WriteString(std.Stdout, c.sweepTable(time.Since(begin))); err != nil {
+			return err
+		}
+	}
+	if c.Strict {
+		return strictSweep(c.points[0].result)
+	}
+	return nil
+}
+
+// strictSweep is what --strict forbids in the recording. It is the same at all points.
+func strictSweep(r *replay.Result) error {
+	if r.Gaps+r.Skipped+r.Malformed+r.Unmatched == 0 {
 		return nil
 	}
-	_, err = io.WriteString(std.Stdout, c.sweepTable(time.Since(begin)))
-	return err
+	return fmt.Errorf("--strict: %d gaps, %d skipped and %d malformed records, %d ends of reads without a beginning", r.Gaps, r.Skipped, r.Malformed, r.Unmatched)
 }
 
 func cmpRatio(a, b *replay.Result) int {
@@ -267,8 +325,12 @@ func (c *traceReplayCommand) sweepRow(p *point) []string {
 	ms := func(percent int) string {
 		return strconv.FormatFloat(float64(r.Wait(percent).Nanoseconds())/1e6, 'f', 3, 64)
 	}
+	ratio := "" // without lookups there is none
+	if r.Requested > 0 {
+		ratio = strconv.FormatFloat(r.HitRatio(), 'f', 6, 64)
+	}
 	return append(slices.Clone(p.values),
-		n(r.Lookups), n(r.Requested), n(r.Hits), n(r.L1Hits), n(r.Hits-r.L1Hits), strconv.FormatFloat(r.HitRatio(), 'f', 6, 64), n(r.Evicted),
+		n(r.Lookups), n(r.Requested), n(r.Hits), n(r.L1Hits), n(r.Hits-r.L1Hits), ratio, n(r.Evicted),
 		n(r.L2Written), n(r.L2Read), ms(50), ms(99), r.OutcomeDigest)
 }
 

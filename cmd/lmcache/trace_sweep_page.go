@@ -106,13 +106,11 @@ func (s *sweepPage) page() *page.Page {
 // fixed are the facts that no axis changes.
 func (s *sweepPage) fixed() (list []page.Fact) {
 	c := s.c
-	swept := func(flag string) bool {
-		return slices.ContainsFunc(c.axes, func(a axis) bool { return a.flag == flag })
-	}
+	l1 := &c.points[0].l1 // as everywhere
 	for _, f := range []struct{ flag, name, value string }{
-		{sizeFlag, "Size of L1", sizeText(c.L1.Bytes())}, {"eviction-policy", "Policy", c.Policy}, {"eviction-mode", "Mode of eviction", c.Mode},
+		{sizeFlag, "Size of L1", sizeText(l1.Bytes())}, {"eviction-policy", "Policy", l1.Policy}, {"eviction-mode", "Mode of eviction", l1.Mode},
 	} {
-		if !swept(f.flag) && f.value != "" {
+		if !c.swept(f.flag) && f.value != "" {
 			list = append(list, page.Fact{Name: f.name, Value: f.value})
 		}
 	}

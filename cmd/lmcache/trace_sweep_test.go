@@ -62,18 +62,37 @@ func TestSweep(t *testing.T) {
 func TestSweepRefuses(t *testing.T) {
 	base := []string{"trace", "replay", sample, "--l1-size-gb", "1", "--eviction-policy", "LRU"}
 	for text, want := range map[string]string{
-		"l1-size-gb":                 `"l1-size-gb": must be FLAG=VALUE,VALUE,…`,
-		"l1-size-gb=":                "must be FLAG=VALUE",
-		"l1-size-gb=0":               "must be more than 0",
-		"port=1":                     `"port" cannot be swept; these can: eviction-mode,`,
-		"eviction-policy=lru":        "must be one of LRU, IsolatedLRU, RecencyFrequency, noop",
-		"eviction-ratio=2":           "must be a number from 0 to 1",
-		"l2-prefetch-policy=default": "has no effect without --l2-adapter",
+		"l1-size-gb":                   `"l1-size-gb": must be FLAG=VALUE,VALUE,…`,
+		"l1-size-gb=":                  "must be FLAG=VALUE",
+		"l1-size-gb=0":                 "must be more than 0",
+		"port=1":                       `"port" cannot be swept; these can: eviction-mode,`,
+		"eviction-policy=lru":          "must be one of LRU, IsolatedLRU, RecencyFrequency, noop",
+		"eviction-ratio=2":             "must be a number from 0 to 1, got",
+		"eviction-trigger-watermark=0": `must be a number above 0 and at most 1, got "0"`,
+		"l1-size-gb=1e9":               "--sweep: --l1-size-gb 1e9: l1: Bytes: must be at most ",
+		"l1-size-gb=1, two":            `l1-size-gb: must be a size such as 64GiB or a number, got "two"`,
+		"l2-prefetch-policy=default":   "has no effect without --l2-adapter",
 		"l1-size-gb=" + strings.Repeat("1,", 10_001) + "1": "more than 10000 configurations",
 	} {
 		_, stderr := traced(t, cli.ExitUsage, append(base, "--sweep", text)...)
 		if !strings.Contains(stderr, want) {
 			t.Errorf("%.40s: %q is not in\n%.300s", text, want, stderr)
+		}
+	}
+	// What does not go together at one of the points.
+	for args, want := range map[string]string{
+		"--sweep eviction-ratio=0.1 --eviction-mode exact":                           "--sweep: --eviction-ratio 0.1: --eviction-ratio takes effect with --eviction-mode watermark only, got exact",
+		"--sweep eviction-mode=watermark,exact --sweep eviction-ratio=0.1":           "--sweep: --eviction-mode exact --eviction-ratio 0.1: --eviction-ratio takes effect with --eviction-mode watermark only, got exact",
+		"--sweep eviction-policy=LRU,noop --sweep eviction-ratio=0.1":                "--sweep: --eviction-policy noop --eviction-ratio 0.1: --eviction-ratio has no effect with --eviction-policy noop, which evicts nothing",
+		"--sweep eviction-policy=LRU,noop --eviction-ratio 0.1":                      "--sweep: --eviction-policy noop: --eviction-ratio has no effect with --eviction-policy noop, which evicts nothing",
+		"--sweep eviction-policy=LRU,noop --eviction-mode watermark":                 "--sweep: --eviction-policy noop: --eviction-mode watermark has no effect with --eviction-policy noop, which evicts nothing",
+		"--sweep eviction-policy=noop --sweep eviction-mode=exact,watermark":         "--sweep: --eviction-policy noop --eviction-mode watermark: --eviction-mode watermark has no effect",
+		"--sweep eviction-ratio=0.1 --sweep l1-size-gb=1 --sweep eviction-ratio=0.2": "--sweep: eviction-ratio is there twice: all its values belong into one list",
+		"--sweep eviction-mode=exact --eviction-ratio 0.1":                           "--eviction-ratio: takes effect with --eviction-mode watermark only, which is not swept",
+	} {
+		_, stderr := traced(t, cli.ExitUsage, append(base, strings.Fields(args)...)...)
+		if !strings.HasPrefix(stderr, "lmcache: error: "+want) || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%s: not %q:\n%s", args, want, stderr)
 		}
 	}
 	_, stderr := traced(t, cli.ExitUsage, append(base, "--sweep", "l1-size-gb=1,2", "--pacing", "fast", "--json")...)
@@ -85,6 +104,100 @@ func TestSweepRefuses(t *testing.T) {
 	_, stderr = traced(t, cli.ExitUsage, append(base, "--parallel", "2")...)
 	if !strings.Contains(stderr, "--parallel: has no effect without --sweep or --mrc") {
 		t.Errorf("stderr:\n%s", stderr)
+	}
+}
+
+// sweepRows are the rows of the CSV with the names of its columns first.
+func sweepRows(t *testing.T, dir string) [][]string {
+	t.Helper()
+	f, err := os.Open(filepath.Join(dir, "trace_replay_sweep.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// The flags of watermark mode choose it in a sweep, too: each row is what a replay with
+// its value as a flag gives. Blanks around values are not part of them.
+func TestSweepOfWatermarkFlags(t *testing.T) {
+	dir := t.TempDir()
+	lct, html := filepath.Join(dir, "run.lct"), filepath.Join(dir, "sweep.html")
+	traced(t, cli.ExitOK, "trace", "convert", "--limit", "100", "--output", lct, "-q")
+	base := []string{"trace", "replay", lct, "--l1-size-gb", "256MiB", "--eviction-policy", "LRU", "--output-dir", dir, "-q"}
+	for flag, values := range map[string]string{"eviction-trigger-watermark": "0.3, 0.9", "eviction-ratio": " 0,0.5"} {
+		traced(t, cli.ExitOK, append(base, "--html", html, "--sweep", flag+"="+values)...)
+		rows := sweepRows(t, dir)
+		digest := slices.Index(rows[0], "outcome_digest")
+		var got []string
+		for _, row := range rows[1:] {
+			got = append(got, row[0])
+			traced(t, cli.ExitOK, append(base, "--pacing", "virtual", "--json", "--no-csv", "--"+flag, row[0])...)
+			if alone := summaryOf(t, dir); alone.Digest != row[digest] {
+				t.Errorf("%s %s: digest %s, alone %s", flag, row[0], row[digest], alone.Digest)
+			}
+		}
+		slices.Sort(got)
+		if want := strings.ReplaceAll(values, " ", ""); strings.Join(got, ",") != want || rows[1][digest] == rows[2][digest] {
+			t.Errorf("%s: values %q, want %s; digests %s %s", flag, got, want, rows[1][digest], rows[2][digest])
+		}
+		page, err := os.ReadFile(html)
+		if err != nil || !strings.Contains(string(page), "<dt>Mode of eviction</dt><dd>watermark</dd>") {
+			t.Errorf("%v: the page does not say the mode", err)
+		}
+	}
+}
+
+// A sweep of a damaged recording is an error with --strict, behind its results.
+func TestSweepStrict(t *testing.T) {
+	data, err := os.ReadFile(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cut := filepath.Join(dir, "cut.lct")
+	if err := os.WriteFile(cut, data[:len(data)-1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		file  string
+		quiet bool
+		code  int
+		want  string
+	}{
+		{sample, false, cli.ExitOK, ""},
+		{cut, false, cli.ExitFailed, "lmcache: error: --strict: 0 gaps, 0 skipped and 1 malformed records, 0 ends of reads without a beginning\n"},
+		{cut, true, cli.ExitFailed, "lmcache: error: --strict: "},
+	} {
+		args := []string{"trace", "replay", c.file, "--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--output-dir", dir, "--no-progress", "--strict", "--sweep", "l1-size-gb=64MiB,1"}
+		if c.quiet {
+			args = append(args, "-q")
+		}
+		stdout, stderr := traced(t, c.code, args...)
+		if !strings.Contains(stderr, c.want) || strings.Contains(stdout, "2 configurations in") == c.quiet || len(sweepRows(t, dir)) != 3 {
+			t.Errorf("%s:\n%s%s", c.file, stdout, stderr)
+		}
+	}
+}
+
+// Without lookups there is no hit ratio, in no form.
+func TestSweepWithoutLookups(t *testing.T) {
+	dir := t.TempDir()
+	html := filepath.Join(dir, "sweep.html")
+	stdout, _ := traced(t, cli.ExitOK, "trace", "replay", sample, "--l1-size-gb", "64MiB", "--eviction-policy", "LRU", "--output-dir", dir, "--no-progress",
+		"--from", "100000", "--sweep", "l1-size-gb=64MiB,1", "--html", html)
+	page, err := os.ReadFile(html)
+	if err != nil || strings.Contains(string(page), "NaN") || strings.Contains(stdout, "NaN") {
+		t.Errorf("%v: a ratio that is none is shown:\n%s", err, stdout)
+	}
+	for _, row := range sweepRows(t, dir)[1:] {
+		if row[1] != "0" || row[6] != "" {
+			t.Errorf("%q lookups, ratio %q", row[1], row[6])
+		}
 	}
 }
 

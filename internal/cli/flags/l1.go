@@ -56,32 +56,40 @@ const (
 	modeWatermark = "watermark"
 )
 
+// WatermarkFlags are the flags that take effect in the mode watermark only.
+func WatermarkFlags() []string { return []string{"eviction-trigger-watermark", "eviction-ratio"} }
+
 // checkEviction finds the mode, if none is given, and reports what could not take
 // effect in it.
 func (l *L1) checkEviction(p *cli.Problems) {
 	var given []string
-	for _, name := range []string{"eviction-trigger-watermark", "eviction-ratio"} {
+	for _, name := range WatermarkFlags() {
 		if p.IsSet(name) && !p.IsBad(name) {
 			given = append(given, name)
 		}
 	}
-	if p.IsBad("eviction-mode") {
-		return
+	if !p.IsBad("eviction-mode") {
+		l.SettleEviction(given, p.Flag)
 	}
+}
+
+// SettleEviction finds the mode, if it is empty, from those of WatermarkFlags that are
+// given, and reports the flags that could not take effect in the mode or with the policy.
+func (l *L1) SettleEviction(given []string, report func(flag, format string, args ...any)) {
 	if l.Mode == "" {
 		l.Mode = modeExact
 		if len(given) > 0 {
 			l.Mode = modeWatermark
 		}
 	} else if l.Mode == modeWatermark && l.Policy == policyNoop {
-		p.Flag("eviction-mode", "%s has no effect with --eviction-policy %s, which evicts nothing", l.Mode, l.Policy)
+		report("eviction-mode", "%s has no effect with --eviction-policy %s, which evicts nothing", l.Mode, l.Policy)
 	}
 	for _, name := range given {
 		switch {
 		case l.Mode == modeExact:
-			p.Flag(name, "takes effect with --eviction-mode %s only, got %s", modeWatermark, l.Mode)
+			report(name, "takes effect with --eviction-mode %s only, got %s", modeWatermark, l.Mode)
 		case l.Policy == policyNoop:
-			p.Flag(name, "has no effect with --eviction-policy %s, which evicts nothing", l.Policy)
+			report(name, "has no effect with --eviction-policy %s, which evicts nothing", l.Policy)
 		}
 	}
 }
