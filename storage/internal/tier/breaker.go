@@ -37,32 +37,38 @@ type breaker struct {
 // outcome hears of a call that has returned. Only what the store itself must have
 // said counts as a success.
 func (b *breaker) outcome(t *Tier, round uint64, err error, items []l2.Item, now time.Time) {
-	if err != nil {
-		if l2.Unreachable(err) && t.ctx.Err() == nil {
-			b.failure(t, round, err, now)
-		}
-		return
+	switch answered, failed := verdict(err, items); {
+	case answered:
+		b.success(t, round, now)
+	case failed != nil && t.ctx.Err() == nil:
+		b.failure(t, round, failed, now)
 	}
-	var first error
+}
+
+// verdict is what the outcome of a call says of the store: that it has answered, or why
+// it could not be talked to. Some outcomes say neither.
+func verdict(err error, items []l2.Item) (answered bool, failed error) {
+	if err != nil {
+		if l2.Unreachable(err) {
+			return false, err
+		}
+		return false, nil
+	}
 	for i := range items {
 		switch e := items[i].Err; {
 		case e == nil:
 			if items[i].N > 0 {
-				b.success(t, round, now)
-				return
+				return true, nil
 			}
 		case !l2.Unreachable(e):
 			if r := l2.ReasonOf(e); r != l2.ReasonSerde && r != l2.ReasonIO && r != l2.ReasonClosed {
-				b.success(t, round, now)
-				return
+				return true, nil
 			}
-		case first == nil:
-			first = e
+		case failed == nil:
+			failed = e
 		}
 	}
-	if first != nil {
-		b.failure(t, round, first, now)
-	}
+	return false, failed
 }
 
 // success ends a row of failures.

@@ -32,6 +32,7 @@ type call struct {
 	bytes    int64
 	began    time.Time
 	deadline time.Time // zero: none
+	full     time.Time // when the time that the store has would be over; zero: at deadline
 	named    time.Duration
 	givenUp  bool
 	over     bool   // it has returned
@@ -42,6 +43,30 @@ type call struct {
 	done func(err error)                 // its outcome; under the mutex; not of one that was given up
 	lost func()                          // it is given up; under the mutex
 	back func()                          // one that was given up has returned; under the mutex
+}
+
+// over reports whether nobody waits any more, because of a deadline; zero: there is none.
+func over(deadline, now time.Time) bool { return !deadline.IsZero() && !now.Before(deadline) }
+
+// hurry ends a call soon after the deadline of those who wait for it, if it would go on
+// for longer.
+func (c *call) hurry(deadline time.Time) {
+	if end := deadline.Add(drain); !deadline.IsZero() && end.Before(c.deadline) {
+		c.full, c.deadline = c.deadline, end
+	}
+}
+
+// hasty reports whether a call has failed because of those who wait, who gave the store
+// less than its time.
+func (c *call) hasty(err error, now time.Time) bool {
+	return !c.full.IsZero() && !now.Before(c.deadline) && l2.ReasonOf(err) == l2.ReasonTimeout
+}
+
+// heardLocked tells the breaker of a call that has returned, unless it was hasty.
+func (t *Tier) heardLocked(c *call, err error, items []l2.Item, now time.Time) {
+	if _, failed := verdict(err, items); !c.hasty(failed, now) {
+		t.mu.breaker.outcome(t, c.round, err, items, now)
+	}
 }
 
 // startLocked begins a call.
@@ -104,6 +129,9 @@ func (t *Tier) armLocked(now time.Time) {
 		if !c.givenUp && !c.deadline.IsZero() && c.deadline.Add(grace).Before(next) {
 			next = c.deadline.Add(grace)
 		}
+		if c.givenUp && !c.full.IsZero() && c.full.Add(grace).Before(next) {
+			next = c.full.Add(grace)
+		}
 		if due.IsZero() || next.Before(due) {
 			due = next
 		}
@@ -134,10 +162,14 @@ func (t *Tier) look() {
 		}
 		if !c.givenUp && !c.deadline.IsZero() && !now.Before(c.deadline.Add(grace)) {
 			c.givenUp = true
-			if !c.silent {
+			if !c.silent && c.full.IsZero() {
 				t.mu.breaker.failure(t, c.round, l2.ErrTimeout, now)
 			}
 			c.lost()
+		}
+		if !c.full.IsZero() && !now.Before(c.full.Add(grace)) { // it would have been too late for anybody
+			c.full = time.Time{}
+			t.mu.breaker.failure(t, c.round, l2.ErrTimeout, now)
 		}
 		if age >= c.named {
 			for c.named <= age {

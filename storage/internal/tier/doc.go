@@ -21,6 +21,12 @@
 // its buffers still belong to it until it returns. Job.Done tells of outcomes,
 // Job.Returned of buffers that come back after that.
 //
+// The store is not asked for what nobody waits for any more: a lookup that is dropped
+// leaves its queue, and what still waits at the deadline of those who asked for it has
+// timed out without a call. A call that has begun by then may go on for a while. What is
+// cut short in this way says nothing about the store, unless it is not back when the time
+// of a call of its kind would have been over.
+//
 // # Accounting
 //
 // The index knows each stored object once, with its bytes, whether a store, a lookup,

@@ -2,6 +2,7 @@ package tier
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/lmcache-go/lmcache/l2"
@@ -30,16 +31,19 @@ type Lookup struct {
 }
 
 // NewLookup makes a question. The keys must not change. done is called once it was asked,
-// once, not before the tier's mutex is free; it may be before Ask returns.
+// once, not before the tier's mutex is free; it may be before Ask returns. It is never
+// called if the lookup is dropped before the store is asked.
 func NewLookup(keys []kv.Key, layout kv.Layout, deadline time.Time, done func(Answer)) *Lookup {
 	return &Lookup{keys: keys, layout: layout, deadline: deadline, answer: done}
 }
 
-// Ask asks which of the keys the tier has, and pins them.
+// Ask asks which of the keys the tier has, and pins them. The store is not asked what
+// nobody wants to know any more.
 func (t *Tier) Ask(l *Lookup) {
 	t.lock()
 	defer t.unlock()
 	switch {
+	case l.dropped:
 	case t.mu.stopped:
 		t.tellLocked(l, Answer{Err: l2.ErrClosed})
 	case t.mu.breaker.state != StateClosed:
@@ -52,12 +56,16 @@ func (t *Tier) Ask(l *Lookup) {
 }
 
 // Drop says that nobody wants the answer any more: whether it has come or not, once Drop
-// returns it holds no pins. It calls nothing back, so that its caller may hold locks of
-// its own; the Release of the answer's pins, if it has some, comes after it.
+// returns it holds no pins. A lookup that still waits leaves the queue, so that those
+// behind it do not wait for it. It calls nothing back, so that its caller may hold locks
+// of its own; the Release of the answer's pins, if it has some, comes after it.
 func (t *Tier) Drop(l *Lookup) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l.dropped = true
+	if at := slices.Index(t.mu.lookups, l); at >= 0 {
+		t.mu.lookups = slices.Delete(t.mu.lookups, at, at+1)
+	}
 	if l.pins != nil {
 		t.unpinLocked(l.pins)
 	}
@@ -70,13 +78,17 @@ func (t *Tier) tellLocked(l *Lookup, a Answer) {
 	}
 }
 
+// askLocked asks the store, unless the deadline of those who wait is over: they hear of
+// that, and the breaker does not.
 func (t *Tier) askLocked(l *Lookup, now time.Time) {
+	if over(l.deadline, now) {
+		t.tellLocked(l, Answer{Err: l2.ErrTimeout})
+		return
+	}
 	t.mu.asking++
 	l.found = make([]l2.Found, len(l.keys))
 	c := &call{op: opLookup, keys: len(l.keys), deadline: now.Add(t.s.Timeouts.Lookup)}
-	if end := l.deadline.Add(drain); !l.deadline.IsZero() && end.Before(c.deadline) {
-		c.deadline = end // not sooner: a prefetch in a hurry says nothing about the store
-	}
+	c.hurry(l.deadline)
 	began := now
 	c.do = func(ctx context.Context) error { return t.adapter.Lookup(ctx, l.keys, l.found) }
 	c.done = func(err error) {
@@ -95,7 +107,7 @@ func (t *Tier) askLocked(l *Lookup, now time.Time) {
 }
 
 func (t *Tier) nextLookupLocked() {
-	if len(t.mu.lookups) > 0 && t.mu.asking < maxLookups {
+	for len(t.mu.lookups) > 0 && t.mu.asking < maxLookups {
 		l := t.mu.lookups[0]
 		t.mu.lookups = t.mu.lookups[1:]
 		t.askLocked(l, t.rt.Now())
@@ -107,7 +119,7 @@ func (t *Tier) answeredLocked(c *call, l *Lookup, err error, began time.Time) {
 	now := t.rt.Now()
 	if err != nil {
 		t.unansweredLocked(err, now)
-		t.mu.breaker.outcome(t, c.round, err, nil, now)
+		t.heardLocked(c, err, nil, now)
 		t.tellLocked(l, Answer{Err: err})
 		return
 	}

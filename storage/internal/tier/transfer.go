@@ -86,8 +86,8 @@ func (t *Tier) beginLocked(j *Job, list []int, now time.Time) {
 	if j.store {
 		t.mu.storing++
 		c.op, c.deadline = opStore, now.Add(t.s.Timeouts.Store)
-	} else if end := j.Deadline.Add(drain); !j.Deadline.IsZero() && end.Before(c.deadline) {
-		c.deadline = end
+	} else {
+		c.hurry(j.Deadline)
 	}
 	for _, i := range list {
 		o := &j.Objects[i]
@@ -166,7 +166,7 @@ func (x *transfer) done(err error) {
 	if x.asked {
 		t.limitLocked(x.limit, now)
 	}
-	t.mu.breaker.outcome(t, x.c.round, err, x.items, now)
+	t.heardLocked(x.c, err, x.items, now)
 	if t.ctx.Err() != nil && err != nil {
 		err = fmt.Errorf("%w: %w", l2.ErrClosed, err)
 	}
