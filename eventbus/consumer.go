@@ -241,6 +241,10 @@ func (l *lane) swapLocked() {
 func (l *lane) pass() int {
 	if l.pos >= len(l.batch) { // else: left by a Goexit
 		l.mu.Lock()
+		if len(l.mu.records) == 0 { // the pass before has accounted for everything
+			l.mu.Unlock()
+			return 0
+		}
 		l.swapLocked()
 		l.mu.Unlock()
 	}

@@ -230,13 +230,14 @@ func (u *virtualRun) arrive(e *entry) {
 	u.play(n, a)
 }
 
+// drain makes the victims of a call known before the next one, which may be of the same step.
+func (u *virtualRun) drain() { u.o.Storage.Bus.Drain(u.v.Now()) }
+
 // told tells of a record.
 func (u *virtualRun) told(a arrival) {
+	u.drain()
 	if u.o.Line != nil {
 		u.o.Line(a.line.Line)
-	}
-	if u.lines != nil {
-		u.o.Storage.Bus.Drain(u.v.Now()) // so that its victims are known
 	}
 	u.lines.end(a.line, u.p.takeDone(), u.verdict.takeVictims())
 }
@@ -249,6 +250,7 @@ func (u *virtualRun) play(n int64, a arrival) {
 	}
 	if a.own {
 		_ = u.p.makeOwn(context.Background(), a.entry) //nolint:forbidigo // nothing waits in virtual time
+		u.drain()
 		return
 	}
 	u.p.make(context.Background(), a.entry, a.line) //nolint:forbidigo // nothing waits in virtual time
