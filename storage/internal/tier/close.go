@@ -17,6 +17,7 @@ func (t *Tier) Stop(cancel bool) {
 	t.mu.stopped = true
 	t.failQueuedLocked(l2.ErrClosed)
 	t.mu.breaker.stop()
+	t.endRestsLocked()
 	t.mu.scan.stop()
 	t.unlock()
 	if cancel {

@@ -19,6 +19,10 @@ type deletion struct {
 	force bool // whatever is pinned
 	put   bool // the adapter puts it aside instead, if it can
 	next  int  // how many have been dealt with
+
+	tenant  uint32 // of an eviction for a quota: whose; 0: for the tier
+	removed int    // how many have been removed
+
 	freed []int64
 	done  func(freed []int64, err error) // without the mutex; may be nil
 }
@@ -145,11 +149,13 @@ func (t *Tier) erasedLocked(d *deletion, freed []int64, err error) {
 		t.failedLocked(reasonOf(err), int64(len(d.keys)-d.next))
 		t.mu.full = d.cause == CauseEvict
 		t.abandonLocked(d, err)
+		t.evictedLocked(d, err)
 		return
 	}
 	t.removedLocked(d, freed)
 	switch d.next += len(freed); {
 	case d.next == len(d.keys):
+		t.evictedLocked(d, nil)
 		if d.done != nil {
 			t.later(func() { d.done(d.freed, nil) })
 		}
@@ -167,7 +173,7 @@ func (t *Tier) removedLocked(d *deletion, freed []int64) {
 	x, now := &t.mu.index, t.rt.Now()
 	var keys []kv.Key
 	var sizes []int64
-	total := int64(0)
+	total, kept := int64(0), int64(0)
 	for i := range freed {
 		d.freed[d.next+i] = freed[i]
 		k := d.ids[d.next+i]
@@ -177,6 +183,7 @@ func (t *Tier) removedLocked(d *deletion, freed []int64) {
 		}
 		if freed[i] < 0 {
 			x.keep(k.id, now)
+			kept++
 			continue
 		}
 		if freed[i] == 0 {
@@ -185,7 +192,12 @@ func (t *Tier) removedLocked(d *deletion, freed []int64) {
 		keys, sizes = append(keys, e.key), append(sizes, e.size)
 		total += e.size
 		t.goneLocked(e.key)
+		t.awakeLocked(e.salt)
 		x.remove(k.id)
+	}
+	d.removed += len(keys)
+	if d.cause == CauseEvict && kept > 0 {
+		t.failedLocked(l2.ReasonIO, kept)
 	}
 	t.mu.full = d.cause == CauseEvict && len(keys) == 0
 	if len(keys) == 0 {

@@ -10,9 +10,10 @@ func (x *index) limit(n *tenant) int64 {
 	return x.rules.DefaultQuota
 }
 
-// over reports whether a tenant is above the watermark of its quota.
+// over reports whether a tenant is above the watermark of its quota, and a round may take
+// from it now.
 func (x *index) over(n *tenant) bool {
-	if n.bytes == 0 || !n.isolated {
+	if n.bytes == 0 || !n.isolated || n.rest.on() {
 		return false
 	}
 	limit := x.limit(n)
@@ -20,7 +21,7 @@ func (x *index) over(n *tenant) bool {
 }
 
 // settle keeps the list of the tenants that are over, of which there are few among many,
-// after the bytes or the quota of one have changed.
+// after the bytes, the quota or the rest of one have changed.
 func (x *index) settle(id uint32) {
 	n := &x.tenants[id]
 	switch over := x.isolates && x.over(n); {

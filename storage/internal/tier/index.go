@@ -60,6 +60,7 @@ type tenant struct {
 	limited  bool
 	isolated bool
 	due      uint32 // position in index.due, from 1 on; 0: it is not there
+	rest     *rest  // nil: what was tried last has removed something
 }
 
 func newIndex(e *l2.Eviction) index {
@@ -115,6 +116,7 @@ func (x *index) vacate(id uint32) {
 		x.policy.(policy.Isolating).Share(id)
 	}
 	delete(x.salts, n.salt)
+	n.rest.stop()
 	*n = tenant{}
 	x.vacant = append(x.vacant, id)
 }

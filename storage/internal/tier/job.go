@@ -24,6 +24,7 @@ type Object struct {
 	state objectState
 	tries int
 	again bool // the store was full, and room was made
+	asked bool // it waits for room under the tier's own bound
 }
 
 type objectState uint8

@@ -63,8 +63,9 @@ func (t *Tier) admitLocked(j *Job, now time.Time) (list []int) {
 			t.settleLocked(j, i, fmt.Errorf("%w: %d bytes, the store may hold %d", l2.ErrNoSpace, size, bound))
 			continue
 		case bound >= 0 && t.mu.index.bytes+t.mu.index.reserved+size > bound:
-			if t.mu.full || !t.makeRoomLocked(t.mu.index.bytes+t.mu.index.reserved+size-bound, now) {
-				if t.mu.full || t.mu.index.reserved == 0 {
+			full := o.asked && t.mu.full
+			if full || !t.makeRoomLocked(t.mu.index.bytes+t.mu.index.reserved+size-bound, now) {
+				if full || t.mu.index.reserved == 0 {
 					t.mu.full = false
 					j.todo = j.todo[1:]
 					t.relearnLocked(now)
@@ -72,6 +73,7 @@ func (t *Tier) admitLocked(j *Job, now time.Time) (list []int) {
 					continue
 				}
 			}
+			o.asked, t.mu.full = true, false
 			return list
 		}
 		j.todo = j.todo[1:]
@@ -105,7 +107,7 @@ func (t *Tier) makeRoomLocked(need int64, now time.Time) bool {
 func (t *Tier) evictLocked(need policy.Need, wants func(size int64) bool, now time.Time) {
 	t.expireLocked(now)
 	x := &t.mu.index
-	d := &deletion{cause: CauseEvict}
+	d := &deletion{cause: CauseEvict, tenant: need.Salt}
 	for id := range x.policy.Victims(need) {
 		e := x.at(id)
 		if e.pins > 0 || e.erasing {
@@ -128,15 +130,16 @@ func (t *Tier) evictLocked(need policy.Need, wants func(size int64) bool, now ti
 }
 
 // roundLocked does a round of background eviction if one is due and none is under
-// way. Above the bound, as after a start with less room, one is due in any case, unless
-// the last one has removed nothing.
+// way. Above the bound, as after a start with less room, one is due in any case. After
+// one that has removed nothing there is a rest.
 func (t *Tier) roundLocked(now time.Time) {
 	e := t.s.Eviction
 	x := &t.mu.index
 	if t.mu.stopped || !x.complete || x.erasing > 0 || t.mu.breaker.state != StateClosed {
 		return
 	}
-	if bound := t.boundLocked(); bound >= 0 && x.bytes > bound && !t.mu.full {
+	bound, resting := t.boundLocked(), t.mu.rest.on()
+	if bound >= 0 && x.bytes > bound && !resting {
 		t.makeRoomLocked(x.bytes-bound, now)
 		return
 	}
@@ -149,8 +152,7 @@ func (t *Tier) roundLocked(now time.Time) {
 		}
 		return
 	}
-	bound := t.boundLocked()
-	if bound <= 0 || float64(x.bytes) < e.Watermark*float64(bound) {
+	if resting || bound <= 0 || float64(x.bytes) < e.Watermark*float64(bound) {
 		return
 	}
 	t.takeRoundLocked(policy.Need{}, int64(e.Ratio*float64(x.bytes)), now)

@@ -55,10 +55,12 @@ type state struct {
 	breaker breaker
 	scan    *scan // nil: none is under way
 	index   index
-	pins    []*Pins // by expiry
-	limit   int64   // of the store itself; negative: none
-	heard   hearsay // of limit
-	full    bool    // the last deletion for room failed
+	pins    []*Pins   // by expiry
+	limit   int64     // of the store itself; negative: none
+	heard   hearsay   // of limit
+	full    bool      // the last eviction failed
+	rest    *rest     // of background eviction; nil: the last one has removed something
+	stuckAt time.Time // when it was last said that evictions remove nothing
 	counts  counts
 	closed  chan struct{} // made by Leave, closed when the adapter is
 	failed  error         // of the adapter's Close
