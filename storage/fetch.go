@@ -152,7 +152,7 @@ type flightKey struct {
 
 // flight is one load of a key and who waits for it.
 type flight struct {
-	owner *fetch
+	load  *load
 	keep  bool
 	joins []join
 }
@@ -289,9 +289,10 @@ func (c *fetchControl) expire(f *fetch) {
 	at := c.m.rt.Now()
 	was := f.phase
 	if f.phase == phaseLoad {
-		for _, l := range f.loads {
-			c.admitLocked(l, at, true)
+		for _, l := range c.suppliersLocked(f) {
+			c.takeLocked(l, at)
 		}
+		c.finishLocked(f, at)
 	}
 	if f.resolved { // that was all
 		return

@@ -18,8 +18,19 @@ type load struct {
 	pos      []int  // by object: position of the request
 	at       []int  // and of the write lease
 	admitted []bool // by object: it has its outcome
+	gone     []bool // by object: it was loaded, and its reservation had ended; nil: none
+	ended    bool
 	bytes    int64
 	job      tier.Job
+}
+
+// errOf is why there is nothing of an object that has its outcome. What the tier says of
+// it stays as it is: the tier may be reading it.
+func (l *load) errOf(n int) error {
+	if l.gone != nil && l.gone[n] {
+		return errLeaseGone
+	}
+	return l.job.Objects[n].Err
 }
 
 func (l *load) add(pos, at int) {
@@ -45,7 +56,7 @@ func (c *fetchControl) beginLoadLocked(l *load, at time.Time) {
 	l.job.Objects = make([]tier.Object, len(l.pos))
 	for n, i := range l.pos {
 		l.job.Objects[n] = tier.Object{Key: f.p.keys[i], Layout: layout, Data: c.m.tierBytes(l.tier, f.write.Buffer(l.at[n]))}
-		c.mu.flights[flightKey{f.p.keys[i], fp}] = &flight{owner: f, keep: c.keeps(f, i)}
+		c.mu.flights[flightKey{f.p.keys[i], fp}] = &flight{load: l, keep: c.keeps(f, i)}
 	}
 	l.job.Done = func(*tier.Job) { c.loadDone(l) }
 	l.job.Returned = func(*tier.Job) { c.loadReturned(l) }
@@ -63,12 +74,23 @@ func (c *fetchControl) beginLoadLocked(l *load, at time.Time) {
 func (c *fetchControl) loadDone(l *load) {
 	c.mu.Lock()
 	defer c.unlock()
-	f, at := l.f, c.m.rt.Now()
+	c.endLoadLocked(l, c.m.rt.Now())
+}
+
+// endLoadLocked ends a load whose objects all have their outcomes, once.
+func (c *fetchControl) endLoadLocked(l *load, at time.Time) {
+	if l.ended {
+		return
+	}
+	l.ended = true
+	f := l.f
 	c.mu.inflight[l.tier]--
 	c.mu.planned[l.tier] -= l.bytes
 	c.mu.lately = at
 	succeeded := 0
+	all := make([]int, len(l.pos))
 	for n := range l.job.Objects {
+		all[n] = n
 		if l.job.Objects[n].Err == nil {
 			succeeded++
 		}
@@ -78,11 +100,37 @@ func (c *fetchControl) loadDone(l *load) {
 		Success: succeeded == len(l.job.Objects), SucceededCount: succeeded,
 		BytesKnown: true, BytesTransferred: l.job.Moved, StartedAt: l.job.Began,
 	}, at)
-	c.admitLocked(l, at, false)
+	c.admitLocked(l, all, at)
 	p := f.pins[l.tier]
 	f.pins[l.tier] = nil
 	c.dropLocked(p)
 	c.finishLocked(f, at)
+}
+
+// takeLocked takes over what has become of a load so far, which may be all.
+func (c *fetchControl) takeLocked(l *load, at time.Time) {
+	settled := c.m.tiers[l.tier].Settled(&l.job)
+	if len(settled) == len(l.pos) {
+		c.endLoadLocked(l, at)
+		return
+	}
+	c.admitLocked(l, settled, at)
+}
+
+// suppliersLocked are the loads that a prefetch waits for: its own, and those of others
+// that it has joined.
+func (c *fetchControl) suppliersLocked(f *fetch) []*load {
+	loads := slices.Clone(f.loads)
+	fp := f.p.layout.Fingerprint()
+	for _, i := range f.missing {
+		if f.source[i] != fromFlight || f.got[i] {
+			continue
+		}
+		if l := c.mu.flights[flightKey{f.p.keys[i], fp}].load; !slices.Contains(loads, l) {
+			loads = append(loads, l)
+		}
+	}
+	return loads
 }
 
 // loadReturned frees the memory of calls that were given up.
@@ -95,26 +143,15 @@ func (c *fetchControl) loadReturned(l *load) {
 	}
 }
 
-// admitLocked makes what is loaded readable, and gives its readers their holders;
-// what failed is discarded. With early, the load still runs: only what is finished
-// counts.
-func (c *fetchControl) admitLocked(l *load, at time.Time, early bool) {
+// admitLocked makes readable what is loaded of some objects that have their outcomes, and
+// gives its readers their holders; what failed is discarded. The load may still run.
+func (c *fetchControl) admitLocked(l *load, settled []int, at time.Time) {
 	f := l.f
-	outcome := make([]bool, len(l.pos)) // has one
-	if early {
-		for _, n := range c.m.tiers[l.tier].Finished(&l.job) {
-			outcome[n] = true
-		}
-	} else {
-		for n := range outcome {
-			outcome[n] = true
-		}
-	}
 	var commits []l1.Commit
 	var objects, failed, late []int
-	for n := range l.pos {
+	for _, n := range settled {
 		switch o := &l.job.Objects[n]; {
-		case l.admitted[n] || !outcome[n]:
+		case l.admitted[n]:
 		case o.Err == nil && c.wantedLocked(l, n):
 			objects = append(objects, n)
 			commits = append(commits, c.commitLocked(l, n))
@@ -127,7 +164,10 @@ func (c *fetchControl) admitLocked(l *load, at time.Time, early bool) {
 	f.write.FinishAndGrant(at, commits)
 	for k, n := range objects {
 		if !commits[k].Done { // its reservation has expired, or L1 has closed
-			l.job.Objects[n].Err = errLeaseGone
+			if l.gone == nil {
+				l.gone = make([]bool, len(l.pos))
+			}
+			l.gone[n] = true
 			failed = append(failed, n)
 			continue
 		}
@@ -186,7 +226,7 @@ func (c *fetchControl) landLocked(l *load, n int) {
 	fl := c.flightOf(l, n)
 	delete(c.mu.flights, flightKey{f.p.keys[i], f.p.layout.Fingerprint()})
 	l.admitted[n] = true
-	err := l.job.Objects[n].Err
+	err := l.errOf(n)
 	why := missOf(err)
 	f.own--
 	if err == nil {
@@ -219,15 +259,18 @@ func (c *fetchControl) suppliedLocked(f *fetch, i int, ok bool, why MissReason) 
 
 // abortLocked discards what could not be loaded.
 func (c *fetchControl) abortLocked(l *load, failed []int, at time.Time) {
+	cause := func(n int) l1.AbortCause {
+		if l.errOf(n) == nil { // nobody wants it
+			return l1.AbortTrimmed
+		}
+		return l1.AbortLoadFailed
+	}
 	for k := 0; k < len(failed); {
 		lo := k
-		for k++; k < len(failed) && l.at[failed[k]] == l.at[failed[k-1]]+1; k++ {
+		why := cause(failed[lo])
+		for k++; k < len(failed) && l.at[failed[k]] == l.at[failed[k-1]]+1 && cause(failed[k]) == why; k++ {
 		}
-		cause := l1.AbortLoadFailed
-		if l.job.Objects[failed[lo]].Err == nil {
-			cause = l1.AbortTrimmed
-		}
-		l.f.write.AbortRange(at, l.at[failed[lo]], l.at[failed[k-1]]+1, cause)
+		l.f.write.AbortRange(at, l.at[failed[lo]], l.at[failed[k-1]]+1, why)
 	}
 	for _, n := range failed {
 		c.landLocked(l, n)

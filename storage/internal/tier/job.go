@@ -15,7 +15,7 @@ type Object struct {
 	After  kv.Key // the chunk before in the prompt; zero: not known
 	Sum    *Sum   // of a store: remembers the checksum for other tiers; may be nil
 
-	// What became of it, to be read in Done.
+	// What became of it, to be read in Done, and once Settled names it.
 	N     int64 // bytes of payload that were moved
 	Err   error // nil: it is stored, or loaded and verified
 	Late  int   // calls that were given up and still have the buffer
@@ -57,13 +57,13 @@ type Job struct {
 	closed bool
 }
 
-// Finished lists the objects of a job that are loaded and verified so far. The job may
-// be on its way to the tier: then there are none.
-func (t *Tier) Finished(j *Job) (list []int) {
+// Settled lists the objects of a job that have their outcome so far. The job may be on its
+// way to the tier: then there are none.
+func (t *Tier) Settled(j *Job) (list []int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range j.Objects {
-		if o := &j.Objects[i]; o.state == objectDone && o.Err == nil {
+		if j.Objects[i].state == objectDone {
 			list = append(list, i)
 		}
 	}

@@ -80,9 +80,9 @@ func erase(t *testing.T, tier *Tier, keys []kv.Key) (freed []int64) {
 	return freed
 }
 
-// Who waits for a load may ask what is finished at any time: at the deadline of a prefetch
+// Who waits for a load may ask what is settled at any time: at the deadline of a prefetch
 // its load may just be on the way to the tier.
-func TestFinishedWhileJobBegins(t *testing.T) {
+func TestSettledWhileJobBegins(t *testing.T) {
 	leak.Check(t)
 	tier, layout := opened(t)
 	do := func(begin func(*Job)) {
@@ -95,20 +95,20 @@ func TestFinishedWhileJobBegins(t *testing.T) {
 		}()
 		last := 0
 		for over := false; !over; { // before it is with the tier, and after it
-			n := len(tier.Finished(j))
+			n := len(tier.Settled(j))
 			select {
 			case <-done:
 				over = true
 			default:
 			}
 			if n < last {
-				t.Errorf("%d objects are finished, %d were before", n, last)
+				t.Errorf("%d objects are settled, %d were before", n, last)
 			}
 			last = n
 		}
 		<-begun
-		if n := len(tier.Finished(j)); n != len(j.Objects) {
-			t.Errorf("%d of %d objects are finished when the job is done: %v", n, len(j.Objects), j.Objects[0].Err)
+		if n := len(tier.Settled(j)); n != len(j.Objects) {
+			t.Errorf("%d of %d objects are settled when the job is done: %v", n, len(j.Objects), j.Objects[0].Err)
 		}
 	}
 	do(tier.Store)
