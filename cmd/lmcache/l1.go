@@ -16,10 +16,7 @@ func l1Options(f *flags.L1) l1.Options {
 		Eager: !f.UseLazy, HugePages: f.UseHugepages, ShmName: f.ShmName, ShmMode: f.FileMode(),
 	}
 	if o.Mode == l1.ModeWatermark {
-		o.Watermark, o.EvictionRatio = f.Watermark, f.Ratio
-		if f.Ratio == 0 {
-			o.EvictionRatio = l1.NoEvictionRatio
-		}
+		o.Watermark, o.EvictionRatio = f.Watermark, ratioOption(f.Ratio)
 	}
 	switch n := f.InitBytes(); n {
 	case l1.DefaultInitBytes: // left alone, it is no wish that could be too large
@@ -29,6 +26,14 @@ func l1Options(f *flags.L1) l1.Options {
 		o.InitBytes = n
 	}
 	return o
+}
+
+// ratioOption is --eviction-ratio as an option, where 0 means the default.
+func ratioOption(ratio float64) float64 {
+	if ratio == 0 {
+		return l1.NoEvictionRatio
+	}
+	return ratio
 }
 
 // showMemory has the display of out show how much of the memory is ready, where

@@ -151,7 +151,7 @@ func (c *traceMRCCommand) policies(recorded curve.Config) (list []curve.Policy) 
 	for _, name := range names {
 		p := curve.Policy{Name: name, Mode: l1.Mode(c.Mode)}
 		if p.Mode == l1.ModeWatermark {
-			p.Watermark, p.EvictionRatio = c.Watermark, c.Ratio
+			p.Watermark, p.EvictionRatio = c.Watermark, ratioOption(c.Ratio)
 		}
 		list = append(list, p)
 	}

@@ -270,6 +270,34 @@ func TestREQ_T33_PageOfASweep(t *testing.T) {
 	has(page, "no lookups", "from 100000 s to the end")
 }
 
+// A ratio of 0 is none, not the default, in curves as in sweeps.
+func TestCurveOfRatioZero(t *testing.T) {
+	dir := t.TempDir()
+	lct := filepath.Join(dir, "run.lct")
+	traced(t, cli.ExitOK, "trace", "convert", "--limit", "150", "--output", lct, "-q")
+	read := func(args ...string) string {
+		t.Helper()
+		traced(t, cli.ExitOK, append(append([]string{"trace"}, args...), "--output-dir", dir, "-q")...)
+		text, err := os.ReadFile(filepath.Join(dir, "trace_replay_mrc.csv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	curve := func(ratio string) string {
+		t.Helper()
+		flags := []string{"--eviction-policy", "LRU", "--eviction-mode", "watermark", "--eviction-trigger-watermark", "0.1", "--eviction-ratio", ratio}
+		got := read(append([]string{"replay", lct, "--l1-size-gb", "1", "--mrc"}, flags...)...)
+		if want := read(append([]string{"mrc", lct, "--l1-size-gb", "1"}, flags...)...); got != want {
+			t.Errorf("ratio %s:\ngot\n%swant\n%s", ratio, got, want)
+		}
+		return got
+	}
+	if zero, part := curve("0"), curve("0.2"); zero == part {
+		t.Errorf("0 is as 0.2:\n%s", zero)
+	}
+}
+
 // A curve by the replay is that of trace mrc for the configuration under test.
 func TestReplayAsCurve(t *testing.T) {
 	dir := t.TempDir()

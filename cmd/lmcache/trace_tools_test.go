@@ -110,6 +110,9 @@ func TestCurveRefuses(t *testing.T) {
 	if stdout != "" || stderr != "" {
 		t.Errorf("quiet: %q %q", stdout, stderr)
 	}
+	for _, ratio := range []string{"0", "1"} {
+		traced(t, cli.ExitOK, "trace", "mrc", sample, "-q", "--no-csv", "--eviction-mode", "watermark", "--eviction-ratio", ratio)
+	}
 	r := newRun(t, nil)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(&cli.InterruptedError{Signal: syscall.SIGINT})

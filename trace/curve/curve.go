@@ -26,7 +26,7 @@ const Infinite = math.MaxInt64
 
 // Options configures Run.
 type Options struct {
-	Sizes    []int64  // of L1 in bytes; none: see DefaultSizes
+	Sizes    []int64  // of L1 in bytes; one that an object does not fit in never has it; none: see DefaultSizes
 	Policies []Policy // that are run; none: only what is computed
 	Parallel int      // runs at a time; 0: as many as there are processors
 
@@ -80,19 +80,21 @@ func (r *Result) At(bytes int64, policy string) (row Row, ok bool) {
 }
 
 // DefaultSizes are a quarter of base to four times of it, and everything. Without a
-// base they are parts of all that the workload ever stores, from a 64th to a half.
+// base they are parts of all that the workload ever stores, from a 64th to a half. Each
+// holds the largest object, and none is there twice.
 func (w *Workload) DefaultSizes(base int64) []int64 {
 	var sizes []int64
+	add := func(bytes int64) { sizes = append(sizes, max(bytes, w.largest, 1)) }
 	if base > 0 {
 		for _, f := range []float64{.25, .5, 1, 2, 4} {
-			sizes = append(sizes, max(int64(float64(base)*f), 1))
+			add(int64(float64(base) * f))
 		}
-		return append(sizes, Infinite)
+	} else {
+		for shift := 6; shift > 0; shift-- {
+			add(int64(float64(w.Size)/w.scale) >> shift)
+		}
 	}
-	for shift := 6; shift > 0; shift-- {
-		sizes = append(sizes, max(int64(float64(w.Size)/w.scale)>>shift, 1))
-	}
-	return append(sizes, Infinite)
+	return slices.Compact(append(sizes, Infinite))
 }
 
 // Supported reports whether a recorded policy is one that can be run.
@@ -143,6 +145,9 @@ func (w *Workload) Run(ctx context.Context, o Options) (*Result, error) {
 	stack := w.Stack()
 	for i := range r.Rows {
 		row := &r.Rows[i]
+		if row.Bytes < w.smallest {
+			continue // nothing fits
+		}
 		if row.Policy == LRUIdeal {
 			counts[i] = stack.At(w.scaled(row.Bytes))
 		}
@@ -219,12 +224,13 @@ func (w *Workload) ratio(hits, requested, all int64) float64 {
 	return min(max((float64(hits)+share-float64(requested))/share, 0), 1)
 }
 
-// scaled is a size of L1 as the sample sees it.
+// scaled is a size of L1 as the sample sees it. What holds an object does so in the
+// sample, too.
 func (w *Workload) scaled(bytes int64) int64 {
 	if bytes == Infinite || w.scale == 1 {
 		return bytes
 	}
-	return max(int64(math.Round(float64(bytes)*w.scale)), 1)
+	return max(int64(math.Round(float64(bytes)*w.scale)), min(bytes, w.largest), 1)
 }
 
 // runBytes is a size of L1 that can be run: one that holds everything is so large that

@@ -206,6 +206,45 @@ func TestRecordingOfLMCache(t *testing.T) {
 	}
 }
 
+// Sizes are large enough for an object by default and in a sample. In those that are
+// named and are not, what does not fit is never found; the others have their values.
+func TestSizesBelowAnObject(t *testing.T) {
+	policies := []curve.Policy{{Name: "LRU"}, {Name: "RecencyFrequency", Mode: l1.ModeWatermark}}
+	small := load(t, "", curve.LoadOptions{}, 3)
+	for _, base := range []int64{0, 1, 3 * chunk} {
+		sizes := small.DefaultSizes(base)
+		for i, n := range sizes {
+			if n < chunk || i > 0 && n == sizes[i-1] {
+				t.Errorf("base %d: sizes %d", base, sizes)
+			}
+		}
+		if _, err := small.Run(t.Context(), curve.Options{Sizes: sizes, Policies: policies}); err != nil {
+			t.Errorf("base %d: %v", base, err)
+		}
+	}
+	whole, part := load(t, "", curve.LoadOptions{}, 100), load(t, "", curve.LoadOptions{Sample: .1}, 100)
+	for _, w := range []*curve.Workload{whole, part} {
+		r, err := w.Run(t.Context(), curve.Options{Sizes: []int64{1, 1000, chunk - 1, chunk, 400 * chunk, curve.Infinite}, Policies: policies})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range r.Rows {
+			if none := row.Bytes < chunk; none && row.HitRatio != 0 || row.Bytes == curve.Infinite && row.HitRatio < .02 {
+				t.Errorf("%+v", row)
+			}
+		}
+		alone, err := w.Run(t.Context(), curve.Options{Sizes: []int64{400 * chunk}, Policies: policies})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range alone.Rows {
+			if got, _ := r.At(want.Bytes, want.Policy); got != want {
+				t.Errorf("%+v, alone %+v", got, want)
+			}
+		}
+	}
+}
+
 func TestOptionsReportAllProblems(t *testing.T) {
 	err := curve.Options{Sizes: []int64{0, 5}, Parallel: -1, Policies: []curve.Policy{{Name: "ARC"}, {Name: "LRU", Watermark: .5}}}.Validate()
 	for _, want := range []string{"curve: Sizes: must be positive, got 0", "curve: Parallel: ", `curve: Policies: l1: Policy: `, "curve: Policies: l1: Watermark: "} {

@@ -13,16 +13,17 @@ import (
 // stepEvents is how many requests lie between two reports of progress.
 const stepEvents = 256
 
-// simulate runs the storage manager over w in virtual time.
+// simulate runs the storage manager over w in virtual time. Objects that are larger than
+// its memory are left out: they are never stored, and never found.
 func (w *Workload) simulate(ctx context.Context, bytes int64, p Policy, progress func(events int64)) (c belady.Count, err error) {
 	m, v, err := storage.OpenVirtual(storage.Options{L1: l1.Options{
-		Bytes: bytes, NoBytes: true, Align: w.align, Policy: p.Name, Mode: p.Mode, Watermark: p.Watermark, EvictionRatio: p.EvictionRatio,
+		Bytes: max(bytes, int64(w.align)), NoBytes: true, Align: w.align, Policy: p.Name, Mode: p.Mode, Watermark: p.Watermark, EvictionRatio: p.EvictionRatio,
 	}}, storage.VirtualOptions{Seed: 1})
 	if err != nil {
 		return c, err
 	}
 	defer func() { err = errors.Join(err, m.Close(context.WithoutCancel(ctx))) }()
-	r := simulation{w: w, m: m, c: &c}
+	r := simulation{w: w, m: m, c: &c, bytes: bytes}
 	start := v.Now()
 	for i := range w.events {
 		if i%stepEvents == 0 {
@@ -42,14 +43,19 @@ func (w *Workload) simulate(ctx context.Context, bytes int64, p Policy, progress
 
 // simulation is one run.
 type simulation struct {
-	w    *Workload
-	m    *storage.Manager
-	c    *belady.Count
-	keys []kv.Key
+	w     *Workload
+	m     *storage.Manager
+	c     *belady.Count
+	bytes int64 // of L1
+	keys  []kv.Key
 }
 
 // request does what the host does: find, read, and store the rest.
 func (r *simulation) request(ctx context.Context, e *event) error {
+	if r.w.size(e.layout) > r.bytes {
+		r.miss(e)
+		return nil
+	}
 	r.keys = r.keys[:0]
 	for _, n := range r.w.path[e.lo:e.hi] {
 		r.keys = append(r.keys, r.w.keys[n])
@@ -70,6 +76,17 @@ func (r *simulation) request(ctx context.Context, e *event) error {
 		after = r.keys[found-1]
 	}
 	return r.store(ctx, found, after, e.layout)
+}
+
+// miss counts a lookup of what does not fit.
+func (r *simulation) miss(e *event) {
+	if e.kind == belady.Insert {
+		return
+	}
+	for _, n := range r.w.path[e.lo:e.hi] {
+		r.c.Requested++
+		r.c.RequestedSize += r.w.sizes[n]
+	}
 }
 
 // read looks the keys up and reads what was found. It returns how many the first

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lmcache-go/lmcache/internal/belady"
+	"github.com/lmcache-go/lmcache/l1"
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
@@ -59,6 +60,34 @@ func TestStackEqualsLRU(t *testing.T) {
 			if len(hits) < 5 {
 				t.Fatalf("only %d different values", len(hits))
 			}
+		}
+	}
+}
+
+// Where only some objects fit, a run finds those and misses the others.
+func TestSomeObjectsFit(t *testing.T) {
+	const small, large = 64, 6400
+	w := &Workload{align: small, scale: 1, OneSize: true}
+	l := &loader{Workload: w, sample: kv.NewSampler(1), numbers: map[kv.Key]int32{}}
+	for i := range 20 {
+		for model, size := range map[string]int64{"small": small, "large": large} {
+			h, _ := kv.HashOf([]byte{byte(i % 2)})
+			layout, err := kv.RawLayout(size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys := []kv.Key{{Hash: h, Model: model}}
+			if i == 0 {
+				l.insert(keys, layout)
+			}
+			l.lookup(belady.Prefix, keys, layout)
+		}
+	}
+	w.finish()
+	for bytes, want := range map[int64]int64{small - 1: 0, 2 * small: 19, large - 1: 19, 4 * large: 38} {
+		c, err := w.simulate(t.Context(), bytes, Policy{Name: "LRU", Mode: l1.ModeExact}, func(int64) {})
+		if err != nil || c.Hits != want || c.Requested != w.Keys || c.RequestedSize != w.Bytes {
+			t.Errorf("%d bytes: %+v, %v, want %d hits of %d", bytes, c, err, want, w.Keys)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"iter"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/lmcache-go/lmcache/internal/belady"
@@ -45,6 +46,7 @@ type Workload struct {
 	path              []int32  // the nodes of all events, one after the other
 	keys              []kv.Key // by node
 	sizes             []int64  // by node, rounded up
+	smallest, largest int64    // of sizes
 	trace             belady.Trace
 }
 
@@ -103,6 +105,9 @@ func Load(h *trace.Header, records iter.Seq2[trace.Record, error], o LoadOptions
 // finish computes what follows from the events.
 func (w *Workload) finish() {
 	w.Unique = int64(len(w.keys))
+	if len(w.sizes) > 0 {
+		w.smallest, w.largest = slices.Min(w.sizes), slices.Max(w.sizes)
+	}
 	for n, size := range w.sizes {
 		w.Size += size
 		w.OneSize = w.OneSize && size == w.sizes[0]

@@ -15,7 +15,7 @@ type Curve struct {
 	Policies  string    `name:"eviction-policy" group:"Curve" placeholder:"NAME,…" help:"Policies that the cache is run with; by default LRU, RecencyFrequency and the recorded one"`
 	Mode      string    `name:"eviction-mode" group:"Curve" choices:"exact,watermark" help:"When objects go, for the policies that are named; exact by default"`
 	Watermark float64   `name:"eviction-trigger-watermark" group:"Curve" default:"0.8" above:"0" max:"1" help:"Part of L1 in use at which background eviction begins"`
-	Ratio     float64   `name:"eviction-ratio" group:"Curve" default:"0.2" above:"0" max:"1" help:"Part of the objects' bytes that a round of background eviction takes"`
+	Ratio     float64   `name:"eviction-ratio" group:"Curve" default:"0.2" min:"0" max:"1" help:"Part of the objects' bytes that a round of background eviction takes"`
 	Sample    float64   `name:"sample" group:"Curve" default:"1" above:"0" max:"1" help:"Part of the keys that counts; less is faster and less exact"`
 	Parallel  int       `name:"parallel" group:"Curve" default:"0" min:"0" max:"1024" help:"Runs at a time; 0: as many as there are processors"`
 
