@@ -19,14 +19,6 @@ type Request struct {
 	HashIDs      []uint64      // one per block of the prompt, the last one may be partial
 }
 
-// line is a request as it is written. A nil pointer is a key that is missing.
-type line struct {
-	Timestamp    *int64 `json:"timestamp"`     // ms
-	InputLength  *int64 `json:"input_length"`  // tokens
-	OutputLength *int64 `json:"output_length"` // tokens
-	HashIDs      *ids   `json:"hash_ids"`
-}
-
 // maxTimestamp is the largest number of milliseconds that a Duration holds.
 const maxTimestamp = int64(1<<63-1) / int64(time.Millisecond)
 
