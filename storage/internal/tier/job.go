@@ -86,7 +86,7 @@ func (t *Tier) settleLocked(j *Job, i int, err error) {
 	default:
 		why := reasonOf(err)
 		t.failedLocked(why, 1)
-		if why.Transient() {
+		if why.Transient() && o.tries > 0 {
 			t.mu.counts.lastFailure = t.rt.Now()
 		}
 	}

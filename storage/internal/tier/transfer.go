@@ -15,11 +15,12 @@ import (
 const storeEvery = 8
 
 // dispatchLocked begins what can begin: loads first, and stores if no load waits or it
-// is their turn.
+// is their turn. Loads whose time is over do not begin.
 func (t *Tier) dispatchLocked(now time.Time) {
 	if t.mu.stopped && len(t.mu.loads.jobs)+len(t.mu.stores.jobs) == 0 {
 		return
 	}
+	t.endLoadsLocked(now)
 	stuck := false // the next store waits for room
 	for t.mu.running < t.s.Workers {
 		l, s := t.mu.loads.head(), t.mu.stores.head()
@@ -70,6 +71,23 @@ func (t *Tier) share(n int) int {
 	free := max(1, t.s.Workers-t.mu.running)
 	return min((n+free-1)/free, t.s.PerOpWorkers)
 }
+
+// endLoadsLocked gives up the loads that wait although nobody waits for them any more.
+func (t *Tier) endLoadsLocked(now time.Time) {
+	for _, j := range t.mu.loads.jobs {
+		if !over(j.Deadline, now) {
+			continue
+		}
+		todo := j.todo
+		j.todo = nil
+		for _, i := range todo {
+			t.settleLocked(j, i, errOver)
+		}
+	}
+}
+
+// errOver is the outcome of a load that did not begin in time.
+var errOver = fmt.Errorf("%w: the deadline was over before its turn came", l2.ErrTimeout)
 
 // takeLocked takes the objects of the next call of a load.
 func (t *Tier) takeLocked(j *Job) []int {
