@@ -238,14 +238,18 @@ func (t *Tier) storedLocked(j *Job, i int, it *l2.Item, err error, now time.Time
 		t.displacedLocked(o.Key, it.Gone, now)
 	}
 	if err != nil {
-		if l2.ReasonOf(err) == l2.ReasonNoSpace && !o.again && t.makeRoomLocked(o.size, now) {
+		full := l2.ReasonOf(err) == l2.ReasonNoSpace && !o.again && !t.mu.stopped
+		switch {
+		case full && t.mu.breaker.state != StateClosed: // it waits: nothing can be deleted for it now
+			t.settleLocked(j, i, ErrOpen)
+		case full && t.makeRoomLocked(o.size, now):
 			o.again = true
 			o.tries--
 			j.todo = append([]int{i}, j.todo...)
 			t.enqueueLocked(j)
-			return
+		default:
+			t.failStoreLocked(j, i, err, now)
 		}
-		t.failStoreLocked(j, i, err, now)
 		return
 	}
 	o.N = it.N
