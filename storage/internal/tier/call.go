@@ -36,6 +36,7 @@ type call struct {
 	named    time.Duration
 	givenUp  bool
 	over     bool   // it has returned
+	err      error  // what it has returned
 	round    uint64 // of the breaker when it began
 	silent   bool   // its outcome says nothing to the breaker
 
@@ -99,7 +100,7 @@ func (t *Tier) run(ctx context.Context, c *call) (err error) {
 func (t *Tier) returned(c *call, err error) {
 	t.lock()
 	now := t.rt.Now()
-	c.over = true
+	c.over, c.err = true, err
 	t.mu.counts.progress = now
 	if c.givenUp {
 		c.back()

@@ -34,6 +34,8 @@
 // its call begins, so that the capacity is a bound; what is in the way is evicted
 // first, the ranks of a chunk together and no chunk before those that follow it, as far
 // as that is known. An object that is being deleted counts until it is gone.
+// A store that was given up and writes all the same counts when it returns; what is above
+// the capacity then makes room.
 // Background eviction of a store that deletes nothing rests, longer and longer, each
 // tenant for itself.
 //

@@ -224,10 +224,48 @@ func (x *transfer) lost() {
 	}
 }
 
-// back says that a call that was given up has returned.
+// back says that a call that was given up has returned. What it has stored all the same
+// is in the store.
 func (x *transfer) back() {
+	t, now := x.t, x.t.rt.Now()
 	x.j.late--
-	x.t.returnLocked(x.j)
+	t.returnLocked(x.j)
+	if !x.j.store {
+		return
+	}
+	if x.asked {
+		t.limitLocked(x.limit, now)
+	}
+	for n, i := range x.list {
+		if x.c.err == nil && x.items[n].Err == nil {
+			t.lateLocked(&x.j.Objects[i], &x.items[n], now)
+		}
+	}
+}
+
+// lateLocked counts an object of a store that was given up, unless another one has stored
+// it meanwhile, or it is being deleted.
+func (t *Tier) lateLocked(o *Object, it *l2.Item, now time.Time) {
+	if it.Gone > 0 {
+		t.displacedLocked(o.Key, it.Gone, now)
+	}
+	t.mu.counts.written += it.N
+	if t.mu.index.find(o.Key) == 0 {
+		t.addLocked(o.Key, t.sizeLocked(o, it), now, true)
+		t.linkLocked(o.After, o.Key)
+	}
+}
+
+// sizeLocked is what an object takes that is stored now.
+func (t *Tier) sizeLocked(o *Object, it *l2.Item) int64 {
+	switch id := t.mu.index.find(o.Key); {
+	case t.serde == nil: // what was expected is what it takes
+	case it.N > 0:
+		return t.format.StoredSize(t.format.HeadLen(o.Key, t.serdeName()), it.N)
+	case id != 0: // it was there
+		return t.mu.index.at(id).size
+	}
+	return o.size
 }
 
 // storedLocked takes over the outcome of a store.
@@ -255,15 +293,7 @@ func (t *Tier) storedLocked(j *Job, i int, it *l2.Item, err error, now time.Time
 	o.N = it.N
 	j.Moved += it.N
 	t.mu.counts.written += it.N
-	size := o.size
-	if t.serde != nil { // then that is a bound
-		if it.N > 0 {
-			size = t.format.StoredSize(t.format.HeadLen(o.Key, t.serdeName()), it.N)
-		} else if id := t.mu.index.find(o.Key); id != 0 { // it was there
-			size = t.mu.index.at(id).size
-		}
-	}
-	t.addLocked(o.Key, size, now, true)
+	t.addLocked(o.Key, t.sizeLocked(o, it), now, true)
 	t.linkLocked(o.After, o.Key)
 	t.settleLocked(j, i, nil)
 }
