@@ -28,8 +28,8 @@ type TierResult struct {
 }
 
 // DeleteL2 removes keys from a tier, or from AllTiers, and waits for the result of
-// each. Keys that a prefetch is about to load stay. Copies in L1 stay. An error means
-// that there is no such tier, or that ctx has ended.
+// each. Keys that a prefetch is about to load stay. Copies in L1 stay. A key that is given
+// twice counts once. An error means that there is no such tier, or that ctx has ended.
 func (m *Manager) DeleteL2(ctx context.Context, keys []kv.Key, index int) ([]TierResult, error) {
 	var out []TierResult
 	end := make(chan struct{})
@@ -59,6 +59,7 @@ func (m *Manager) StartDeleteL2(keys []kv.Key, index int, done func([]TierResult
 	if m.tracing() {
 		n = m.call(at, Call{Name: CallDelete, Keys: keys, Outer: true, Tier: max(index, AllTiers), Owner: NoCall})
 	}
+	keys = distinct(keys)
 	out := make([]TierResult, len(tiers))
 	var left atomic.Int64
 	left.Store(int64(len(tiers)))
@@ -87,6 +88,19 @@ func (m *Manager) StartDeleteL2(keys []kv.Key, index int, done func([]TierResult
 		})
 	}
 	return nil
+}
+
+// distinct is the keys without those that have come before.
+func distinct(keys []kv.Key) []kv.Key {
+	seen := make(map[kv.Key]struct{}, len(keys))
+	list := make([]kv.Key, 0, len(keys))
+	for _, k := range keys {
+		if _, again := seen[k]; !again {
+			seen[k] = struct{}{}
+			list = append(list, k)
+		}
+	}
+	return list
 }
 
 func (m *Manager) tiersOf(index int) ([]int, error) {

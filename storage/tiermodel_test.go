@@ -62,6 +62,19 @@ func tally(lines []string, into map[string]int) {
 	}
 }
 
+// erase begins a deletion in a tier, and checks its result: no key counts twice.
+func (w *world) erase(names string, tier int) {
+	w.t.Helper()
+	err := w.m.StartDeleteL2(keys(names), tier, func(r []storage.TierResult) {
+		if n := r[0].Deleted + r[0].Skipped; n > len(names) || r[0].Err != nil && n > 0 {
+			w.t.Errorf("deleting %q: %+v", names, r)
+		}
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // runTiers does random things with three tiers that fail at random, and checks that
 // nothing wrong is read, that all is resolved and announced once, and that nothing is
 // left behind.
@@ -113,7 +126,7 @@ func runTiers(t *testing.T, seed uint64, steps int) (loads int) {
 	for range steps {
 		lo := rng.IntN(len(names))
 		part := names[lo:min(len(names), lo+1+rng.IntN(6))]
-		switch n := rng.IntN(20); {
+		switch n := rng.IntN(22); {
 		case n < 5:
 			w.put(part)
 		case n < 13:
@@ -134,6 +147,8 @@ func runTiers(t *testing.T, seed uint64, steps int) (loads int) {
 			w.m.Delete(keys(part), rng.IntN(2) == 0)
 		case n == 17:
 			w.m.Clear(rng.IntN(2) == 0)
+		case n == 20:
+			w.erase(part+part[:rng.IntN(2)], rng.IntN(len(shelves)))
 		case n == 18:
 			w.after(time.Duration(rng.IntN(10)) * time.Second) // breakers may close
 		default:

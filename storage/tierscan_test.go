@@ -358,3 +358,49 @@ func TestScanAndDeletion(t *testing.T) {
 		}, func() {})
 	})
 }
+
+// What a deletion could not remove is counted, although the scan met it meanwhile.
+func TestScanAndFailedDeletion(t *testing.T) {
+	for name, first := range map[string]bool{"during the scan": true, "after it": false} {
+		t.Run(name, func(t *testing.T) {
+			var page, deletion chan struct{} // of the bubble
+			c := &catalogue{fail: func(int, string) error { return nil }, then: func() { <-page }}
+			scanned(t, func(s *shelf) l2.Adapter {
+				c.shelf, page, deletion = s, make(chan struct{}, 4), make(chan struct{})
+				s.before = func(_ context.Context, op string, _ []storage.Key) error {
+					if op == "delete" {
+						<-deletion
+						return l2.ErrIO
+					}
+					return nil
+				}
+				return c
+			}, 0, func(t *testing.T, w *world, s *shelf, _ func() []string) {
+				done := w.remove(keys("a"))
+				page <- struct{}{} // that names it
+				synctest.Wait()
+				if st := w.m.Stats().Tiers[0]; st.Objects != 1 {
+					t.Errorf("%d objects are counted of b and one that is being deleted", st.Objects)
+				}
+				if first {
+					close(deletion)
+					synctest.Wait()
+				}
+				close(page)
+				synctest.Wait()
+				if !first {
+					close(deletion)
+				}
+				if r := <-done; r.Err == nil {
+					t.Errorf("%+v", r)
+				}
+				pass(time.Second)
+				synctest.Wait()
+				if st := w.m.Stats().Tiers[0]; !st.ScanComplete {
+					t.Errorf("%+v", st)
+				}
+				w.holds(s, "abcdefg")
+			})
+		})
+	}
+}

@@ -33,6 +33,9 @@ func (t *Tier) check() error {
 		if e.pins > 0 {
 			pins++
 		}
+		if e.erasing != (e.claims > 0) {
+			bad("entry %d is claimed by %d deletions; it is being deleted: %v", id, e.claims, e.erasing)
+		}
 		if x.ids[e.key] != uint32(id) {
 			bad("entry %d is not found under its key", id)
 		}
@@ -68,7 +71,24 @@ func (t *Tier) check() error {
 	if x.reserved < 0 || len(t.mu.calls) == 0 && x.reserved != 0 {
 		bad("%d bytes are reserved with %d calls under way", x.reserved, len(t.mu.calls))
 	}
+	for _, err := range t.mu.idle() {
+		bad("%w", err)
+	}
 	return errors.Join(errs...)
+}
+
+// idle verifies that what is remembered while something goes on is forgotten after it.
+func (s *state) idle() (errs []error) {
+	if !s.erasing && len(s.deletes) == 0 && len(s.doomed)+int(s.index.erasing) > 0 {
+		errs = append(errs, fmt.Errorf("%d keys and %d bytes are about to be deleted, by nobody", len(s.doomed), s.index.erasing))
+	}
+	if s.storing == 0 && len(s.writing) > 0 {
+		errs = append(errs, fmt.Errorf("%d keys are being written by no store", len(s.writing)))
+	}
+	if s.asking != len(s.removed.lookups) || s.asking == 0 && len(s.removed.keys) > 0 {
+		errs = append(errs, fmt.Errorf("%d lookups are under way; %d need the %d keys that were removed", s.asking, len(s.removed.lookups), len(s.removed.keys)))
+	}
+	return errs
 }
 
 // checkFamilies verifies that the ranks of a chunk are one family, and its counts.

@@ -11,21 +11,25 @@ import (
 	"github.com/lmcache-go/lmcache/storage/kv"
 )
 
-// deletion is keys that wait to be deleted, or are being deleted.
+// deletion is keys that wait to be deleted, or are being deleted. Of those that have not
+// been dealt with, and do not stay, it has marked the entries; except in an eviction, which
+// is of entries and nothing else, the keys are doomed as well.
 type deletion struct {
 	keys  []kv.Key
-	ids   []pinned // of those that the index knows; 0: it does not
+	ids   []pinned // of those that the index knows; 0: it does not; nil: it has not begun
 	cause Cause
 	force bool // whatever is pinned
 	put   bool // the adapter puts it aside instead, if it can
 	next  int  // how many have been dealt with
 
 	tenant  uint32 // of an eviction for a quota: whose; 0: for the tier
-	removed int    // how many have been removed
+	removed int    // how many have been removed; of an eviction by others too
 
 	freed []int64
 	done  func(freed []int64, err error) // without the mutex; may be nil
 }
+
+func (d *deletion) evicts() bool { return d.cause == CauseEvict }
 
 // Delete removes keys that are not pinned. done gets what each freed, -1 for those
 // that stay. It is called without the mutex, perhaps before Delete returns.
@@ -39,7 +43,7 @@ func (t *Tier) Delete(keys []kv.Key, done func(freed []int64, err error)) {
 	t.deleteLocked(&deletion{keys: keys, cause: CauseDelete, done: done})
 }
 
-// deleteLocked queues a deletion, without what is pinned or being deleted already.
+// deleteLocked queues a deletion, without what is pinned.
 func (t *Tier) deleteLocked(d *deletion) {
 	now := t.rt.Now()
 	t.expireLocked(now)
@@ -51,33 +55,51 @@ func (t *Tier) deleteLocked(d *deletion) {
 		t.abandonLocked(d, err)
 		return
 	}
-	x := &t.mu.index
 	d.ids = make([]pinned, len(d.keys))
 	d.freed = make([]int64, len(d.keys))
 	for i, k := range d.keys {
-		id := x.find(k)
-		if id == 0 {
-			t.goneLocked(k)
-			continue
-		}
-		e := x.at(id)
-		if e.erasing || e.pins > 0 && !d.force {
-			d.freed[i] = -1
-			continue
-		}
-		d.ids[i] = pinned{id, e.gen}
-		x.erase(id)
+		t.doomLocked(k)
+		t.claimLocked(d, i, now)
 	}
 	t.mu.deletes = append(t.mu.deletes, d)
 	t.eraseLocked(now)
 }
 
-// abandonLocked ends a deletion that did not take place.
+// claimLocked marks the entry of a doomed key, if there is one. One that is pinned stays.
+func (t *Tier) claimLocked(d *deletion, i int, now time.Time) {
+	x := &t.mu.index
+	id := x.find(d.keys[i])
+	if id == 0 {
+		return
+	}
+	e := x.at(id)
+	if e.pins > 0 && !d.force {
+		d.freed[i] = -1
+		t.spareLocked(d.keys[i], false, now)
+		return
+	}
+	d.ids[i] = pinned{id, e.gen}
+	x.erase(id)
+}
+
+// claimsLocked is the entry that a deletion has marked for a key, or nil: another
+// deletion may have removed it since.
+func (t *Tier) claimsLocked(k pinned) *entry {
+	if e := t.mu.index.at(k.id); k.id != 0 && e.gen == k.gen {
+		return e
+	}
+	return nil
+}
+
+// abandonLocked ends a deletion the rest of which did not take place.
 func (t *Tier) abandonLocked(d *deletion, err error) {
 	now := t.rt.Now()
-	for _, k := range d.ids {
-		if e := t.mu.index.at(k.id); k.id != 0 && e.gen == k.gen && e.erasing {
-			t.mu.index.keep(k.id, now)
+	for i := d.next; i < len(d.ids); i++ {
+		if t.claimsLocked(d.ids[i]) != nil {
+			t.mu.index.keep(d.ids[i].id, now)
+		}
+		if !d.evicts() && d.freed[i] == 0 {
+			t.spareLocked(d.keys[i], false, now)
 		}
 	}
 	if d.done != nil {
@@ -85,19 +107,41 @@ func (t *Tier) abandonLocked(d *deletion, err error) {
 	}
 }
 
-// eraseLocked begins the next deletion, if none is under way, or its next part: each
-// has a time of its own.
+// part is the keys that the next call of a deletion is about: [d.next, end).
+func (d *deletion) part() (end int) { return min(len(d.keys), d.next+maxDelete) }
+
+// readyLocked reports whether the next part of a deletion can begin: none of its keys is
+// being stored. None is from then on, until it is over.
+func (t *Tier) readyLocked(d *deletion) bool {
+	if len(t.mu.writing) == 0 {
+		return true
+	}
+	for _, k := range d.keys[d.next:d.part()] {
+		if t.mu.writing[k] > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// eraseLocked begins the next part of the first deletion that can go on, if none is
+// under way. Each part has a time of its own.
 func (t *Tier) eraseLocked(now time.Time) {
-	if t.mu.erasing || len(t.mu.deletes) == 0 {
+	if t.mu.erasing {
 		return
 	}
-	d := t.mu.deletes[0]
-	t.mu.deletes = t.mu.deletes[1:]
+	at := slices.IndexFunc(t.mu.deletes, t.readyLocked)
+	if at < 0 {
+		return
+	}
+	d := t.mu.deletes[at]
+	t.mu.deletes = slices.Delete(t.mu.deletes, at, at+1)
 	t.mu.erasing = true
 	if d.freed == nil {
 		d.freed = make([]int64, len(d.keys))
 	}
-	n := min(len(d.keys)-d.next, maxDelete)
+	t.resolveLocked(d, now)
+	n := d.part() - d.next
 	freed := slices.Clone(d.freed[d.next : d.next+n]) // what the adapter writes, perhaps after it was given up
 	keys := d.keys[d.next : d.next+n]
 	c := &call{op: opDelete, keys: n, deadline: now.Add(t.s.Timeouts.Delete)}
@@ -109,6 +153,21 @@ func (t *Tier) eraseLocked(now time.Time) {
 	c.lost = func() { t.erasedLocked(d, nil, l2.ErrTimeout) }
 	c.back = func() {}
 	t.startLocked(c, now)
+}
+
+// resolveLocked looks at the entries of a part again: what was being stored is known
+// now, and other deletions have removed some. That is all that an eviction wanted.
+func (t *Tier) resolveLocked(d *deletion, now time.Time) {
+	for i := d.next; i < d.part(); i++ {
+		switch {
+		case d.freed[i] < 0 || t.claimsLocked(d.ids[i]) != nil:
+		case d.evicts():
+			d.freed[i] = -1
+			d.removed++
+		default:
+			t.claimLocked(d, i, now)
+		}
+	}
 }
 
 // erase is the call, without the mutex. Keys that must stay are left out.
@@ -147,7 +206,7 @@ func (t *Tier) erasedLocked(d *deletion, freed []int64, err error) {
 	t.mu.erasing = false
 	if err != nil {
 		t.failedLocked(reasonOf(err), int64(len(d.keys)-d.next))
-		t.mu.full = d.cause == CauseEvict
+		t.mu.full = d.evicts()
 		t.abandonLocked(d, err)
 		t.evictedLocked(d, err)
 		return
@@ -164,7 +223,7 @@ func (t *Tier) erasedLocked(d *deletion, freed []int64, err error) {
 	case t.mu.breaker.state != StateClosed:
 		t.abandonLocked(d, ErrOpen)
 	default:
-		t.mu.deletes = slices.Insert(t.mu.deletes, 0, d)
+		t.mu.deletes = append(t.mu.deletes, d) // others have waited
 	}
 }
 
@@ -175,36 +234,38 @@ func (t *Tier) removedLocked(d *deletion, freed []int64) {
 	var sizes []int64
 	total, kept := int64(0), int64(0)
 	for i := range freed {
-		d.freed[d.next+i] = freed[i]
-		k := d.ids[d.next+i]
-		e := x.at(k.id)
-		if k.id == 0 || e.gen != k.gen || !e.erasing {
-			continue
-		}
-		if freed[i] < 0 {
-			x.keep(k.id, now)
+		at := d.next + i
+		k, doomed := d.ids[at], !d.evicts() && d.freed[at] == 0
+		d.freed[at] = freed[i]
+		switch e := t.claimsLocked(k); {
+		case e == nil:
+		case freed[i] < 0:
 			kept++
-			continue
+			x.keep(k.id, now)
+		default:
+			if freed[i] == 0 {
+				d.freed[at] = e.size
+			}
+			keys, sizes = append(keys, e.key), append(sizes, e.size)
+			total += e.size
+			t.goneLocked(e.key)
+			t.awakeLocked(e.salt)
+			x.remove(k.id)
 		}
-		if freed[i] == 0 {
-			d.freed[d.next+i] = e.size
+		if doomed {
+			t.spareLocked(d.keys[at], freed[i] >= 0, now)
 		}
-		keys, sizes = append(keys, e.key), append(sizes, e.size)
-		total += e.size
-		t.goneLocked(e.key)
-		t.awakeLocked(e.salt)
-		x.remove(k.id)
 	}
 	d.removed += len(keys)
-	if d.cause == CauseEvict && kept > 0 {
+	if d.evicts() && kept > 0 {
 		t.failedLocked(l2.ReasonIO, kept)
 	}
-	t.mu.full = d.cause == CauseEvict && len(keys) == 0
+	t.mu.full = d.evicts() && len(keys) == 0 && kept > 0
 	if len(keys) == 0 {
 		return
 	}
 	t.o.Sink.Deleted(keys, sizes, d.cause, now)
-	if d.cause == CauseEvict {
+	if d.evicts() {
 		t.mu.counts.evicted += int64(len(keys))
 		t.o.Sink.Evicted(keys, total, now)
 	}

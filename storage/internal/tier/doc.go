@@ -39,6 +39,10 @@
 // Background eviction of a store that deletes nothing rests, longer and longer, each
 // tenant for itself.
 //
+// A key is deleted after the stores of it that are under way, and neither stored nor found
+// until that is over, whether the index knows it or not. What the store has said of a key
+// before it was removed, to a lookup or a scan, does not count.
+//
 // # Locks
 //
 // Methods of the sink run under the mutex, except Room, and only append to queues.

@@ -42,6 +42,7 @@ type entry struct {
 	salt    uint32
 	gen     uint32 // raised when the record is used again
 	pins    uint32
+	claims  uint32 // deletions that it is erasing for
 	family  uint32
 	sibling uint32 // next of the family
 	used1   bool   // used by this process
@@ -207,19 +208,25 @@ func (x *index) unpin(id uint32) {
 	}
 }
 
-// erase marks an entry as being deleted.
+// erase marks an entry as being deleted, by one more deletion.
 func (x *index) erase(id uint32) {
 	e := x.at(id)
+	if e.claims++; e.erasing {
+		return
+	}
 	e.erasing = true
 	x.erasing += e.size
 	x.policy.Remove(id)
 	x.deactivate(e)
 }
 
-// keep ends erase of an entry that could not be deleted. It is the newest now, so
-// that others are tried first.
+// keep ends erase of an entry that a deletion could not remove. With the last of them
+// it is the newest again, so that others are tried first.
 func (x *index) keep(id uint32, now time.Time) {
 	e := x.at(id)
+	if e.claims--; e.claims > 0 {
+		return
+	}
 	e.erasing = false
 	x.erasing -= e.size
 	x.policy.Insert(id, e.size, e.salt, now)

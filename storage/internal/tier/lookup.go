@@ -26,8 +26,10 @@ type Lookup struct {
 
 	// Guarded by the tier's mutex.
 	dropped bool
-	called  bool  // the answer is given, or about to be
-	pins    *Pins // of that answer
+	asked   uint64              // when, as removals count
+	removed map[kv.Key]struct{} // since then; nil: it was of no interest so far
+	called  bool                // the answer is given, or about to be
+	pins    *Pins               // of that answer
 }
 
 // NewLookup makes a question. The keys must not change. done is called once it was asked,
@@ -86,6 +88,7 @@ func (t *Tier) askLocked(l *Lookup, now time.Time) {
 		return
 	}
 	t.mu.asking++
+	l.asked = t.mu.removed.begin()
 	l.found = make([]l2.Found, len(l.keys))
 	c := &call{op: opLookup, keys: len(l.keys), deadline: now.Add(t.s.Timeouts.Lookup)}
 	c.hurry(l.deadline)
@@ -94,10 +97,12 @@ func (t *Tier) askLocked(l *Lookup, now time.Time) {
 	c.done = func(err error) {
 		t.mu.asking--
 		t.answeredLocked(c, l, err, began)
+		t.mu.removed.end(l.asked)
 		t.nextLookupLocked()
 	}
 	c.lost = func() {
 		t.mu.asking--
+		t.mu.removed.end(l.asked)
 		t.failedLocked(l2.ReasonTimeout, 1)
 		t.tellLocked(l, Answer{Err: l2.ErrTimeout})
 		t.nextLookupLocked()
@@ -140,7 +145,7 @@ func (t *Tier) answeredLocked(c *call, l *Lookup, err error, began time.Time) {
 			}
 			continue
 		}
-		if id != 0 && t.mu.index.at(id).erasing || id == 0 && l.dropped { // it may have been deleted since
+		if t.leavingLocked(l.keys[i], id) || id == 0 && (l.dropped || t.removedSinceLocked(l, l.keys[i])) { // it may have been deleted since
 			continue
 		}
 		if id == 0 {
@@ -167,6 +172,15 @@ func (t *Tier) answeredLocked(c *call, l *Lookup, err error, began time.Time) {
 		a.Pins = t.pinLocked(ids, now)
 	}
 	t.tellLocked(l, a)
+}
+
+// removedSinceLocked reports whether a key was removed since a lookup under way has begun.
+func (t *Tier) removedSinceLocked(l *Lookup, k kv.Key) bool {
+	if l.removed == nil {
+		l.removed = t.mu.removed.since(l.asked)
+	}
+	_, ok := l.removed[k]
+	return ok
 }
 
 // unansweredLocked counts a question that the store did not answer.

@@ -71,7 +71,7 @@ func (t *Tier) seenLocked(keys []kv.Key, layout kv.Layout, found []l2.Found) []S
 		switch s := &seen[i]; {
 		case found[i].Err != nil:
 			s.Err = found[i].Err
-		case !found[i].OK || id != 0 && t.mu.index.at(id).erasing:
+		case !found[i].OK || t.leavingLocked(keys[i], id):
 		case t.serde != nil || size <= 0 || size == t.StoredSize(keys[i], layout):
 			s.OK = true
 		case t.format.Raw: // a load could not tell either

@@ -43,7 +43,7 @@ func (t *Tier) Pin(keys []kv.Key) *Pins {
 	defer t.unlock()
 	ids := make([]uint32, 0, len(keys))
 	for _, k := range keys {
-		if id := t.mu.index.find(k); id != 0 && !t.mu.index.at(id).erasing {
+		if id := t.mu.index.find(k); id != 0 && !t.leavingLocked(k, id) {
 			ids = append(ids, id)
 		}
 	}

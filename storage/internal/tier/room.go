@@ -45,7 +45,7 @@ func (t *Tier) admitLocked(j *Job, now time.Time) (list []int) {
 			j.todo = j.todo[1:]
 			t.settleLocked(j, i, o.Err)
 			continue
-		case id != 0 && t.mu.index.at(id).erasing:
+		case t.leavingLocked(o.Key, id):
 			return list // it is about to go: then it can be stored
 		case id != 0 && (t.serde != nil || t.mu.index.at(id).size == size):
 			j.todo = j.todo[1:]

@@ -26,7 +26,7 @@ type scan struct {
 	waits  bool           // for the breaker
 	timer  runtime.Timer  // of the next try
 	began  time.Time
-	gone   map[kv.Key]struct{} // removed since, or about to be: a page that was listed before may name them
+	gone   map[kv.Key]struct{} // removed since: a page that was listed before may name them
 }
 
 // Scan begins to find out what the store held at the start. It goes on in the
@@ -160,15 +160,27 @@ func (t *Tier) take(s *scan, entries []l2.Entry) {
 			if _, gone := s.gone[e.Key]; gone {
 				continue
 			}
-			id := t.mu.index.add(e.Key, e.Size, now)
-			t.mu.index.at(id).used = e.Used
+			if d, doomed := t.mu.doomed[e.Key]; doomed {
+				d.listed = &e
+				t.mu.doomed[e.Key] = d
+				continue
+			}
+			t.foundLocked(e, now)
 		}
 		t.unlock()
 	}
 }
 
-// goneLocked notes that a key is not in the store any more, or is about to be removed.
+// foundLocked takes over what a scan has found.
+func (t *Tier) foundLocked(e l2.Entry, now time.Time) {
+	id := t.mu.index.add(e.Key, e.Size, now)
+	t.mu.index.at(id).used = e.Used
+}
+
+// goneLocked notes that a key is not in the store any more: pages and answers of before
+// may name it.
 func (t *Tier) goneLocked(k kv.Key) {
+	t.mu.removed.add(k)
 	if t.mu.scan != nil {
 		t.mu.scan.gone[k] = struct{}{}
 	}

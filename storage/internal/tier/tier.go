@@ -65,6 +65,10 @@ type state struct {
 	closed  chan struct{} // made by Leave, closed when the adapter is
 	failed  error         // of the adapter's Close
 	alone   bool          // nobody waits for closed any more
+
+	doomed  map[kv.Key]doom // whose deletion waits or is under way, except of an eviction
+	writing map[kv.Key]int  // of which stores are under way, and how many
+	removed removals        // while lookups are under way
 }
 
 // counts is what has happened since the start.

@@ -110,7 +110,9 @@ func (t *Tier) beginLocked(j *Job, list []int, now time.Time) {
 	for _, i := range list {
 		o := &j.Objects[i]
 		o.state = objectRunning
-		o.tries++
+		if o.tries++; j.store {
+			t.writingLocked(o.Key, 1)
+		}
 		j.Attempts = max(j.Attempts, o.tries)
 		c.bytes += o.Layout.Size()
 	}
@@ -172,8 +174,12 @@ func (x *transfer) touch(ctx context.Context) {
 // free gives the slot of the call back.
 func (x *transfer) free() {
 	x.t.mu.running--
-	if x.j.store {
-		x.t.mu.storing--
+	if !x.j.store {
+		return
+	}
+	x.t.mu.storing--
+	for _, i := range x.list {
+		x.t.writingLocked(x.j.Objects[i].Key, -1)
 	}
 }
 
