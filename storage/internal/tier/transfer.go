@@ -256,7 +256,7 @@ func (t *Tier) lateLocked(o *Object, it *l2.Item, now time.Time) {
 		t.displacedLocked(o.Key, it.Gone, now)
 	}
 	t.mu.counts.written += it.N
-	if t.mu.index.find(o.Key) == 0 {
+	if t.mu.index.find(o.Key) == 0 && !t.leavingLocked(o.Key, 0) {
 		t.addLocked(o.Key, t.sizeLocked(o, it), now, true)
 		t.linkLocked(o.After, o.Key)
 	}
