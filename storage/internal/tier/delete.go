@@ -102,6 +102,7 @@ func (t *Tier) abandonLocked(d *deletion, err error) {
 			t.spareLocked(d.keys[i], false, now)
 		}
 	}
+	t.resumeLocked(d.keys[d.next:])
 	if d.done != nil {
 		t.later(func() { d.done(nil, err) })
 	}
@@ -260,6 +261,8 @@ func (t *Tier) removedLocked(d *deletion, freed []int64) {
 	if d.evicts() && kept > 0 {
 		t.failedLocked(l2.ReasonIO, kept)
 	}
+	t.mu.freed += total
+	t.resumeLocked(d.keys[d.next : d.next+len(freed)])
 	t.mu.full = d.evicts() && len(keys) == 0 && kept > 0
 	if len(keys) == 0 {
 		return

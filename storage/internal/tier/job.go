@@ -23,8 +23,8 @@ type Object struct {
 	size  int64 // of a store: what it is expected to take; an upper bound with a serde
 	state objectState
 	tries int
-	again bool // the store was full, and room was made
-	asked bool // it waits for room under the tier's own bound
+	asked bool      // it waits for room under the tier's own bound
+	short *shortage // the store was full; nil: it was not
 }
 
 type objectState uint8

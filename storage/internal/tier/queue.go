@@ -12,6 +12,15 @@ func (q *jobQueue) push(j *Job) {
 	}
 }
 
+// pushFront puts a job before all others.
+func (q *jobQueue) pushFront(j *Job) {
+	if j.queued {
+		q.jobs = slices.DeleteFunc(q.jobs, func(o *Job) bool { return o == j })
+	}
+	j.queued = true
+	q.jobs = slices.Insert(q.jobs, 0, j)
+}
+
 // head is the first job that still has something to do.
 func (q *jobQueue) head() *Job {
 	for len(q.jobs) > 0 {
@@ -64,6 +73,7 @@ func (t *Tier) failQueuedLocked(err error) {
 		}
 	}
 	t.endPausesLocked(err)
+	t.endAsideLocked(err)
 	for _, l := range t.mu.lookups {
 		t.tellLocked(l, Answer{Err: err})
 	}

@@ -45,8 +45,10 @@ func (t *Tier) admitLocked(j *Job, now time.Time) (list []int) {
 			j.todo = j.todo[1:]
 			t.settleLocked(j, i, o.Err)
 			continue
-		case t.leavingLocked(o.Key, id):
-			return list // it is about to go: then it can be stored
+		case t.leavingLocked(o.Key, id): // then it can be stored
+			j.todo = j.todo[1:]
+			t.asideLocked(j, i)
+			continue
 		case id != 0 && (t.serde != nil || t.mu.index.at(id).size == size):
 			j.todo = j.todo[1:]
 			t.mu.index.touch(id, now)
@@ -61,6 +63,13 @@ func (t *Tier) admitLocked(j *Job, now time.Time) (list []int) {
 			j.todo = j.todo[1:]
 			t.relearnLocked(now)
 			t.settleLocked(j, i, fmt.Errorf("%w: %d bytes, the store may hold %d", l2.ErrNoSpace, size, bound))
+			continue
+		case o.short.on() && !t.grantedLocked(o.short, size, now):
+			if o.short.on() {
+				return list
+			}
+			j.todo = j.todo[1:]
+			t.settleLocked(j, i, fmt.Errorf("%w: nothing of what was to be evicted could be deleted", l2.ErrNoSpace))
 			continue
 		case bound >= 0 && t.mu.index.bytes+t.mu.index.reserved+size > bound:
 			full := o.asked && t.mu.full

@@ -69,6 +69,10 @@ type state struct {
 	doomed  map[kv.Key]doom // whose deletion waits or is under way, except of an eviction
 	writing map[kv.Key]int  // of which stores are under way, and how many
 	removed removals        // while lookups are under way
+
+	aside    aside // stores of keys that are being deleted
+	freed    int64 // bytes that deletions have removed
+	promised int64 // and will have, for stores that wait for that
 }
 
 // counts is what has happened since the start.

@@ -282,15 +282,11 @@ func (t *Tier) storedLocked(j *Job, i int, it *l2.Item, err error, now time.Time
 		t.displacedLocked(o.Key, it.Gone, now)
 	}
 	if err != nil {
-		full := l2.ReasonOf(err) == l2.ReasonNoSpace && !o.again && !t.mu.stopped
+		full := l2.ReasonOf(err) == l2.ReasonNoSpace && o.short == nil && !t.mu.stopped
 		switch {
 		case full && t.mu.breaker.state != StateClosed: // it waits: nothing can be deleted for it now
 			t.settleLocked(j, i, ErrOpen)
-		case full && t.makeRoomLocked(o.size, now):
-			o.again = true
-			o.tries--
-			j.todo = append([]int{i}, j.todo...)
-			t.enqueueLocked(j)
+		case full && t.refusedLocked(j, i, now): // it waits for room
 		default:
 			t.failStoreLocked(j, i, err, now)
 		}
