@@ -143,6 +143,27 @@ func (c *fetchControl) loadReturned(l *load) {
 	}
 }
 
+// clearLocked ends the flights of a prefetch's keys that have failed already, of loads that
+// still run: there is nothing to join.
+func (c *fetchControl) clearLocked(f *fetch, at time.Time) {
+	fp := f.p.layout.Fingerprint()
+	var seen []*load
+	for _, i := range f.missing {
+		fl := c.mu.flights[flightKey{f.p.keys[i], fp}]
+		if fl == nil || slices.Contains(seen, fl.load) {
+			continue
+		}
+		l := fl.load
+		seen = append(seen, l)
+		settled := c.m.tiers[l.tier].Settled(&l.job)
+		if len(settled) == len(l.pos) {
+			c.endLoadLocked(l, at)
+			continue
+		}
+		c.admitLocked(l, slices.DeleteFunc(settled, func(n int) bool { return l.job.Objects[n].Err == nil }), at)
+	}
+}
+
 // admitLocked makes readable what is loaded of some objects that have their outcomes, and
 // gives its readers their holders; what failed is discarded. The load may still run.
 func (c *fetchControl) admitLocked(l *load, settled []int, at time.Time) {

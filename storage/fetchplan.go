@@ -12,6 +12,7 @@ import (
 // to be loaded, and begins.
 func (c *fetchControl) planLocked(f *fetch, at time.Time) {
 	f.phase = phaseLoad
+	c.clearLocked(f, at)
 	c.refreshLocked(f, f.missing, at)
 	c.sourcesLocked(f)
 	end := f.retained()
@@ -184,6 +185,9 @@ func (c *fetchControl) beginLoadsLocked(f *fetch, wanted []int, end int, at time
 			f.staged = append(f.staged, i)
 			f.joins++
 		}
+	}
+	for _, l := range c.suppliersLocked(f) { // who began it may not wait for as long
+		c.m.tiers[l.tier].Extend(&l.job, f.deadline)
 	}
 	f.plan = c.prefix(f)
 	f.known = true

@@ -31,8 +31,10 @@ type call struct {
 	keys     int
 	bytes    int64
 	began    time.Time
+	job      *Job      // that it moves objects of; nil: none
 	deadline time.Time // zero: none
 	full     time.Time // when the time that the store has would be over; zero: at deadline
+	cut      time.Time // when its context ends, of one whose deadline was raised; zero: at deadline
 	named    time.Duration
 	givenUp  bool
 	over     bool   // it has returned
@@ -57,10 +59,33 @@ func (c *call) hurry(deadline time.Time) {
 	}
 }
 
+// raise gives a call that was hurried more time, for others who wait too. Its context
+// cannot be given more.
+func (c *call) raise(deadline time.Time) {
+	if c.full.IsZero() {
+		return
+	}
+	end := c.full
+	if d := deadline.Add(drain); !deadline.IsZero() && d.Before(end) {
+		end = d
+	}
+	if !end.After(c.deadline) {
+		return
+	}
+	if c.cut.IsZero() {
+		c.cut = c.deadline
+	}
+	c.deadline = end
+}
+
 // hasty reports whether a call has failed because of those who wait, who gave the store
 // less than its time.
 func (c *call) hasty(err error, now time.Time) bool {
-	return !c.full.IsZero() && !now.Before(c.deadline) && l2.ReasonOf(err) == l2.ReasonTimeout
+	end := c.deadline
+	if !c.cut.IsZero() {
+		end = c.cut
+	}
+	return !c.full.IsZero() && !now.Before(end) && l2.ReasonOf(err) == l2.ReasonTimeout
 }
 
 // heardLocked tells the breaker of a call that has returned, unless it was hasty.

@@ -100,7 +100,7 @@ func (t *Tier) takeLocked(j *Job) []int {
 // beginLocked begins one call for objects of a job.
 func (t *Tier) beginLocked(j *Job, list []int, now time.Time) {
 	x := &transfer{t: t, j: j, list: list, items: make([]l2.Item, len(list))}
-	c := &call{op: opLoad, keys: len(list), deadline: now.Add(t.s.Timeouts.Load)}
+	c := &call{op: opLoad, job: j, keys: len(list), deadline: now.Add(t.s.Timeouts.Load)}
 	if j.store {
 		t.mu.storing++
 		c.op, c.deadline = opStore, now.Add(t.s.Timeouts.Store)
@@ -201,6 +201,11 @@ func (x *transfer) done(err error) {
 			why = err
 		}
 		o.state = objectWaiting
+		if t.againLocked(x.c, why, now) {
+			j.todo = append(j.todo, i)
+			t.enqueueLocked(j)
+			continue
+		}
 		if j.store {
 			t.storedLocked(j, i, it, why, now)
 		} else {
