@@ -76,6 +76,17 @@ func (b *Bus) Subscribe(s Subscriber) (*Subscription, error) {
 	return sub, nil
 }
 
+// Open reports whether who subscribes hears of events: not on a bus that is nil,
+// disabled or closed.
+func (b *Bus) Open() bool {
+	if b == nil || b.opts.Disabled {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.mu.closed
+}
+
 // attachLocked connects sub and starts its consumer.
 func (b *Bus) attachLocked(sub *Subscription) {
 	sub.cost = b.mu.costs.ofLocked(sub.name)

@@ -47,6 +47,9 @@ func Open(bus *eventbus.Bus, o Options) (*Recorder, error) {
 			return nil, ErrRecording
 		}
 	}
+	if !bus.Open() { // before there is a file, or none of the name any more
+		return nil, ErrNoBus
+	}
 	o = o.withDefaults()
 	given := o.Path != ""
 	if !given {

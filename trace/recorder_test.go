@@ -643,7 +643,7 @@ func TestREQ_T17_Files(t *testing.T) {
 	if err := bus.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
-	for name, bus := range map[string]*eventbus.Bus{"nil": nil, "disabled": eventbus.New(eventbus.Options{Disabled: true})} {
+	for name, bus := range map[string]*eventbus.Bus{"nil": nil, "disabled": eventbus.New(eventbus.Options{Disabled: true}), "closed": bus} {
 		p := filepath.Join(tmp, name)
 		if _, err := trace.Open(bus, trace.Options{Path: p}); !errors.Is(err, trace.ErrNoBus) {
 			t.Errorf("%s bus: %v", name, err)
@@ -651,9 +651,15 @@ func TestREQ_T17_Files(t *testing.T) {
 		if _, err := os.Stat(p); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s bus leaves a file: %v", name, err)
 		}
-	}
-	if _, err := trace.Open(bus, trace.Options{Path: filepath.Join(tmp, "closed")}); !errors.Is(err, eventbus.ErrClosed) {
-		t.Errorf("closed bus: %v", err)
+		if err := os.WriteFile(p, []byte("a recording"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := trace.Open(bus, trace.Options{Path: p}); !errors.Is(err, trace.ErrNoBus) {
+			t.Errorf("%s bus: %v", name, err)
+		}
+		if b, err := os.ReadFile(p); err != nil || string(b) != "a recording" {
+			t.Errorf("%s bus: of the file that was there is left %q, %v", name, b, err)
+		}
 	}
 }
 
