@@ -91,10 +91,12 @@ func newDetailer() *detailer {
 }
 
 func (d *detailer) add(r *Record) {
-	if r.Own() {
+	g, _, err := r.Gap()
+	switch {
+	case err != nil:
+		d.Malformed++
+	case r.Own():
 		d.Own[r.Name]++
-	}
-	if g, ok, _ := r.Gap(); ok {
 		d.Lost += g.Count
 	}
 	if _, ok, _ := r.End(); ok {

@@ -126,7 +126,7 @@ func (c *traceReplayCommand) virtual(
 	defer bar.Close()
 	so.Logger = slog.New(slog.DiscardHandler) // of another time
 	r, err := tape.Virtual(ctx, replay.VirtualOptions{
-		Storage: so, Models: c.models, Seed: c.Seed, From: c.From, To: c.To, Diverged: out.diverged.one, Logger: log,
+		Storage: so, Models: c.models, Seed: c.Seed, From: c.From, To: c.To, Diverged: out.diverged.one, Logger: log, Strict: c.Strict,
 		Line: func(l replay.Line) {
 			if c.Verbose && !c.Replay.Quiet {
 				c.line(std.Stdout, &l, calls)
@@ -137,9 +137,6 @@ func (c *traceReplayCommand) virtual(
 	})
 	if err != nil {
 		return nil, err
-	}
-	if c.Strict && r.Strict == "" && (r.Gaps > 0 || r.Skipped > 0 || r.Malformed > 0 || r.Unmatched > 0) {
-		r.Strict = fmt.Sprintf("%d gaps, %d skipped and %d malformed records, %d ends of reads without a beginning", r.Gaps, r.Skipped, r.Malformed, r.Unmatched)
 	}
 	return r, out.jsonl.err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -36,6 +37,8 @@ type run struct {
 	position int64   // of the next record of the plain format
 	index    int64
 	late     []time.Duration
+	before   before
+	unsure   []flaw // which are in the range if the next record is
 
 	mu sync.Mutex // of what workers tell: Options.Line, Result.Strict
 }
@@ -49,7 +52,7 @@ func Run(ctx context.Context, records iter.Seq2[trace.Record, error], o Options)
 	}
 	o = o.withDefaults()
 	r := &Result{Ops: make(map[string]*Op)}
-	u := &run{o: &o, r: r, begin: time.Now()}
+	u := &run{o: &o, r: r, begin: time.Now(), before: make(before)}
 	compares := o.Bus != nil && !o.NoCompare
 	u.lines = newLines(o.Complete, compares)
 	if o.Bus != nil {
@@ -97,34 +100,55 @@ func (u *run) finish(ctx context.Context) {
 }
 
 func (u *run) all(ctx context.Context, records iter.Seq2[trace.Record, error]) error {
+	defer u.sure(math.Inf(1))
 	for rec, err := range records {
 		if damage, ok := errors.AsType[*trace.DamageError](err); ok {
-			u.r.Malformed++
 			u.o.Logger.Warn(damage.Error())
-			u.strict("%v", damage)
+			u.unsure = append(u.unsure, damaged(damage, u.mono))
+			if u.mono >= u.o.From {
+				u.sure(u.mono)
+			}
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if u.mono = max(u.mono, rec.Mono); u.mono > u.o.To {
+		u.mono = max(u.mono, rec.Mono)
+		u.sure(u.mono)
+		if u.mono > u.o.To {
 			return nil
 		}
 		if u.mono < u.o.From {
 			if !rec.Own() {
 				u.position++
 			}
+			u.before.add(rec.Number())
 			continue
 		}
 		if !u.due(ctx) {
 			u.r.Interrupted = true
 			return nil
 		}
-		if err := u.record(ctx, &rec); err != nil {
-			return err
-		}
+		u.record(ctx, &rec)
 	}
 	return nil
+}
+
+// sure takes in what is damaged, when the next record's time is known.
+func (u *run) sure(until float64) {
+	for i := range u.unsure {
+		f := &u.unsure[i]
+		if f.until = until; f.within(u.o.From, u.o.To) {
+			u.flaw(f)
+		}
+	}
+	u.unsure = u.unsure[:0]
+}
+
+// flaw takes in what is wrong with the recording.
+func (u *run) flaw(f *flaw) {
+	f.count(u.r, u.o.Logger)
+	u.strict("%s", f.text)
 }
 
 // due waits until it is time for the record at u.mono; false: the context has ended.
@@ -135,7 +159,7 @@ func (u *run) due(ctx context.Context) bool {
 	if u.o.Pacing == Fast {
 		return true
 	}
-	at := u.begin.Add(time.Duration((u.mono - u.o.From) / u.o.Speed * float64(time.Second)))
+	at := u.begin.Add(duration((u.mono - u.o.From) / u.o.Speed))
 	for wait := time.Until(at); wait > 0; wait = time.Until(at) {
 		timer := time.NewTimer(wait)
 		select {
@@ -149,6 +173,9 @@ func (u *run) due(ctx context.Context) bool {
 	return true
 }
 
+// unmatchedText is what Options.Strict says of a scope.
+const unmatchedText = "an end of a read scope without a beginning at %.3f s"
+
 // strict notes what Options.Strict forbids.
 func (u *run) strict(format string, args ...any) {
 	u.mu.Lock()
@@ -159,20 +186,16 @@ func (u *run) strict(format string, args ...any) {
 }
 
 // record has one record replayed.
-func (u *run) record(ctx context.Context, rec *trace.Record) error {
-	if g, ok, err := rec.Gap(); ok {
-		if err != nil {
-			return err
-		}
-		u.r.Gaps++
-		u.r.Lost += g.Count
-		u.strict("a gap: %d calls are lost at %.3f s", g.Count, rec.Mono)
+func (u *run) record(ctx context.Context, rec *trace.Record) {
+	if f, ok := gapOf(rec, u.mono); ok {
+		u.flaw(&f)
 	}
 	outcomes, err := rec.Outcomes()
 	if err != nil {
-		u.r.Malformed++
-		u.o.Logger.Warn(fmt.Sprintf("trace replay: failed to decode outcomes of %s; going on without", rec.Name), "error", err)
+		f := undecoded(rec, u.mono, err)
+		u.flaw(&f)
 	}
+	outcomes = u.before.without(outcomes)
 	if u.verdict != nil {
 		u.verdict.recorded(outcomes)
 	}
@@ -184,7 +207,10 @@ func (u *run) record(ctx context.Context, rec *trace.Record) error {
 		j.call = &call
 	}
 	if j.own && errors.Is(j.err, trace.ErrUnknownCall) { // a gap, the end, or what a later version adds
-		return nil
+		return
+	}
+	if j.call != nil && u.before.drop(j.call) {
+		return
 	}
 	if !j.own {
 		if j.number == storage.NoCall {
@@ -195,7 +221,6 @@ func (u *run) record(ctx context.Context, rec *trace.Record) error {
 		j.line = u.lines.begin(u.index, &j.entry)
 	}
 	u.crew.take(ctx, j)
-	return nil
 }
 
 // make makes the call of a job with the player of a worker.
@@ -221,7 +246,7 @@ func (u *run) make(ctx context.Context, p *player, j *job) {
 		verdict = "FAIL"
 	}
 	if p.r.Unmatched > unmatched {
-		u.strict("an end of a read scope without a beginning at %.3f s", j.mono)
+		u.strict(unmatchedText, j.mono)
 	}
 	u.o.Logger.Info(fmt.Sprintf("[%d/%d] %s %s (%.3fms)", j.line.Index, u.o.Total, verdict, j.name, ms(j.line.Latency)))
 	u.settle(ctx)

@@ -13,16 +13,16 @@ import (
 // several goroutines at a time.
 type Tape struct {
 	entries []entry
-	damaged int64
-	gaps    int64
-	lost    int64
+	flaws   []flaw // in order
 
 	outcomes bool // some were recorded
 	calls    int64
 
 	// While it is read.
-	began map[int64]float64 // when reservations were entered, by call
-	early map[int64][]int   // calls on prefetches that have not resolved, by prefetch
+	began  map[int64]float64 // when reservations were entered, by call
+	early  map[int64][]int   // calls on prefetches that have not resolved, by prefetch
+	mono   float64           // largest time so far
+	unsure int               // flaws at the end of which it is not known until when they were
 }
 
 // entry is one record that is replayed.
@@ -30,21 +30,23 @@ type entry struct {
 	mono   float64     // seconds; of a Tape never less than that of the entry before
 	name   string      // qualified
 	call   *trace.Call // nil: it cannot be made, for the reason of err
-	err    error
-	own    bool  // a call that only the extended format has
-	number int64 // of the call; of a plain recording its position
+	err    error       // of a call of the extended format: it cannot be decoded
+	own    bool        // a call that only the extended format has
+	number int64       // of the call; of a plain recording its position
 
 	// Of a Tape. early says that it was made before the prefetch that it uses had resolved.
 	outcomes []trace.Outcome
 	early    bool
 }
 
-// ReadTape decodes records. Damage and gaps are counted; an error is one of reading.
+// ReadTape decodes records. What is damaged is kept for the replays, which count it; an
+// error is one of reading.
 func ReadTape(records iter.Seq2[trace.Record, error]) (*Tape, error) {
 	t := &Tape{began: make(map[int64]float64), early: make(map[int64][]int)}
 	for rec, err := range records {
-		if _, damaged := errors.AsType[*trace.DamageError](err); damaged {
-			t.damaged++
+		if damage, ok := errors.AsType[*trace.DamageError](err); ok {
+			t.flaw(damaged(damage, t.mono))
+			t.unsure++
 			continue
 		}
 		if err != nil {
@@ -64,12 +66,16 @@ func (t *Tape) add(rec *trace.Record) {
 		}
 		t.calls++
 	}
-	if g, ok, err := rec.Gap(); ok && err == nil {
-		t.gaps, t.lost = t.gaps+1, t.lost+g.Count
+	t.mono = max(t.mono, rec.Mono)
+	for ; t.unsure > 0; t.unsure-- {
+		t.flaws[len(t.flaws)-t.unsure].until = t.mono
+	}
+	if f, ok := gapOf(rec, t.mono); ok {
+		t.flaw(f)
 	}
 	var err error
 	if e.outcomes, err = rec.Outcomes(); err != nil {
-		t.damaged++
+		t.flaw(undecoded(rec, t.mono, err))
 	}
 	t.outcomes = t.outcomes || len(e.outcomes) > 0
 	call, err := rec.Call()
@@ -82,7 +88,7 @@ func (t *Tape) add(rec *trace.Record) {
 	switch {
 	case err == nil:
 		e.call = &call
-	case !e.own:
+	case !e.own || !errors.Is(err, trace.ErrUnknownCall):
 		e.err = err
 	case len(e.outcomes) == 0:
 		return // a gap, the end, or what a later version adds
@@ -91,6 +97,12 @@ func (t *Tape) add(rec *trace.Record) {
 	if c := e.call; c != nil && c.N != storage.NoCall {
 		t.made(c, e.mono)
 	}
+}
+
+// flaw notes what is wrong before the next entry.
+func (t *Tape) flaw(f flaw) {
+	f.before = len(t.entries)
+	t.flaws = append(t.flaws, f)
 }
 
 // last is the time of the last entry.

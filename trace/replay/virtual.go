@@ -28,6 +28,8 @@ type VirtualOptions struct {
 	// which both are known; nil: they are counted alone.
 	Diverged func(Divergence)
 
+	Strict bool // that of Options
+
 	// NoCompare leaves out the comparison with what was recorded.
 	NoCompare bool
 
@@ -59,8 +61,8 @@ func (t *Tape) Virtual(ctx context.Context, o VirtualOptions) (*Result, error) {
 	}
 	so := o.Storage
 	so.L1.NoBytes = true
-	r := &Result{Ops: make(map[string]*Op), Malformed: t.damaged, Gaps: t.gaps, Lost: t.lost, Virtual: true}
-	u := &virtualRun{t: t, o: &o, r: r, begin: time.Now()}
+	r := &Result{Ops: make(map[string]*Op), Virtual: true}
+	u := &virtualRun{t: t, o: &o, r: r, begin: time.Now(), before: make(before)}
 	compares := t.outcomes && !o.NoCompare
 	u.lines = newLines(o.Complete, compares)
 	var against *comparison
@@ -86,6 +88,9 @@ func (t *Tape) Virtual(ctx context.Context, o VirtualOptions) (*Result, error) {
 	u.next(ctx)
 	v.Run()
 	u.settle()
+	if !r.Interrupted {
+		u.flaws(len(t.entries))
+	}
 	u.p.close(ctx)
 	v.Run() // what letting go has started
 	u.totals(m.Stats())
@@ -115,6 +120,8 @@ type virtualRun struct {
 	pending map[int64][]arrival // by owner that waits for a prefetch: its calls
 	late    []int64             // lookups that had resolved in the recording and have not here
 	lines   *lines
+	before  before
+	flaw    int      // those that were taken in
 	unread  heldLine // in place of each line, if nobody reads them
 	err     error
 }
@@ -129,6 +136,9 @@ type arrival struct {
 // that it stays short.
 func (u *virtualRun) next(ctx context.Context) {
 	for u.at < len(u.t.entries) && u.t.entries[u.at].mono < u.o.From {
+		if e := &u.t.entries[u.at]; e.call != nil {
+			u.before.add(e.call.N)
+		}
 		u.at++
 	}
 	if u.at < len(u.t.entries) && u.t.entries[u.at].mono <= u.o.To {
@@ -138,7 +148,7 @@ func (u *virtualRun) next(ctx context.Context) {
 
 // time is when an entry is due.
 func (u *virtualRun) time(i int) time.Time {
-	return u.start.Add(time.Duration(math.Round((u.t.entries[i].mono - u.o.From) * float64(time.Second))))
+	return u.start.Add(duration(u.t.entries[i].mono - u.o.From))
 }
 
 // step handles the entries that are due now, in one step: they were calls without a pause
@@ -158,6 +168,7 @@ func (u *virtualRun) step(ctx context.Context) {
 			again()
 			return
 		}
+		u.flaws(u.at)
 		u.at++
 		if u.at%1024 == 0 && ctx.Err() != nil {
 			u.r.Interrupted = true
@@ -166,6 +177,23 @@ func (u *virtualRun) step(ctx context.Context) {
 		u.arrive(e)
 	}
 	u.next(ctx)
+}
+
+// flaws takes in what is wrong in the range and before an entry.
+func (u *virtualRun) flaws(before int) {
+	for ; u.flaw < len(u.t.flaws) && u.t.flaws[u.flaw].before <= before; u.flaw++ {
+		if f := &u.t.flaws[u.flaw]; f.within(u.o.From, u.o.To) {
+			f.count(u.r, u.o.Logger)
+			u.strict("%s", f.text)
+		}
+	}
+}
+
+// strict notes what VirtualOptions.Strict forbids.
+func (u *virtualRun) strict(format string, args ...any) {
+	if u.o.Strict && u.r.Strict == "" {
+		u.r.Strict = fmt.Sprintf(format, args...)
+	}
 }
 
 // waits reports whether an entry has to wait for a prefetch of its owner.
@@ -194,10 +222,17 @@ func ownerOf(c *trace.Call) int64 {
 
 // arrive handles an entry whose time has come.
 func (u *virtualRun) arrive(e *entry) {
-	u.verdict.recorded(e.outcomes)
+	u.verdict.recorded(u.before.without(e.outcomes))
 	u.abort(e)
+	if e.call != nil && u.before.drop(e.call) {
+		return
+	}
 	if e.own {
-		if e.call == nil { // there are outcomes alone
+		if e.call == nil && e.err == nil { // there are outcomes alone
+			return
+		}
+		if e.call == nil {
+			u.play(storage.NoCall, arrival{e, nil})
 			return
 		}
 		n := ownerOf(e.call)
@@ -215,6 +250,7 @@ func (u *virtualRun) arrive(e *entry) {
 	}
 	if e.call == nil {
 		u.p.skip(e.name, e.err)
+		u.strict("record %d (%s) was skipped: %v", u.index, e.name, e.err)
 		u.told(a)
 		return
 	}
@@ -244,16 +280,22 @@ func (u *virtualRun) told(a arrival) {
 
 // play makes a call of an owner that waits for nothing.
 func (u *virtualRun) play(n int64, a arrival) {
-	if a.own && a.call == nil {
+	if a.own && a.call == nil && a.err == nil {
 		u.p.abort(a.outcomes)
 		return
 	}
 	if a.own {
-		_ = u.p.makeOwn(context.Background(), a.entry) //nolint:forbidigo // nothing waits in virtual time
+		if err := u.p.makeOwn(context.Background(), a.entry); err != nil { //nolint:forbidigo // nothing waits in virtual time
+			u.strict("%s was not carried out: %v", a.name, err)
+		}
 		u.drain()
 		return
 	}
+	unmatched := u.r.Unmatched
 	u.p.make(context.Background(), a.entry, a.line) //nolint:forbidigo // nothing waits in virtual time
+	if u.r.Unmatched > unmatched {
+		u.strict(unmatchedText, a.mono)
+	}
 	u.told(a)
 	if left := len(u.p.unresolved); left > 0 {
 		u.pending[n] = nil // from now on its calls wait
