@@ -103,5 +103,5 @@ func (t *telemetry) serve(ctx context.Context, engine *lmcache.Engine, worker *l
 	if err != nil {
 		return err
 	}
-	return stored.Wait(ctx)
+	return errors.Join(in.Wait(ctx), stored.Wait(ctx)) // then neither holds memory of the cache
 }
