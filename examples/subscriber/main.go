@@ -93,5 +93,5 @@ func serve(ctx context.Context, engine *lmcache.Engine, worker *lmcache.Worker, 
 	if err != nil {
 		return err
 	}
-	return out.Wait(ctx)
+	return errors.Join(in.Wait(ctx), out.Wait(ctx))
 }
