@@ -112,9 +112,6 @@ func within(got, want string, policy storage.Policy) bool {
 
 // recover ends the faults. Then nothing is held that nobody wants, and everything works.
 func (s *tierSet) recover(t *testing.T, w *world, seed uint64, names string) {
-	if s.chances.hits == 0 {
-		t.Errorf("seed %d, %s: there were no faults", seed, s.name)
-	}
 	for _, f := range s.faulty {
 		f.Clear()
 	}
@@ -123,6 +120,11 @@ func (s *tierSet) recover(t *testing.T, w *world, seed uint64, names string) {
 	} else {
 		w.after(wait)
 	}
+	s.chances.mu.Lock()
+	if s.chances.hits == 0 {
+		t.Errorf("seed %d, %s: there were no faults", seed, s.name)
+	}
+	s.chances.mu.Unlock()
 	w.flush()
 	w.m.Clear(true)
 	for i, st := range w.m.Stats().Tiers {
