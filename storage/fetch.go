@@ -290,7 +290,7 @@ func (c *fetchControl) expire(f *fetch) {
 	was := f.phase
 	if f.phase == phaseLoad {
 		for _, l := range c.suppliersLocked(f) {
-			c.takeLocked(l, at)
+			c.takeLocked(l, false, at)
 		}
 		c.finishLocked(f, at)
 	}

@@ -107,12 +107,16 @@ func (c *fetchControl) endLoadLocked(l *load, at time.Time) {
 	c.finishLocked(f, at)
 }
 
-// takeLocked takes over what has become of a load so far, which may be all.
-func (c *fetchControl) takeLocked(l *load, at time.Time) {
+// takeLocked takes over what has become of a load so far, which may be all; with failed,
+// only what has failed, unless the load has ended.
+func (c *fetchControl) takeLocked(l *load, failed bool, at time.Time) {
 	settled := c.m.tiers[l.tier].Settled(&l.job)
 	if len(settled) == len(l.pos) {
 		c.endLoadLocked(l, at)
 		return
+	}
+	if failed {
+		settled = slices.DeleteFunc(settled, func(n int) bool { return l.job.Objects[n].Err == nil })
 	}
 	c.admitLocked(l, settled, at)
 }
@@ -153,14 +157,8 @@ func (c *fetchControl) clearLocked(f *fetch, at time.Time) {
 		if fl == nil || slices.Contains(seen, fl.load) {
 			continue
 		}
-		l := fl.load
-		seen = append(seen, l)
-		settled := c.m.tiers[l.tier].Settled(&l.job)
-		if len(settled) == len(l.pos) {
-			c.endLoadLocked(l, at)
-			continue
-		}
-		c.admitLocked(l, slices.DeleteFunc(settled, func(n int) bool { return l.job.Objects[n].Err == nil }), at)
+		seen = append(seen, fl.load)
+		c.takeLocked(fl.load, true, at)
 	}
 }
 

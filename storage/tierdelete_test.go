@@ -94,6 +94,18 @@ func TestDeletionDuringStore(t *testing.T) {
 	})
 }
 
+// stored has a store hold objects, of which its tier knows or not.
+func (w *world) stored(s *shelf, known bool, names string) {
+	w.t.Helper()
+	if !known {
+		s.keep(w.t, w.layout, names)
+		return
+	}
+	w.put(names)
+	w.flush()
+	w.m.Clear(true)
+}
+
 // An object that is stored while it is being deleted is stored after that, whether the
 // tier knew of it or not.
 func TestStoreDuringDeletion(t *testing.T) {
@@ -101,13 +113,7 @@ func TestStoreDuringDeletion(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newShelf()
 			live(t, 16, []*shelf{s}, func(t *testing.T, w *world) {
-				if known {
-					w.put("a")
-					w.flush()
-					w.m.Clear(true)
-				} else {
-					s.keep(t, w.layout, "a")
-				}
+				w.stored(s, known, "a")
 				g := &gate{op: "delete", name: "a"}
 				g.on(s)
 				stores := s.count("store")
@@ -151,13 +157,7 @@ func TestDeletionDuringLookup(t *testing.T) {
 			s := newShelf()
 			a := &late{shelf: s}
 			live(t, 16, []*shelf{s}, func(t *testing.T, w *world) {
-				if known {
-					w.put("ab")
-					w.flush()
-					w.m.Clear(true)
-				} else {
-					s.keep(t, w.layout, "ab")
-				}
+				w.stored(s, known, "ab")
 				a.answers = make(chan struct{})
 				p := w.prefetch("xab", storage.PrefetchOptions{})
 				synctest.Wait()

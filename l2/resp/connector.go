@@ -139,7 +139,7 @@ func (n *connector) walk(s *search) {
 		if l.addr == s.refused && l.server.role == "" {
 			l.server.refuses = true
 		}
-		best := l.server.rank() == writes || !n.choice()
+		best := l.server.rank() == writes
 		if n.use(s, l); best {
 			errs = nil
 			break

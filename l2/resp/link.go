@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"net"
 	"strings"
-	"sync"
 
 	"github.com/redis/rueidis"
 )
@@ -62,6 +61,7 @@ func (n *connector) dial(search context.Context, addrs []string) (*link, error) 
 		DialCtxFn: func(dial context.Context, addr string, d *net.Dialer, cfg *tls.Config) (net.Conn, error) {
 			dial, stop := context.WithTimeout(dial, n.o.ConnectTimeout)
 			defer stop()
+			defer context.AfterFunc(ctx, stop)()
 			return reach(ctx, dial, addr, d, cfg)
 		},
 	}
@@ -101,9 +101,6 @@ func (l *link) close() {
 // reach opens a connection, which ends with life: a client that is being made, or that
 // connects again while it is closed, does not hear of it otherwise.
 func reach(life, dial context.Context, addr string, d *net.Dialer, cfg *tls.Config) (net.Conn, error) {
-	dial, cancel := context.WithCancel(dial)
-	defer cancel()
-	defer context.AfterFunc(life, cancel)()
 	var c net.Conn
 	var err error
 	if cfg != nil {
@@ -120,12 +117,11 @@ func reach(life, dial context.Context, addr string, d *net.Dialer, cfg *tls.Conf
 // bound is a connection that a context ends.
 type bound struct {
 	net.Conn
-	once   sync.Once
 	unbind func() bool
 }
 
 func (b *bound) Close() error {
-	b.once.Do(func() { b.unbind() })
+	b.unbind()
 	return b.Conn.Close()
 }
 

@@ -76,33 +76,14 @@ func TestReplicaAndMaster(t *testing.T) {
 // is one, and one that has become a master is found.
 func TestReplicaAlone(t *testing.T) {
 	leak.Check(t)
-	first, second := servertest.Redis(t, "--repl-diskless-sync-delay", "0"), servertest.Redis(t)
-	seed := open(t, resp.Options{Addrs: []string{first.Addr}})
-	l2test.Closing(t, seed)
-	if err := stored(t, seed, 1); err != nil {
-		t.Fatal(err)
-	}
-	second.Follow(first)
-	l := []l2.Item{l2test.Room(t, 1, 7)}
-	servertest.Eventually(t, func() error {
-		b := open(t, resp.Options{Addrs: []string{second.Addr}})
-		l2test.Closing(t, b)
-		return errors.Join(b.Load(t.Context(), l), l[0].Err)
-	})
+	second, first := replicated(t, 2)
 	first.Kill()
 	a := ofTwo(t, first, second)
-	loads := func() error {
-		l := []l2.Item{l2test.Room(t, 1, 7)}
-		if err := a.Load(t.Context(), l); err != nil {
-			return err
-		}
-		return l[0].Err
-	}
 	for range 3 {
 		if err := stored(t, a, 2); !refusedNow(err) {
 			t.Errorf("a store: %v", err)
 		}
-		if err := loads(); err != nil {
+		if err := loaded(t, a, 1); err != nil {
 			t.Errorf("a load: %v", err)
 		}
 	}

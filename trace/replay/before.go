@@ -1,9 +1,7 @@
 package replay
 
 import (
-	"math"
 	"slices"
-	"time"
 
 	"github.com/lmcache-go/lmcache/storage"
 	"github.com/lmcache-go/lmcache/trace"
@@ -47,13 +45,4 @@ func (b before) without(list []trace.Outcome) []trace.Outcome {
 		return list
 	}
 	return slices.DeleteFunc(slices.Clone(list), has)
-}
-
-// duration is a time in seconds; the longest one if it is longer.
-func duration(seconds float64) time.Duration {
-	ns := math.Round(seconds * float64(time.Second))
-	if ns >= math.MaxInt64 {
-		return math.MaxInt64
-	}
-	return time.Duration(ns)
 }

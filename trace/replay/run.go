@@ -173,6 +173,15 @@ func (u *run) due(ctx context.Context) bool {
 	return true
 }
 
+// duration is a time in seconds; the longest one if it is longer.
+func duration(seconds float64) time.Duration {
+	ns := math.Round(seconds * float64(time.Second))
+	if ns >= math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return time.Duration(ns)
+}
+
 // unmatchedText is what Options.Strict says of a scope.
 const unmatchedText = "an end of a read scope without a beginning at %.3f s"
 

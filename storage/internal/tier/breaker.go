@@ -34,19 +34,9 @@ type breaker struct {
 	stopped  bool
 }
 
-// outcome hears of a call that has returned. Only what the store itself must have
-// said counts as a success.
-func (b *breaker) outcome(t *Tier, round uint64, err error, items []l2.Item, now time.Time) {
-	switch answered, failed := verdict(err, items); {
-	case answered:
-		b.success(t, round, now)
-	case failed != nil && t.ctx.Err() == nil:
-		b.failure(t, round, failed, now)
-	}
-}
-
 // verdict is what the outcome of a call says of the store: that it has answered, or why
-// it could not be talked to. Some outcomes say neither.
+// it could not be talked to. Some outcomes say neither. Only what the store itself must
+// have said is an answer.
 func verdict(err error, items []l2.Item) (answered bool, failed error) {
 	if err != nil {
 		if l2.Unreachable(err) {

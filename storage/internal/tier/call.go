@@ -90,8 +90,11 @@ func (c *call) hasty(err error, now time.Time) bool {
 
 // heardLocked tells the breaker of a call that has returned, unless it was hasty.
 func (t *Tier) heardLocked(c *call, err error, items []l2.Item, now time.Time) {
-	if _, failed := verdict(err, items); !c.hasty(failed, now) {
-		t.mu.breaker.outcome(t, c.round, err, items, now)
+	switch answered, failed := verdict(err, items); {
+	case answered:
+		t.mu.breaker.success(t, c.round, now)
+	case failed != nil && t.ctx.Err() == nil && !c.hasty(failed, now):
+		t.mu.breaker.failure(t, c.round, failed, now)
 	}
 }
 

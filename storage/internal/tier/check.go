@@ -27,14 +27,11 @@ func (t *Tier) check() error {
 		bytes += e.size
 		salts[e.salt] += e.size
 		counts[e.salt]++
-		if e.erasing {
+		if e.erasing() {
 			erasing += e.size
 		}
 		if e.pins > 0 {
 			pins++
-		}
-		if e.erasing != (e.claims > 0) {
-			bad("entry %d is claimed by %d deletions; it is being deleted: %v", id, e.claims, e.erasing)
 		}
 		if x.ids[e.key] != uint32(id) {
 			bad("entry %d is not found under its key", id)
@@ -104,7 +101,7 @@ func (x *index) checkFamilies() (errs []error) {
 				errs = append(errs, fmt.Errorf("entry %d is none of family %d", id, n))
 			}
 			entries++
-			if !e.erasing {
+			if !e.erasing() {
 				active++
 			}
 		}

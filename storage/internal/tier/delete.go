@@ -148,7 +148,7 @@ func (t *Tier) eraseLocked(now time.Time) {
 	c := &call{op: opDelete, keys: n, deadline: now.Add(t.s.Timeouts.Delete)}
 	c.do = func(ctx context.Context) error { return t.erase(ctx, keys, d.put, freed) }
 	c.done = func(err error) {
-		t.mu.breaker.outcome(t, c.round, err, nil, t.rt.Now())
+		t.heardLocked(c, err, nil, t.rt.Now())
 		t.erasedLocked(d, freed, err)
 	}
 	c.lost = func() { t.erasedLocked(d, nil, l2.ErrTimeout) }
@@ -249,7 +249,9 @@ func (t *Tier) removedLocked(d *deletion, freed []int64) {
 			}
 			keys, sizes = append(keys, e.key), append(sizes, e.size)
 			total += e.size
-			t.goneLocked(e.key)
+			if !doomed {
+				t.goneLocked(e.key)
+			}
 			t.awakeLocked(e.salt)
 			x.remove(k.id)
 		}

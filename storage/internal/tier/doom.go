@@ -46,7 +46,7 @@ func (t *Tier) spareLocked(k kv.Key, gone bool, now time.Time) {
 // leavingLocked reports whether a deletion of a key is queued or under way. The id is
 // what the index knows it by, or 0.
 func (t *Tier) leavingLocked(k kv.Key, id uint32) bool {
-	if id != 0 && t.mu.index.at(id).erasing {
+	if id != 0 && t.mu.index.at(id).erasing() {
 		return true
 	}
 	return len(t.mu.doomed) > 0 && t.mu.doomed[k].deletions > 0

@@ -91,7 +91,7 @@ func (x *index) adopt(n uint32) {
 	f := &x.kin[n]
 	if f.children++; f.children == 1 {
 		for id := f.head; id != 0; id = x.at(id).sibling {
-			if !x.at(id).erasing {
+			if !x.at(id).erasing() {
 				x.policy.Block(id)
 			}
 		}
@@ -103,7 +103,7 @@ func (x *index) orphan(n uint32) {
 	f := &x.kin[n]
 	if f.children--; f.children == 0 {
 		for id := f.head; id != 0; id = x.at(id).sibling {
-			if !x.at(id).erasing {
+			if !x.at(id).erasing() {
 				x.policy.Unblock(id)
 			}
 		}
@@ -115,7 +115,7 @@ func (x *index) orphan(n uint32) {
 func (x *index) leaving(id uint32) (ids []uint32, bytes int64) {
 	ids, bytes = append(ids, id), x.at(id).size
 	for o := x.kin[x.at(id).family].head; o != 0; o = x.at(o).sibling {
-		if e := x.at(o); o != id && e.pins == 0 && !e.erasing {
+		if e := x.at(o); o != id && e.pins == 0 && !e.erasing() {
 			ids, bytes = append(ids, o), bytes+e.size
 		}
 	}

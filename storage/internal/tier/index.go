@@ -42,14 +42,16 @@ type entry struct {
 	salt    uint32
 	gen     uint32 // raised when the record is used again
 	pins    uint32
-	claims  uint32 // deletions that it is erasing for
+	claims  uint32 // deletions that are removing it
 	family  uint32
 	sibling uint32 // next of the family
 	used1   bool   // used by this process
-	erasing bool   // a deletion is under way: neither found nor evicted
 	live    bool
 	own     bool // this process has stored it
 }
+
+// erasing reports whether an entry is being deleted.
+func (e *entry) erasing() bool { return e.claims > 0 }
 
 // tenant is what the objects of one salt take. It is forgotten with its last
 // object, unless it has a quota: salts come and go with users.
@@ -152,7 +154,7 @@ func (x *index) remove(id uint32) {
 	x.tenants[e.salt].objects--
 	x.settle(e.salt)
 	x.objects--
-	if e.erasing {
+	if e.erasing() {
 		x.erasing -= e.size
 	} else {
 		x.policy.Remove(id)
@@ -176,7 +178,7 @@ func (x *index) resize(id uint32, size int64) {
 	x.bytes += d
 	x.tenants[e.salt].bytes += d
 	x.settle(e.salt)
-	if e.erasing {
+	if e.erasing() {
 		x.erasing += d
 	}
 }
@@ -185,7 +187,7 @@ func (x *index) resize(id uint32, size int64) {
 func (x *index) touch(id uint32, now time.Time) {
 	e := x.at(id)
 	e.used1 = true
-	if !e.erasing {
+	if !e.erasing() {
 		x.policy.Touch(id, now)
 	}
 }
@@ -202,7 +204,7 @@ func (x *index) unpin(id uint32) {
 	e := x.at(id)
 	if e.pins--; e.pins == 0 {
 		x.pins--
-		if !e.erasing {
+		if !e.erasing() {
 			x.policy.Unpin(id, false, e.since)
 		}
 	}
@@ -211,10 +213,9 @@ func (x *index) unpin(id uint32) {
 // erase marks an entry as being deleted, by one more deletion.
 func (x *index) erase(id uint32) {
 	e := x.at(id)
-	if e.claims++; e.erasing {
+	if e.claims++; e.claims > 1 {
 		return
 	}
-	e.erasing = true
 	x.erasing += e.size
 	x.policy.Remove(id)
 	x.deactivate(e)
@@ -227,7 +228,6 @@ func (x *index) keep(id uint32, now time.Time) {
 	if e.claims--; e.claims > 0 {
 		return
 	}
-	e.erasing = false
 	x.erasing -= e.size
 	x.policy.Insert(id, e.size, e.salt, now)
 	x.activate(e, id)
@@ -259,7 +259,7 @@ func (t *Tier) addLocked(k kv.Key, size int64, now time.Time, own bool) uint32 {
 // forgetLocked notes that an object is not there any more.
 func (t *Tier) forgetLocked(k kv.Key, cause Cause, now time.Time) {
 	id := t.mu.index.find(k)
-	if id == 0 || t.mu.index.at(id).erasing {
+	if id == 0 || t.mu.index.at(id).erasing() {
 		return
 	}
 	size := t.mu.index.at(id).size

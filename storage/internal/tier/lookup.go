@@ -145,7 +145,7 @@ func (t *Tier) answeredLocked(c *call, l *Lookup, err error, began time.Time) {
 			}
 			continue
 		}
-		if t.leavingLocked(l.keys[i], id) || id == 0 && (l.dropped || t.removedSinceLocked(l, l.keys[i])) { // it may have been deleted since
+		if t.leavingLocked(l.keys[i], id) || id == 0 && t.removedSinceLocked(l, l.keys[i]) { // it may have been deleted since
 			continue
 		}
 		if id == 0 {

@@ -37,7 +37,7 @@ func (r *rest) stop() {
 // evictedLocked ends an eviction. After one that removed nothing no round begins for a
 // while. Stores that need room go on asking for it.
 func (t *Tier) evictedLocked(d *deletion, err error) {
-	if d.cause != CauseEvict || d.removed > 0 || t.mu.stopped {
+	if !d.evicts() || d.removed > 0 || t.mu.stopped {
 		return
 	}
 	now, r := t.rt.Now(), &t.mu.rest

@@ -119,7 +119,7 @@ func (t *Tier) evictLocked(need policy.Need, wants func(size int64) bool, now ti
 	d := &deletion{cause: CauseEvict, tenant: need.Salt}
 	for id := range x.policy.Victims(need) {
 		e := x.at(id)
-		if e.pins > 0 || e.erasing {
+		if e.pins > 0 || e.erasing() {
 			continue
 		}
 		ids, bytes := x.leaving(id)

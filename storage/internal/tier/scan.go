@@ -71,7 +71,7 @@ func (t *Tier) scanLocked(s *scan, now time.Time) {
 	}
 	c.done = func(err error) {
 		if err != nil {
-			t.mu.breaker.outcome(t, c.round, err, nil, t.rt.Now())
+			t.heardLocked(c, err, nil, t.rt.Now())
 			t.scanFailedLocked(s, err)
 			return
 		}
@@ -238,7 +238,7 @@ func (t *Tier) order() {
 		n := min(len(list), scanBatch)
 		t.lock()
 		for _, p := range list[:n] {
-			if e := t.mu.index.at(p.id); e.gen == p.gen && !e.erasing {
+			if e := t.mu.index.at(p.id); e.gen == p.gen && !e.erasing() {
 				t.mu.index.policy.Touch(p.id, p.used)
 			}
 		}
